@@ -1,0 +1,50 @@
+// A file mapped read-only.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+
+namespace guildhall {
+
+// Regular files only: a FIFO, a device or a directory is refused before anything is read. An empty file maps to an
+// empty span. Move-only.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(path_, other.path_);
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  // NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION, with the path.
+  static absl::StatusOr<MappedFile> Open(const std::string& path);
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  const std::string& path() const { return path_; }
+
+  // Reads `destination.size()` bytes at `offset` by pread: a file that was cut short after mapping is a DATA_LOSS
+  // error here where touching the mapping would be a SIGBUS.
+  absl::Status ReadAt(size_t offset, std::span<std::byte> destination) const;
+
+ private:
+  void* data_ = nullptr;
+  size_t size_ = 0;
+  int fd_ = -1;
+  std::string path_;
+};
+
+// The whole of a small text file; refuses more than `max_bytes`.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, size_t max_bytes);
+
+}  // namespace guildhall

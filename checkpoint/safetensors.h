@@ -1,0 +1,53 @@
+// The safetensors container, read by its strict rules (docs/formats.md).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/mapped_file.h"
+#include "base/tensor_view.h"
+
+namespace guildhall {
+
+// One tensor of a header, as parsed: the dtype may be one that we do not serve (I64, F8_E4M3, ...).
+struct SafetensorsEntry {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  size_t begin = 0;  // bytes, from the start of the buffer
+  size_t end = 0;
+};
+
+struct SafetensorsHeader {
+  std::map<std::string, std::string> metadata;
+  std::vector<SafetensorsEntry> entries;  // by ascending begin
+  size_t buffer_offset = 0;               // of the buffer in the file
+};
+
+// Pure: no file, no allocation in proportion to a declared size. `file_size` is the size of the whole file, `bytes`
+// its beginning (at least the header). INVALID_ARGUMENT names the tensor, the expected and the found.
+absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> bytes, size_t file_size);
+
+// A mapped file and its header. Immutable.
+class SafetensorsFile {
+ public:
+  static absl::StatusOr<std::unique_ptr<SafetensorsFile>> Open(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  const SafetensorsHeader& header() const { return header_; }
+  const SafetensorsEntry* Find(std::string_view name) const;
+  // INVALID_ARGUMENT when the dtype is not F32, BF16 or F16.
+  absl::StatusOr<TensorView> View(const SafetensorsEntry& entry) const;
+  size_t size() const { return file_.bytes().size(); }
+
+ private:
+  MappedFile file_;
+  SafetensorsHeader header_;
+};
+
+}  // namespace guildhall

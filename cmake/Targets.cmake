@@ -1,0 +1,30 @@
+# guildhall_library(NAME SOURCES ... LIBRARIES ...): one folder = one static library, with our warnings as errors.
+# guildhall_test(NAME SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its own.
+add_library(guildhall_options INTERFACE)
+target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(guildhall_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Werror -fno-math-errno)
+# Kernels state every fused multiply-add themselves: the compiler may not add some of its own in one loop and not in
+# another, or two tile heights would round differently.
+target_compile_options(guildhall_options INTERFACE -ffp-contract=off)
+if(GUILDHALL_SANITIZE)
+  list(JOIN GUILDHALL_SANITIZE "," _sanitizers)
+  add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${_sanitizers})
+endif()
+
+function(guildhall_library NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${NAME} STATIC ${ARG_SOURCES})
+  target_link_libraries(${NAME} PUBLIC ${ARG_LIBRARIES} PRIVATE guildhall_options)
+  target_include_directories(${NAME} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+function(guildhall_test NAME)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${NAME} ${ARG_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${ARG_LIBRARIES} guildhall_options test_main)
+  target_compile_definitions(${NAME} PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  # Found at test time, so that building never runs a program (Catch2 v2 has no DISCOVERY_MODE before 3).
+  catch_discover_tests(${NAME} TEST_PREFIX "${NAME}: " PROPERTIES TIMEOUT 900)
+endfunction()

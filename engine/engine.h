@@ -1,0 +1,83 @@
+// Requests in, tokens out: one thread that turns a bounded queue of requests into steps over a shared model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/request.h"
+#include "model/language_model.h"
+
+namespace guildhall {
+
+// A task as the scheduler sees it.
+struct TaskPolicy {
+  std::string id;       // "" is the base
+  double weight = 1.0;  // share of tokens relative to other tasks that have work
+  int max_queued = 64;  // RESOURCE_EXHAUSTED beyond
+  int max_running = 64;  // more wait in the queue
+};
+
+struct EngineOptions {
+  int max_queued = 256;      // requests waiting, all tasks
+  int max_running = 64;      // sequences that hold KV blocks
+  int token_budget = 512;    // rows of one step, decode rows first
+  int prefill_chunk = 256;   // most prompt rows of one sequence in one step
+  bool prefix_cache = true;
+  absl::Duration stall_limit = absl::Seconds(60);  // a reader that takes nothing for so long is cancelled
+  std::vector<int32_t> eos_tokens;
+};
+
+// What the engine says of itself; a consistent copy.
+struct EngineStatus {
+  struct Task {
+    TaskPolicy policy;
+    int queued = 0;
+    int running = 0;
+    uint64_t requests = 0;  // accepted since start
+    uint64_t rejected = 0;
+    uint64_t prompt_tokens = 0;
+    uint64_t output_tokens = 0;
+  };
+  std::vector<Task> tasks;
+  int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;  // cached: free, but reusable as a prefix
+  uint64_t steps = 0;
+  uint64_t preemptions = 0;
+  uint64_t prefix_hit_tokens = 0;
+  double tokens_per_second = 0.0;  // output tokens, over the last ten seconds or so
+  bool draining = false;
+  bool healthy = true;  // false after repeated numeric failures
+  int consecutive_numeric_failures = 0;
+};
+
+// Thread-safe. The model is used by the engine's own thread only, from Start until Stop.
+class Engine {
+ public:
+  // `model` outlives the engine.
+  Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks);
+  ~Engine();  // Stop()
+
+  void Start();
+
+  // Takes the request into the queue or refuses at once: NOT_FOUND (task), RESOURCE_EXHAUSTED (queue or the task's
+  // quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context or over what the KV
+  // cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped). Exactly one RequestEnd follows an OK.
+  absl::Status Submit(std::shared_ptr<Request> request);
+
+  // No new requests from now on; returns when all have ended or `limit` passes (then the rest is cancelled).
+  // True: all had ended by themselves.
+  bool Drain(absl::Duration limit);
+  void Stop();  // cancels everything
+
+  EngineStatus Status() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace guildhall

@@ -1,0 +1,69 @@
+// The outside of a generation: what the server hands to the engine and what it gets back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/sampling_params.h"
+
+namespace guildhall {
+
+class TokenStream;
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0.0f;
+  std::vector<std::pair<int32_t, float>> top;  // best first
+};
+
+enum class FinishReason { kStop, kLength, kCancelled, kDeadline, kError };
+
+struct RequestUsage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;  // prompt tokens whose keys were found in the prefix cache
+  int32_t output_tokens = 0;
+  int32_t preemptions = 0;
+};
+
+struct RequestTimings {
+  absl::Duration queue;        // submit -> first scheduled
+  absl::Duration prefill;      // first scheduled -> first token
+  absl::Duration first_token;  // submit -> first token
+  absl::Duration total;
+};
+
+// The one terminal event of a request.
+struct RequestEnd {
+  FinishReason reason = FinishReason::kStop;
+  int32_t stop_token = -1;  // the stop or end token that ended it; -1: none
+  absl::Status status;      // not ok with kError, kDeadline and kCancelled
+  RequestUsage usage;
+  RequestTimings timings;
+};
+
+struct TokenEvent {
+  int32_t token = 0;
+  bool has_logprob = false;
+  TokenLogprob logprob;
+};
+
+struct Request {
+  uint64_t id = 0;   // unique, for logs
+  std::string task;  // a task that the engine knows; "" is the base
+  std::vector<int32_t> prompt;  // not empty, every id in the vocabulary
+  SamplingParams sampling;
+  absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine
+
+  // Called on the engine thread with the logits that follow prompt position `position` (score). May be empty.
+  std::function<void(int32_t position, std::span<const float> logits)> on_prompt_logits;
+};
+
+}  // namespace guildhall

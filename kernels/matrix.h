@@ -1,0 +1,31 @@
+// Weight matrices in the layout that a backend's kernels read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/dtype.h"
+
+namespace guildhall {
+
+// A packed (out, in) matrix for y = W x. A view: the owner of the packed bytes outlives it. The layout is the
+// backend's own; only Backend::Pack* writes it and only that backend's ops read it.
+struct Matrix {
+  int64_t out = 0;
+  int64_t in = 0;
+  DType dtype = DType::kF32;
+  const std::byte* data = nullptr;
+
+  bool empty() const { return data == nullptr; }
+};
+
+// One feed-forward network silu(gate x) * (up x) -> down: an expert, a shared expert or a dense layer.
+struct FfnWeights {
+  Matrix gate_up;  // PackGateUp: out = 2 * width
+  Matrix down;     // (hidden, width)
+  const float* gate_bias = nullptr;  // (width) or null
+  const float* up_bias = nullptr;    // (width) or null
+  const float* down_bias = nullptr;  // (hidden) or null
+};
+
+}  // namespace guildhall

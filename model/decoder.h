@@ -1,0 +1,58 @@
+// The decoder: one forward pass for every family, over a batch that mixes sequences and tasks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "checkpoint/checkpoint.h"
+#include "kernels/backend.h"
+#include "model/language_model.h"
+
+namespace guildhall {
+
+struct DecoderOptions {
+  int64_t max_rows = 512;     // of one step
+  int64_t max_outputs = 64;   // logit rows of one step
+  int64_t kv_blocks = 0;      // how many; see KvBytesPerBlock
+  std::optional<DType> kv_dtype;  // unset: F32 for F32 models, else BF16
+};
+
+// Bytes loaded so far and in all; called from the loading thread, often.
+using ProgressFunction = std::function<void(size_t done_bytes, size_t total_bytes)>;
+
+// Bytes of one KV block over all layers.
+size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype);
+
+// Bytes that the packed weights and the step's activations take.
+size_t DecoderBytes(const Checkpoint& checkpoint, const Backend& backend, const DecoderOptions& options);
+
+class Decoder final : public LanguageModel {
+ public:
+  // Packs all weights into the backend's layout (RESOURCE_EXHAUSTED with the arithmetic when memory is refused). The
+  // checkpoint may be closed afterwards; the backend outlives the decoder.
+  static absl::StatusOr<std::unique_ptr<Decoder>> Load(const Checkpoint& checkpoint, Backend& backend,
+                                                       const DecoderOptions& options,
+                                                       const ProgressFunction& progress = {});
+  ~Decoder() override;
+
+  const ModelSpec& spec() const;
+  int64_t vocabulary() const override;
+  int64_t max_positions() const override;
+  int64_t max_rows() const override;
+  int64_t max_outputs() const override;
+  int64_t kv_blocks() const override;
+
+  std::span<const float> Forward(const Batch& batch) override;
+
+ private:
+  struct Impl;
+  explicit Decoder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace guildhall
