@@ -1,0 +1,41 @@
+// What every CPU op gets beside its arguments.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "base/thread_pool.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/isa.h"
+
+namespace guildhall {
+
+struct MicroKernels;  // kernels/cpu/micro_kernels.h
+
+// Memory of one step, sized by CpuBackend::Prepare() and reused by every op. A region belongs to the op that runs.
+// Ops may call MatMulOp() inside, which uses `input` only.
+struct Scratch {
+  StepLimits limits;
+
+  std::byte* input = nullptr;   // (rows, width) inputs converted for the kernels, at most 4 bytes an element
+  std::byte* hidden = nullptr;  // (entries, ffn_width) products of gate and up, at most 4 bytes an element
+  float* entry_out = nullptr;   // (entries, hidden) outputs of the experts before they are weighed
+  float* logits = nullptr;      // (rows, experts) router scores
+  std::byte* worker = nullptr;  // (threads, worker_bytes) for one worker each, 64-byte aligned
+  size_t worker_bytes = 0;      // WorkerScratchBytes(limits) rounded up
+
+  std::byte* Worker(int index) const { return worker + static_cast<size_t>(index) * worker_bytes; }
+
+  Buffer memory;  // owns all of the above
+};
+
+// Lives in CpuBackend; an op keeps no reference after it returns.
+struct CpuContext {
+  ThreadPool& pool;
+  const MicroKernels& kernels;
+  Isa isa;
+  Scratch& scratch;
+};
+
+}  // namespace guildhall
