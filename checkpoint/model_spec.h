@@ -40,7 +40,8 @@ struct AttentionSpec {
   bool q_bias = false, k_bias = false, v_bias = false, o_bias = false;
   // Latent attention with attention_bias: biases on q_a, kv_a and o.
   QkNorm qk_norm = QkNorm::kNone;
-  float clip_qkv = 0.0f;  // > 0: clamp q, k, v
+  float clip_qkv = 0.0f;  // > 0: clamp q, k, v after their norms
+  float latent_norm_eps = 1e-6f;  // of q_a and kv_a; the families' own constant, not rms_norm_eps
   RopeSpec rope;
 };
 

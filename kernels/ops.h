@@ -30,6 +30,7 @@ struct RmsNormArgs {
   int64_t rows, groups, width;
   int64_t x_stride, y_stride;  // elements between rows
   float eps;
+  float clip = 0.0f;  // > 0: the result clamped to [-clip, clip]
 };
 
 // y = epilogue(x W^T + bias). The epilogue's order: + bias, clip, sigmoid, + y.
@@ -55,7 +56,7 @@ struct HeadMatMulArgs {
   int64_t y_stride, y_head_stride;
 };
 
-// Rotates the first `rotary` elements of every head in place by the row's angles.
+// Rotates the first `rotary` elements of every head by the row's angles, in place or to another place.
 struct RopeArgs {
   float* x;  // (rows, heads, head_stride apart)
   int64_t rows, heads, rotary;
@@ -63,6 +64,8 @@ struct RopeArgs {
   const float* cos;  // (rows, rotary / 2), the attention factor multiplied in
   const float* sin;  // (rows, rotary / 2)
   bool interleaved;  // pairs (2i, 2i+1), result in the same places; else (i, i + rotary/2)
+  float* y = nullptr;  // (rows, heads, rotary) at its own strides; null: in place
+  int64_t y_stride = 0, y_head_stride = 0;
 };
 
 // The shape of one layer's KV cache. Latent attention stores one head whose value is the first `value_dim` elements of
