@@ -18,17 +18,16 @@ template <typename A, typename B>
 
 }  // namespace guildhall
 
-#define GH_CHECK(cond)                                               \
-  do {                                                               \
+#define GH_CHECK(cond)                                                \
+  do {                                                                \
     if (!(cond)) ::guildhall::CheckFailed(__FILE__, __LINE__, #cond); \
   } while (false)
 
-#define GH_CHECK_OP(a, op, b)                                                        \
-  do {                                                                               \
-    const auto& gh_a = (a);                                                          \
-    const auto& gh_b = (b);                                                          \
-    if (!(gh_a op gh_b))                                                             \
-      ::guildhall::CheckOpFailed(__FILE__, __LINE__, #a " " #op " " #b, gh_a, gh_b); \
+#define GH_CHECK_OP(a, op, b)                                                                           \
+  do {                                                                                                  \
+    const auto& gh_a = (a);                                                                             \
+    const auto& gh_b = (b);                                                                             \
+    if (!(gh_a op gh_b)) ::guildhall::CheckOpFailed(__FILE__, __LINE__, #a " " #op " " #b, gh_a, gh_b); \
   } while (false)
 
 #define GH_CHECK_EQ(a, b) GH_CHECK_OP(a, ==, b)

@@ -12,7 +12,9 @@ namespace guildhall {
 enum class DType { kF32, kBF16, kF16 };
 
 // Bytes of one element.
-constexpr size_t DTypeSize(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+constexpr size_t DTypeSize(DType dtype) {
+  return dtype == DType::kF32 ? 4 : 2;
+}
 
 // "F32", "BF16", "F16": the names that safetensors uses.
 std::string_view DTypeName(DType dtype);
@@ -21,7 +23,9 @@ std::string_view DTypeName(DType dtype);
 std::optional<DType> ParseDType(std::string_view name);
 
 // bfloat16 is the upper half of a float.
-constexpr float BF16ToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+constexpr float BF16ToFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 // Round to nearest, ties to even; a NaN stays a (quiet) NaN.
 constexpr uint16_t FloatToBF16(float value) {

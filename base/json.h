@@ -1,4 +1,5 @@
-// Strict JSON for every file and message that we read: caps, no duplicate keys, typed getters that name the key's path.
+// Strict JSON for every file and message that we read: caps, no duplicate keys, typed getters that name the
+// key's path.
 #pragma once
 
 #include <cstddef>
@@ -22,26 +23,29 @@ struct JsonLimits {
   bool comments = false;  // allow // and /* */ (our own config files)
 };
 
-// Parses one value. INVALID_ARGUMENT with line and column for bad syntax, a duplicate key (named), invalid UTF-8,
-// trailing text, depth or size over the cap, an integer outside int64/uint64. `what` begins the message ("config.json").
+// Parses one value. INVALID_ARGUMENT with line and column for bad syntax, a duplicate key (named), invalid
+// UTF-8, trailing text, depth or size over the cap, an integer outside int64/uint64. `what` begins the
+// message ("config.json").
 absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, const JsonLimits& limits = {});
 
 // Never throws: invalid UTF-8 in strings is replaced.
 std::string DumpJson(const Json& json, int indent = -1);
 
-// A cursor into an object: typed getters whose errors read "config.json: rope_scaling.factor: expected a number, found
-// "two"". Every getter marks its key as read; CheckAllRead() then refuses the keys that nobody read, with the nearest
-// known name. Not thread-safe; the Json must outlive it.
+// A cursor into an object: typed getters whose errors read "config.json: rope_scaling.factor: expected a
+// number, found "two"". Every getter marks its key as read; CheckAllRead() then refuses the keys that nobody
+// read, with the nearest known name. Not thread-safe; the Json must outlive it.
 class JsonObject {
  public:
-  // INVALID_ARGUMENT unless `json` is an object. `what` is the file or message, `path` the place in it ("" at the top).
+  // INVALID_ARGUMENT unless `json` is an object. `what` is the file or message, `path` the place in it ("" at
+  // the top).
   static absl::StatusOr<JsonObject> From(const Json& json, std::string what, std::string path = "");
 
-  bool Has(std::string_view key) const;  // present and not null
+  bool Has(std::string_view key) const;          // present and not null
   const Json* Find(std::string_view key) const;  // marks as read; nullptr when absent or null
 
   // Required values.
-  absl::StatusOr<int64_t> Int(std::string_view key, int64_t min, int64_t max) const;  // accepts 16.0, not 16.5
+  absl::StatusOr<int64_t> Int(std::string_view key, int64_t min,
+                              int64_t max) const;             // accepts 16.0, not 16.5
   absl::StatusOr<double> Number(std::string_view key) const;  // finite
   absl::StatusOr<bool> Bool(std::string_view key) const;
   absl::StatusOr<std::string> String(std::string_view key) const;
@@ -53,7 +57,8 @@ class JsonObject {
   absl::StatusOr<bool> BoolOr(std::string_view key, bool fallback) const;
   absl::StatusOr<std::string> StringOr(std::string_view key, std::string_view fallback) const;
   absl::StatusOr<std::vector<int64_t>> IntsOr(std::string_view key, std::vector<int64_t> fallback) const;
-  absl::StatusOr<std::vector<std::string>> StringsOr(std::string_view key, std::vector<std::string> fallback) const;
+  absl::StatusOr<std::vector<std::string>> StringsOr(std::string_view key,
+                                                     std::vector<std::string> fallback) const;
 
   void MarkRead(std::string_view key) const;
   std::vector<std::string> Unread() const;

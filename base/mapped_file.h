@@ -10,8 +10,8 @@
 
 namespace guildhall {
 
-// Regular files only: a FIFO, a device or a directory is refused before anything is read. An empty file maps to an
-// empty span. Move-only.
+// Regular files only: a FIFO, a device or a directory is refused before anything is read. An empty file maps
+// to an empty span. Move-only.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -33,8 +33,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
   const std::string& path() const { return path_; }
 
-  // Reads `destination.size()` bytes at `offset` by pread: a file that was cut short after mapping is a DATA_LOSS
-  // error here where touching the mapping would be a SIGBUS.
+  // Reads `destination.size()` bytes at `offset` by pread: a file that was cut short after mapping is a
+  // DATA_LOSS error here where touching the mapping would be a SIGBUS.
   absl::Status ReadAt(size_t offset, std::span<std::byte> destination) const;
 
  private:

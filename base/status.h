@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 
 // Evaluates `expr` (absl::Status); returns it from the enclosing function when it is not ok.
-#define GH_RETURN_IF_ERROR(expr)                                    \
-  do {                                                              \
+#define GH_RETURN_IF_ERROR(expr)                                            \
+  do {                                                                      \
     if (absl::Status gh_status = (expr); !gh_status.ok()) return gh_status; \
   } while (false)
 

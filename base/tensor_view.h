@@ -11,14 +11,16 @@
 
 namespace guildhall {
 
-// Dense, row-major, read-only. `data` need not be aligned (safetensors promises nothing) and lives as long as its owner.
+// Dense, row-major, read-only. `data` need not be aligned (safetensors promises nothing) and lives as long as
+// its owner.
 struct TensorView {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   const std::byte* data = nullptr;
 
   int64_t Elements() const {
-    return std::accumulate(shape.begin(), shape.end(), int64_t{1}, [](int64_t a, int64_t b) { return a * b; });
+    return std::accumulate(shape.begin(), shape.end(), int64_t{1},
+                           [](int64_t a, int64_t b) { return a * b; });
   }
   size_t Bytes() const { return static_cast<size_t>(Elements()) * DTypeSize(dtype); }
 

@@ -8,17 +8,51 @@
 namespace guildhall {
 
 enum class WeightRole {
-  kEmbedding, kHead, kFinalNorm,
-  kInputNorm, kPostAttentionNorm,
+  kEmbedding,
+  kHead,
+  kFinalNorm,
+  kInputNorm,
+  kPostAttentionNorm,
   // Grouped-query attention (and latent: kQ without q_lora_rank, kO).
-  kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm,
+  kQ,
+  kK,
+  kV,
+  kO,
+  kQBias,
+  kKBias,
+  kVBias,
+  kOBias,
+  kQNorm,
+  kKNorm,
   // Latent attention.
-  kQA, kQANorm, kQB, kKvA, kKvANorm, kKvB, kQABias, kKvABias,
+  kQA,
+  kQANorm,
+  kQB,
+  kKvA,
+  kKvANorm,
+  kKvB,
+  kQABias,
+  kKvABias,
   // Dense feed-forward.
-  kGate, kUp, kDown, kGateBias, kUpBias, kDownBias,
+  kGate,
+  kUp,
+  kDown,
+  kGateBias,
+  kUpBias,
+  kDownBias,
   // Mixture of experts.
-  kRouter, kRouterSelectionBias, kExpertGate, kExpertUp, kExpertDown,
-  kSharedGate, kSharedUp, kSharedDown, kSharedScore,
+  kRouter,
+  kRouterSelectionBias,
+  kExpertGate,
+  kExpertUp,
+  kExpertDown,
+  kSharedGate,
+  kSharedUp,
+  kSharedDown,
+  kSharedScore,
+  kSharedGateBias,
+  kSharedUpBias,
+  kSharedDownBias,
 };
 
 struct WeightKey {

@@ -16,17 +16,17 @@ namespace guildhall {
 
 // A task as the scheduler sees it.
 struct TaskPolicy {
-  std::string id;       // "" is the base
-  double weight = 1.0;  // share of tokens relative to other tasks that have work
-  int max_queued = 64;  // RESOURCE_EXHAUSTED beyond
+  std::string id;        // "" is the base
+  double weight = 1.0;   // share of tokens relative to other tasks that have work
+  int max_queued = 64;   // RESOURCE_EXHAUSTED beyond
   int max_running = 64;  // more wait in the queue
 };
 
 struct EngineOptions {
-  int max_queued = 256;      // requests waiting, all tasks
-  int max_running = 64;      // sequences that hold KV blocks
-  int token_budget = 512;    // rows of one step, decode rows first
-  int prefill_chunk = 256;   // most prompt rows of one sequence in one step
+  int max_queued = 256;     // requests waiting, all tasks
+  int max_running = 64;     // sequences that hold KV blocks
+  int token_budget = 512;   // rows of one step, decode rows first
+  int prefill_chunk = 256;  // most prompt rows of one sequence in one step
   bool prefix_cache = true;
   absl::Duration stall_limit = absl::Seconds(60);  // a reader that takes nothing for so long is cancelled
   std::vector<int32_t> eos_tokens;
@@ -63,9 +63,10 @@ class Engine {
 
   void Start();
 
-  // Takes the request into the queue or refuses at once: NOT_FOUND (task), RESOURCE_EXHAUSTED (queue or the task's
-  // quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context or over what the KV
-  // cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped). Exactly one RequestEnd follows an OK.
+  // Takes the request into the queue or refuses at once: NOT_FOUND (task), RESOURCE_EXHAUSTED (queue or the
+  // task's quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context or
+  // over what the KV cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped). Exactly one
+  // RequestEnd follows an OK.
   absl::Status Submit(std::shared_ptr<Request> request);
 
   // No new requests from now on; returns when all have ended or `limit` passes (then the rest is cancelled).

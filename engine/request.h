@@ -55,8 +55,8 @@ struct TokenEvent {
 };
 
 struct Request {
-  uint64_t id = 0;   // unique, for logs
-  std::string task;  // a task that the engine knows; "" is the base
+  uint64_t id = 0;              // unique, for logs
+  std::string task;             // a task that the engine knows; "" is the base
   std::vector<int32_t> prompt;  // not empty, every id in the vocabulary
   SamplingParams sampling;
   absl::Time deadline = absl::InfiniteFuture();

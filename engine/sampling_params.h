@@ -1,4 +1,5 @@
-// How a request's tokens are chosen and when it ends. All values are validated and all defaults resolved before.
+// How a request's tokens are chosen and when it ends. All values are validated and all defaults resolved
+// before.
 #pragma once
 
 #include <cstdint>
@@ -8,23 +9,23 @@
 namespace guildhall {
 
 struct SamplingParams {
-  float temperature = 1.0f;  // 0: greedy (the lowest id among equal logits)
-  int32_t top_k = 0;         // 0: all
-  float top_p = 1.0f;        // (0, 1]
-  float min_p = 0.0f;        // [0, 1): relative to the best probability
+  float temperature = 1.0f;         // 0: greedy (the lowest id among equal logits)
+  int32_t top_k = 0;                // 0: all
+  float top_p = 1.0f;               // (0, 1]
+  float min_p = 0.0f;               // [0, 1): relative to the best probability
   float repetition_penalty = 1.0f;  // > 0, over prompt and output, as transformers applies it
   float presence_penalty = 0.0f;    // over output, [-2, 2]
   float frequency_penalty = 0.0f;   // over output, [-2, 2]
   std::vector<std::pair<int32_t, float>> logit_bias;
   uint64_t seed = 0;  // same seed, same text, whatever the batch
 
-  int32_t max_tokens = 256;  // 0: score the prompt only
-  int32_t min_tokens = 0;    // end-of-sequence and stop tokens are masked before
+  int32_t max_tokens = 256;          // 0: score the prompt only
+  int32_t min_tokens = 0;            // end-of-sequence and stop tokens are masked before
   std::vector<int32_t> stop_tokens;  // the model's own end tokens are added unless ignore_eos
   bool ignore_eos = false;
 
-  bool logprobs = false;          // of the chosen token, from the unmodified distribution
-  int32_t top_logprobs = 0;       // alternatives per position, <= kMaxTopLogprobs
+  bool logprobs = false;     // of the chosen token, from the unmodified distribution
+  int32_t top_logprobs = 0;  // alternatives per position, <= kMaxTopLogprobs
   bool prompt_logprobs = false;
 };
 

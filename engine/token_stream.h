@@ -15,21 +15,22 @@
 
 namespace guildhall {
 
-// One writer (the engine), one reader (the RPC). The engine asks HasRoom() before it schedules the sequence's next
-// token: a full stream pauses that sequence and nothing else. The end event always fits.
+// One writer (the engine), one reader (the RPC). The engine asks HasRoom() before it schedules the sequence's
+// next token: a full stream pauses that sequence and nothing else. The end event always fits.
 class TokenStream {
  public:
   explicit TokenStream(size_t capacity);
 
   using Event = std::variant<TokenEvent, RequestEnd>;
 
-  // Reader. Waits until an event comes or `deadline` passes (nullopt). After RequestEnd there is nothing more.
+  // Reader. Waits until an event comes or `deadline` passes (nullopt). After RequestEnd there is nothing
+  // more.
   std::optional<Event> Pop(absl::Time deadline);
   // Prompt log-probabilities, complete once the first event has come.
   std::vector<TokenLogprob> TakePromptLogprobs();
 
-  // Reader: asks the engine to stop; the end event follows within one step. kCancelled for a client that went away,
-  // kStop for a stop string that the reader found. The first call wins.
+  // Reader: asks the engine to stop; the end event follows within one step. kCancelled for a client that went
+  // away, kStop for a stop string that the reader found. The first call wins.
   void Cancel(FinishReason reason);
 
   // Engine.

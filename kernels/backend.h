@@ -18,12 +18,13 @@ struct StepLimits {
   int64_t max_entries = 0;    // rows * k of one expert_ffn (at least max_rows)
   int64_t max_ffn_width = 0;  // the largest `width` of an FFN
   int64_t hidden = 0;
-  int64_t max_heads = 0;      // query heads
-  int64_t max_experts = 0;    // experts of a router
+  int64_t max_heads = 0;    // query heads
+  int64_t max_experts = 0;  // experts of a router
 };
 
-// Owned by main, outlives all that uses it. Ops are called by one thread (the engine's) and fan out by themselves;
-// they CHECK their arguments and cannot fail otherwise. Pack and the size questions may be called from any thread.
+// Owned by main, outlives all that uses it. Ops are called by one thread (the engine's) and fan out by
+// themselves; they CHECK their arguments and cannot fail otherwise. Pack and the size questions may be called
+// from any thread.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -35,9 +36,9 @@ class Backend {
 
   virtual absl::Status Prepare(const StepLimits& limits) = 0;
 
-  // Packing. `parts` are (out_i, in) tensors stacked by rows in order (q, k and v as one product); the result keeps
-  // the dtype of the first; the others are converted if they differ. `destination` has PackedBytes(...) bytes, 64-byte
-  // aligned. `dtype` may widen on the way (kF32 from kBF16: exact).
+  // Packing. `parts` are (out_i, in) tensors stacked by rows in order (q, k and v as one product); the result
+  // keeps the dtype of the first; the others are converted if they differ. `destination` has PackedBytes(...)
+  // bytes, 64-byte aligned. `dtype` may widen on the way (kF32 from kBF16: exact).
   virtual size_t PackedBytes(DType dtype, int64_t out, int64_t in) const = 0;
   virtual Matrix Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const = 0;
   // Gate and up interleaved by panel for the fused FFN; out = 2 * width, PackedGateUpBytes bytes.
@@ -67,7 +68,8 @@ struct CpuOptions {
   std::string isa;  // "" = GUILDHALL_ISA, else the best of this CPU
 };
 
-// INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible ones.
+// INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible
+// ones.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options);
 
 }  // namespace guildhall

@@ -21,8 +21,8 @@ struct Matrix {
 
 // One feed-forward network silu(gate x) * (up x) -> down: an expert, a shared expert or a dense layer.
 struct FfnWeights {
-  Matrix gate_up;  // PackGateUp: out = 2 * width
-  Matrix down;     // (hidden, width)
+  Matrix gate_up;                    // PackGateUp: out = 2 * width
+  Matrix down;                       // (hidden, width)
   const float* gate_bias = nullptr;  // (width) or null
   const float* up_bias = nullptr;    // (width) or null
   const float* down_bias = nullptr;  // (hidden) or null

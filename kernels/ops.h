@@ -1,8 +1,8 @@
 // The arguments of every op: plain structs over device memory, one op = one call on a whole batch.
 //
-// Shapes stand beside the fields, `rows` first; all activations are float, row-major, with a stride in elements where
-// rows need not touch. Outputs never alias inputs unless the comment says so. Rows are independent: a row's result has
-// one order of summation that depends on that row alone (bit invariance).
+// Shapes stand beside the fields, `rows` first; all activations are float, row-major, with a stride in
+// elements where rows need not touch. Outputs never alias inputs unless the comment says so. Rows are
+// independent: a row's result has one order of summation that depends on that row alone (bit invariance).
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ struct RmsNormArgs {
 
 // y = epilogue(x W^T + bias). The epilogue's order: + bias, clip, sigmoid, + y.
 struct MatMulArgs {
-  const float* x;  // (rows, in)
-  Matrix w;        // (out, in)
+  const float* x;               // (rows, in)
+  Matrix w;                     // (out, in)
   const float* bias = nullptr;  // (out) or null
   float* y;                     // (rows, out)
   int64_t rows;
@@ -61,45 +61,49 @@ struct RopeArgs {
   float* x;  // (rows, heads, head_stride apart)
   int64_t rows, heads, rotary;
   int64_t x_stride, head_stride;
-  const float* cos;  // (rows, rotary / 2), the attention factor multiplied in
-  const float* sin;  // (rows, rotary / 2)
-  bool interleaved;  // pairs (2i, 2i+1), result in the same places; else (i, i + rotary/2)
+  const float* cos;    // (rows, rotary / 2), the attention factor multiplied in
+  const float* sin;    // (rows, rotary / 2)
+  bool interleaved;    // pairs (2i, 2i+1), result in the same places; else (i, i + rotary/2)
   float* y = nullptr;  // (rows, heads, rotary) at its own strides; null: in place
   int64_t y_stride = 0, y_head_stride = 0;
 };
 
-// The shape of one layer's KV cache. Latent attention stores one head whose value is the first `value_dim` elements of
-// its key. A block holds kKvBlockTokens tokens of one sequence; its inner layout is the backend's own.
+// The shape of one layer's KV cache. Latent attention stores one head whose value is the first `value_dim`
+// elements of its key. A block holds kKvBlockTokens tokens of one sequence; its inner layout is the backend's
+// own.
 inline constexpr int kKvBlockTokens = 16;
 struct KvShape {
   int kv_heads = 0;
   int key_dim = 0;
   int value_dim = 0;
-  bool value_in_key = false;  // latent: no separate values are stored
+  bool value_in_key = false;   // latent: no separate values are stored
   DType dtype = DType::kBF16;  // kF32 or kBF16
 };
 
 // Writes the rows' keys and values to their places in one layer's cache.
 struct AppendKvArgs {
   KvShape shape;
-  void* cache;          // KvBlockBytes(shape) * blocks
-  const float* k;       // (rows, kv_heads, key_dim)
-  const float* v;       // (rows, kv_heads, value_dim); null when value_in_key
+  void* cache;     // KvBlockBytes(shape) * blocks
+  const float* k;  // (rows, kv_heads, key_dim)
+  const float* v;  // (rows, kv_heads, value_dim); null when value_in_key
   int64_t rows, k_stride, v_stride;
   const int64_t* slot;  // (rows) block id * kKvBlockTokens + offset
 };
 
-// softmax(scale * q k^T) v over the row's own sequence, keys 0..position, or the last `window` of them with the row's
-// own. The keys of the batch's rows have been appended before. Key blocks are visited in absolute order.
+// softmax(scale * q k^T) v over the row's own sequence, keys 0..position, or the last `window` of them with
+// the row's own. The keys of the batch's rows have been appended before. Key blocks are visited in absolute
+// order.
 struct AttentionArgs {
   KvShape shape;
   const void* cache;
-  const float* q;  // (rows, heads, key_dim); heads is a multiple of kv_heads, heads of one group are neighbours
-  float* y;        // (rows, heads, value_dim)
+  const float*
+      q;     // (rows, heads, key_dim); heads is a multiple of kv_heads, heads of one group are neighbours
+  float* y;  // (rows, heads, value_dim)
   int64_t rows, heads;
   int64_t q_stride, y_stride;
-  const int32_t* position;     // (rows) absolute
-  const int32_t* sequence;     // (rows) row of block_table; rows of a sequence are neighbours, ascending positions
+  const int32_t* position;  // (rows) absolute
+  const int32_t*
+      sequence;  // (rows) row of block_table; rows of a sequence are neighbours, ascending positions
   const int32_t* block_table;  // (sequences, max_blocks) block ids
   int64_t max_blocks;
   float scale;
@@ -108,24 +112,26 @@ struct AttentionArgs {
 
 // Score, select, weigh, reroute and group in one op.
 struct RouteArgs {
-  const float* x;  // (rows, hidden) normed
-  Matrix w;        // (experts, hidden), F32
+  const float* x;                         // (rows, hidden) normed
+  Matrix w;                               // (experts, hidden), F32
   const float* selection_bias = nullptr;  // (experts) or null
   const GateSpec* gate;
   // Rerouting: logical expert -> slot by the row's task. A null map, or task -1, is the identity.
   const int32_t* expert_map = nullptr;  // (tasks, experts)
   const int32_t* row_task = nullptr;    // (rows)
   int64_t rows, x_stride;
-  int64_t slots;  // physical experts, >= experts
+  int64_t slots;    // physical experts, >= experts
   int32_t* expert;  // (rows, k) out: logical experts in the order of selection
   int32_t* slot;    // (rows, k) out
   float* weight;    // (rows, k) out
-  // Entries row * k + j ordered by slot; within a slot ascending. Slot s owns [group_begin[s], group_begin[s+1]).
+  // Entries row * k + j ordered by slot; within a slot ascending. Slot s owns [group_begin[s],
+  // group_begin[s+1]).
   int32_t* group_begin;  // (slots + 1) out
   int32_t* group_entry;  // (rows * k) out
 };
 
-// y[row] += sum over j (in the order of selection) of weight[row, j] * FFN_{slot[row, j]}(x[row]). Exact group sizes.
+// y[row] += sum over j (in the order of selection) of weight[row, j] * FFN_{slot[row, j]}(x[row]). Exact
+// group sizes.
 struct ExpertFfnArgs {
   const float* x;                     // (rows, hidden)
   std::span<const FfnWeights> table;  // slot -> weights
@@ -149,9 +155,9 @@ struct FfnArgs {
 
 // y[i] = x[row[i]].
 struct GatherRowsArgs {
-  const float* x;        // (any, width)
-  const int32_t* row;    // (rows)
-  float* y;              // (rows, width)
+  const float* x;      // (any, width)
+  const int32_t* row;  // (rows)
+  float* y;            // (rows, width)
   int64_t rows, width;
 };
 

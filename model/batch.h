@@ -6,8 +6,9 @@
 
 namespace guildhall {
 
-// Rows are tokens. Rows of one sequence are neighbours with ascending positions; sequences are ordered by task, so that
-// a task's rows form one segment. The arrays belong to the engine and live until Forward returns.
+// Rows are tokens. Rows of one sequence are neighbours with ascending positions; sequences are ordered by
+// task, so that a task's rows form one segment. The arrays belong to the engine and live until Forward
+// returns.
 struct Batch {
   std::span<const int32_t> tokens;       // (rows)
   std::span<const int32_t> positions;    // (rows) absolute, from 0
@@ -16,7 +17,7 @@ struct Batch {
   std::span<const int32_t> task;         // (rows) row of the expert maps, -1: base
   std::span<const int32_t> block_table;  // (sequences, max_blocks) block ids, row-major
   int64_t max_blocks = 0;
-  std::span<const int32_t> logit_rows;   // (outputs) rows whose logits are wanted, ascending
+  std::span<const int32_t> logit_rows;  // (outputs) rows whose logits are wanted, ascending
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };

@@ -9,16 +9,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/weight_source.h"
 #include "kernels/backend.h"
 #include "model/language_model.h"
 
 namespace guildhall {
 
 struct DecoderOptions {
-  int64_t max_rows = 512;     // of one step
-  int64_t max_outputs = 64;   // logit rows of one step
-  int64_t kv_blocks = 0;      // how many; see KvBytesPerBlock
+  int64_t max_rows = 512;         // of one step
+  int64_t max_outputs = 64;       // logit rows of one step
+  int64_t kv_blocks = 0;          // how many; see KvBytesPerBlock
   std::optional<DType> kv_dtype;  // unset: F32 for F32 models, else BF16
 };
 
@@ -28,14 +28,14 @@ using ProgressFunction = std::function<void(size_t done_bytes, size_t total_byte
 // Bytes of one KV block over all layers.
 size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype);
 
-// Bytes that the packed weights and the step's activations take.
-size_t DecoderBytes(const Checkpoint& checkpoint, const Backend& backend, const DecoderOptions& options);
+// Bytes that the packed weights and the step's activations take, KV blocks not counted.
+size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options);
 
 class Decoder final : public LanguageModel {
  public:
-  // Packs all weights into the backend's layout (RESOURCE_EXHAUSTED with the arithmetic when memory is refused). The
-  // checkpoint may be closed afterwards; the backend outlives the decoder.
-  static absl::StatusOr<std::unique_ptr<Decoder>> Load(const Checkpoint& checkpoint, Backend& backend,
+  // Packs all weights into the backend's layout (RESOURCE_EXHAUSTED with the arithmetic when memory is
+  // refused). The source may be closed afterwards; the backend outlives the decoder and serves it alone.
+  static absl::StatusOr<std::unique_ptr<Decoder>> Load(const WeightSource& source, Backend& backend,
                                                        const DecoderOptions& options,
                                                        const ProgressFunction& progress = {});
   ~Decoder() override;

@@ -22,8 +22,8 @@ class LanguageModel {
   // KV blocks that exist; ids are 0 .. kv_blocks-1.
   virtual int64_t kv_blocks() const = 0;
 
-  // Returns (outputs, vocabulary) logits in fp32, valid until the next call. Writes the rows' keys and values first,
-  // then attends: a batch may hold several chunks of a prompt's rows as well as decoding rows.
+  // Returns (outputs, vocabulary) logits in fp32, valid until the next call. Writes the rows' keys and values
+  // first, then attends: a batch may hold several chunks of a prompt's rows as well as decoding rows.
   virtual std::span<const float> Forward(const Batch& batch) = 0;
 };
 

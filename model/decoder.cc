@@ -1,0 +1,160 @@
+#include "model/decoder.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/check.h"
+#include "base/status.h"
+#include "model/rope.h"
+#include "model/step.h"
+#include "model/weight_loader.h"
+
+namespace guildhall {
+namespace {
+
+DType KvDType(const ModelSpec& spec, std::optional<DType> asked) {
+  return asked.value_or(spec.dtype == DType::kF32 ? DType::kF32 : DType::kBF16);
+}
+
+}  // namespace
+
+struct Decoder::Impl {
+  Impl(const ModelSpec& model, Backend& ops, const DecoderOptions& opts)
+      : spec(model),
+        backend(ops),
+        options(opts),
+        shape(StepShape::Of(spec, opts.max_rows, opts.max_outputs, KvDType(spec, opts.kv_dtype))),
+        rope(spec.attention.rope) {}
+
+  std::byte* LayerCache(size_t layer) {
+    return kv.data() + layer * static_cast<size_t>(options.kv_blocks) * backend.KvBlockBytes(shape.kv);
+  }
+
+  void Layers(Step& step);
+  std::span<const float> Logits(const Batch& batch);
+
+  const ModelSpec spec;
+  Backend& backend;
+  const DecoderOptions options;
+  const StepShape shape;
+  const Rope rope;
+  DecoderWeights weights;
+  Activations act;
+  Buffer kv;  // (layers, kv_blocks, KvBlockBytes)
+};
+
+size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype) {
+  const StepShape shape = StepShape::Of(spec, 1, 1, KvDType(spec, kv_dtype));
+  return spec.layers.size() * backend.KvBlockBytes(shape.kv);
+}
+
+size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options) {
+  const ModelSpec& spec = source.spec();
+  const StepShape shape =
+      StepShape::Of(spec, options.max_rows, options.max_outputs, KvDType(spec, options.kv_dtype));
+  return PackedWeightBytes(source, backend) + Activations::Bytes(spec, shape);
+}
+
+Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Decoder::~Decoder() = default;
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const WeightSource& source, Backend& backend,
+                                                       const DecoderOptions& options,
+                                                       const ProgressFunction& progress) {
+  GH_CHECK_GT(options.max_rows, 0);
+  GH_CHECK_GT(options.max_outputs, 0);
+  GH_CHECK_GT(options.kv_blocks, 0);
+  auto impl = std::make_unique<Impl>(source.spec(), backend, options);
+  GH_ASSIGN_OR_RETURN(impl->weights, LoadWeights(source, backend, progress));
+  GH_ASSIGN_OR_RETURN(impl->act, Activations::Allocate(impl->spec, impl->shape));
+  const size_t kv_bytes =
+      static_cast<size_t>(options.kv_blocks) * KvBytesPerBlock(impl->spec, backend, options.kv_dtype);
+  GH_ASSIGN_OR_RETURN(impl->kv, Buffer::Allocate(kv_bytes, "KV cache"));
+  GH_RETURN_IF_ERROR(backend.Prepare(impl->shape.Limits(impl->spec)));
+  return std::unique_ptr<Decoder>(new Decoder(std::move(impl)));
+}
+
+const ModelSpec& Decoder::spec() const {
+  return impl_->spec;
+}
+int64_t Decoder::vocabulary() const {
+  return impl_->spec.vocabulary;
+}
+int64_t Decoder::max_positions() const {
+  return impl_->spec.max_positions;
+}
+int64_t Decoder::max_rows() const {
+  return impl_->options.max_rows;
+}
+int64_t Decoder::max_outputs() const {
+  return impl_->options.max_outputs;
+}
+int64_t Decoder::kv_blocks() const {
+  return impl_->options.kv_blocks;
+}
+
+void Decoder::Impl::Layers(Step& step) {
+  auto norm = [&](const float* weight) {
+    backend.RmsNorm({.x = act.residual,
+                     .weight = weight,
+                     .y = act.normed,
+                     .rows = step.batch.rows(),
+                     .groups = 1,
+                     .width = spec.hidden,
+                     .x_stride = spec.hidden,
+                     .y_stride = spec.hidden,
+                     .eps = spec.norm_eps});
+  };
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    const LayerWeights& layer = weights.layers[i];
+    norm(layer.input_norm);
+    AttentionLayer(step, layer, spec.layers[i], LayerCache(i));
+    norm(layer.post_attention_norm);
+    FeedForwardLayer(step, layer);
+  }
+}
+
+std::span<const float> Decoder::Impl::Logits(const Batch& batch) {
+  const int64_t outputs = static_cast<int64_t>(batch.logit_rows.size());
+  if (outputs == 0) return {};
+  backend.GatherRows({.x = act.residual,
+                      .row = batch.logit_rows.data(),
+                      .y = act.outputs,
+                      .rows = outputs,
+                      .width = spec.hidden});
+  backend.RmsNorm({.x = act.outputs,
+                   .weight = weights.final_norm,
+                   .y = act.outputs,
+                   .rows = outputs,
+                   .groups = 1,
+                   .width = spec.hidden,
+                   .x_stride = spec.hidden,
+                   .y_stride = spec.hidden,
+                   .eps = spec.norm_eps});
+  backend.MatMul({.x = act.outputs,
+                  .w = weights.head,
+                  .y = act.logits,
+                  .rows = outputs,
+                  .x_stride = spec.hidden,
+                  .y_stride = spec.vocabulary});
+  return {act.logits, static_cast<size_t>(outputs * spec.vocabulary)};
+}
+
+std::span<const float> Decoder::Forward(const Batch& batch) {
+  Impl& m = *impl_;
+  GH_CHECK_LE(batch.rows(), m.options.max_rows);
+  GH_CHECK_LE(static_cast<int64_t>(batch.logit_rows.size()), m.options.max_outputs);
+  Step step{m.backend, m.spec, m.shape, batch, m.act};
+  m.backend.Embed({.tokens = batch.tokens.data(),
+                   .table = m.weights.embedding,
+                   .dtype = m.weights.embedding_dtype,
+                   .y = m.act.residual,
+                   .rows = batch.rows(),
+                   .hidden = m.spec.hidden});
+  m.rope.Fill(batch.positions, m.act.cos, m.act.sin);
+  m.Layers(step);
+  return m.Logits(batch);
+}
+
+}  // namespace guildhall
