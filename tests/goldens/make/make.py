@@ -23,6 +23,7 @@ ROUTING_MARGIN = {"float32": 0.03, "bfloat16": 0.1}
 GREEDY_PROMPTS = (5, 16, 30)
 GREEDY_TOKENS = 32
 GREEDY_GAP = 5e-3
+GREEDY_ROUTING_MARGIN = 2e-3
 MIN_DEVIATION = 0.9  # of the logits over the vocabulary
 
 
@@ -75,8 +76,8 @@ def make_greedy(oracle, generator):
     for length in GREEDY_PROMPTS:
         for _ in range(40):
             prompt, _margin = oracle.sequence(length, generator, ROUTING_MARGIN["float32"])
-            continuation, gap = oracle.greedy(prompt, GREEDY_TOKENS)
-            if gap >= GREEDY_GAP and len(set(continuation)) >= 6:
+            continuation, gap, margin = oracle.greedy(prompt, GREEDY_TOKENS)
+            if gap >= GREEDY_GAP and margin >= GREEDY_ROUTING_MARGIN and len(set(continuation)) >= 6:
                 break
         else:
             raise SystemExit(f"no greedy continuation of {length} tokens with a gap of {GREEDY_GAP} found")

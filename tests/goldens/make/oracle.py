@@ -71,13 +71,15 @@ class Oracle:
         return tokens, worst
 
     def greedy(self, prompt, count):
-        """The arg-max continuation and the smallest gap between the best and the second best logit."""
-        tokens, gap = list(prompt), float("inf")
+        """The arg-max continuation, the smallest gap between the two best logits, the smallest routing margin."""
+        tokens, gap, margin = list(prompt), float("inf"), float("inf")
         for _ in range(count):
             best = self.logits(tokens)[-1].topk(2)
             gap = min(gap, float(best.values[0] - best.values[1]))
+            for index, router in enumerate(self.routers):
+                margin = min(margin, float(selection_margin(router, self.router_logits[index][-1:])))
             tokens.append(int(best.indices[0]))
-        return tokens[len(prompt) :], gap
+        return tokens[len(prompt) :], gap, margin
 
 
 def selection_margin(router, logits):
