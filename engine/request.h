@@ -28,7 +28,7 @@ enum class FinishReason { kStop, kLength, kCancelled, kDeadline, kError };
 struct RequestUsage {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;  // prompt tokens whose keys were found in the prefix cache
-  int32_t output_tokens = 0;
+  int32_t output_tokens = 0;  // sampled, with the stop token that ended it
   int32_t preemptions = 0;
 };
 
@@ -42,7 +42,7 @@ struct RequestTimings {
 // The one terminal event of a request.
 struct RequestEnd {
   FinishReason reason = FinishReason::kStop;
-  int32_t stop_token = -1;  // the stop or end token that ended it; -1: none
+  int32_t stop_token = -1;  // the stop or end token that ended it (never sent as a TokenEvent); -1: none
   absl::Status status;      // not ok with kError, kDeadline and kCancelled
   RequestUsage usage;
   RequestTimings timings;
@@ -62,7 +62,8 @@ struct Request {
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine
 
-  // Called on the engine thread with the logits that follow prompt position `position` (score). May be empty.
+  // Called on the engine thread with the logits that follow prompt position `position` (score): once for each position
+  // from 0 to the last, ascending. May be empty.
   std::function<void(int32_t position, std::span<const float> logits)> on_prompt_logits;
 };
 

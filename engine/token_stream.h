@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <variant>
@@ -33,19 +34,24 @@ class TokenStream {
   // away, kStop for a stop string that the reader found. The first call wins.
   void Cancel(FinishReason reason);
 
-  // Engine.
+  // Engine. `wake` is called when the reader makes room in a full stream or cancels, so that a sleeping engine looks
+  // again. It must not call back into the stream.
+  void SetWake(std::function<void()> wake);
   bool HasRoom() const;
   void Push(TokenEvent event);
   void SetPromptLogprobs(std::vector<TokenLogprob> logprobs);
   void End(RequestEnd end);
   std::optional<FinishReason> CancelRequested() const;  // wait-free
-  absl::Time LastPop() const;  // when the reader last took an event, for the stall limit
+  absl::Time LastPop() const;  // when the reader last took an event (at first: creation), for the stall limit
 
  private:
   const size_t capacity_;
   mutable std::mutex mutex_;
   std::condition_variable ready_;
-  std::deque<Event> events_;
+  std::deque<TokenEvent> events_;
+  std::optional<RequestEnd> end_;  // apart from the events: it needs no room
+  bool ended_ = false;             // the reader has taken the end
+  std::function<void()> wake_;
   std::vector<TokenLogprob> prompt_logprobs_;
   std::atomic<int> cancel_{-1};
   std::atomic<int64_t> last_pop_ns_{0};

@@ -1,0 +1,147 @@
+#include "engine/kv_blocks.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "base/check.h"
+
+namespace guildhall {
+namespace {
+
+// splitmix64's finaliser: every input bit reaches every output bit.
+uint64_t Mix(uint64_t x) {
+  x ^= x >> 30;
+  x *= 0xbf58476d1ce4e5b9u;
+  x ^= x >> 27;
+  x *= 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+uint64_t HashBlock(PrefixNode parent, uint64_t version, const int32_t* tokens) {
+  uint64_t hash = Mix(parent + 0x9e3779b97f4a7c15u) ^ version;
+  for (int i = 0; i < kKvBlockTokens; ++i) hash = Mix(hash + static_cast<uint32_t>(tokens[i]) + 0x9e3779b97f4a7c15u);
+  return hash;
+}
+
+}  // namespace
+
+KvBlocks::KvBlocks(int64_t blocks, bool prefix_cache) : prefix_cache_(prefix_cache) {
+  GH_CHECK_GT(blocks, 0);
+  GH_CHECK_LE(blocks, std::numeric_limits<int32_t>::max());
+  entries_.resize(static_cast<size_t>(blocks));
+  unused_.reserve(entries_.size());
+  for (int64_t i = blocks; i > 0; --i) unused_.push_back(static_cast<int32_t>(i - 1));
+  buckets_.assign(std::bit_ceil(entries_.size() * 2), -1);
+}
+
+int32_t KvBlocks::Allocate() {
+  int32_t block = -1;
+  if (!unused_.empty()) {
+    block = unused_.back();
+    unused_.pop_back();
+  } else {
+    block = oldest_;
+    GH_CHECK_GE(block, 0);
+    ListRemove(block);
+    Forget(block);
+  }
+  At(block).references = 1;
+  return block;
+}
+
+void KvBlocks::Release(int32_t block) {
+  Entry& entry = At(block);
+  GH_CHECK_GT(entry.references, 0);
+  if (--entry.references > 0) return;
+  if (entry.node != kRootNode) {
+    ListAppend(block);
+  } else {
+    unused_.push_back(block);
+  }
+}
+
+PrefixNode KvBlocks::Register(int32_t block, PrefixNode parent, uint64_t version, std::span<const int32_t> tokens) {
+  if (!prefix_cache_) return kRootNode;
+  GH_CHECK_EQ(tokens.size(), static_cast<size_t>(kKvBlockTokens));
+  Entry& entry = At(block);
+  GH_CHECK_GT(entry.references, 0);
+  GH_CHECK_EQ(entry.node, kRootNode);
+  if (const int32_t same = Lookup(parent, version, tokens.data()); same >= 0) return At(same).node;
+  entry.node = ++last_node_;
+  entry.parent = parent;
+  entry.version = version;
+  entry.hash = HashBlock(parent, version, tokens.data());
+  std::copy(tokens.begin(), tokens.end(), entry.tokens);
+  entry.next = std::exchange(Bucket(entry.hash), block);
+  return entry.node;
+}
+
+KvBlocks::Hit KvBlocks::Find(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens) const {
+  Hit hit;
+  PrefixNode node = kRootNode;
+  const int64_t limit = std::min(max_tokens, static_cast<int64_t>(tokens.size())) / kKvBlockTokens;
+  for (int64_t i = 0; prefix_cache_ && i < limit; ++i) {
+    const int32_t block = Lookup(node, version, tokens.data() + i * kKvBlockTokens);
+    if (block < 0) break;
+    node = At(block).node;
+    ++hit.blocks;
+    if (At(block).references == 0) ++hit.unreferenced;
+  }
+  return hit;
+}
+
+PrefixNode KvBlocks::Acquire(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens,
+                             std::vector<int32_t>& blocks) {
+  const Hit hit = Find(version, tokens, max_tokens);
+  blocks.reserve(blocks.size() + static_cast<size_t>(hit.blocks));  // what can throw comes before any change
+  PrefixNode node = kRootNode;
+  for (int32_t i = 0; i < hit.blocks; ++i) {
+    const int32_t block = Lookup(node, version, tokens.data() + static_cast<int64_t>(i) * kKvBlockTokens);
+    if (At(block).references++ == 0) ListRemove(block);
+    node = At(block).node;
+    blocks.push_back(block);
+  }
+  return node;
+}
+
+int32_t KvBlocks::Lookup(PrefixNode parent, uint64_t version, const int32_t* tokens) const {
+  const uint64_t hash = HashBlock(parent, version, tokens);
+  int32_t block = buckets_[hash & (buckets_.size() - 1)];
+  for (; block >= 0; block = At(block).next) {
+    const Entry& entry = At(block);
+    if (entry.hash == hash && entry.parent == parent && entry.version == version &&
+        std::equal(tokens, tokens + kKvBlockTokens, entry.tokens)) {
+      return block;
+    }
+  }
+  return -1;
+}
+
+void KvBlocks::Forget(int32_t block) {
+  Entry& entry = At(block);
+  int32_t* link = &Bucket(entry.hash);
+  while (*link != block) link = &At(*link).next;
+  *link = entry.next;
+  entry.next = -1;
+  entry.node = kRootNode;
+}
+
+void KvBlocks::ListAppend(int32_t block) {
+  Entry& entry = At(block);
+  entry.newer = -1;
+  entry.older = newest_;
+  (newest_ >= 0 ? At(newest_).newer : oldest_) = block;
+  newest_ = block;
+  ++cached_;
+}
+
+void KvBlocks::ListRemove(int32_t block) {
+  Entry& entry = At(block);
+  (entry.newer >= 0 ? At(entry.newer).older : newest_) = entry.older;
+  (entry.older >= 0 ? At(entry.older).newer : oldest_) = entry.newer;
+  entry.newer = entry.older = -1;
+  --cached_;
+}
+
+}  // namespace guildhall
