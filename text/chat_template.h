@@ -1,0 +1,53 @@
+// A chat template (Jinja), compiled once; renders as transformers' apply_chat_template does.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/civil_time.h"
+
+struct gh_template;
+
+namespace guildhall {
+
+// Bounds of one rendering. A unit of fuel pays for one instruction or 64 bytes of data, so fuel bounds time (about
+// 10 million units a second) and memory (64 bytes a unit) at once.
+struct ChatTemplateLimits {
+  uint64_t fuel = 4'000'000;
+  size_t max_output_bytes = size_t{16} << 20;
+};
+
+struct RenderArgs {
+  std::string_view messages_json;  // an array of objects with role, content, tool_calls, ...
+  std::string_view tools_json;     // an array of objects; empty: no tools (None in the template)
+  bool add_generation_prompt = true;
+  std::string_view variables_json;       // an object of further variables: bos_token, eos_token, enable_thinking, ...
+  std::optional<absl::CivilSecond> now;  // what strftime_now tells; unset: the local time of the call
+};
+
+// Immutable; Render may run on many threads at once.
+class ChatTemplate {
+ public:
+  // Syntax errors are InvalidArgument with the line.
+  static absl::StatusOr<std::shared_ptr<const ChatTemplate>> Compile(std::string_view source,
+                                                                     const ChatTemplateLimits& limits = {});
+  ~ChatTemplate();
+  ChatTemplate(const ChatTemplate&) = delete;
+  ChatTemplate& operator=(const ChatTemplate&) = delete;
+
+  // InvalidArgument: JSON of another shape, raise_exception in the template (its text is in the message), a use of
+  // undefined values that Python would refuse. ResourceExhausted: a limit.
+  absl::StatusOr<std::string> Render(const RenderArgs& args) const;
+
+ private:
+  explicit ChatTemplate(gh_template* handle) : handle_(handle) {}
+
+  gh_template* const handle_;  // owned, never null
+};
+
+}  // namespace guildhall

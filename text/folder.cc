@@ -1,0 +1,91 @@
+#include "text/folder.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "text/c_api.h"
+
+namespace guildhall {
+namespace {
+
+using text_internal::Bytes;
+using text_internal::OwnedBuffer;
+using text_internal::ToStatus;
+
+// The order of gh_folder_special_token.
+enum Role : uint32_t { kBos, kEos, kPad, kUnk };
+
+struct FolderFree {
+  void operator()(gh_folder* folder) const { gh_folder_free(folder); }
+};
+using FolderPtr = std::unique_ptr<gh_folder, FolderFree>;
+
+std::optional<NamedToken> SpecialToken(const gh_folder* folder, Role role, const Tokenizer* tokenizer) {
+  OwnedBuffer text;
+  OwnedBuffer error;
+  if (gh_folder_special_token(folder, role, text.out(), error.out()) != 0) return std::nullopt;
+  NamedToken token{text.str(), std::nullopt};
+  if (tokenizer != nullptr) token.id = tokenizer->TokenId(token.text);
+  return token;
+}
+
+absl::Status LoadTemplates(const gh_folder* folder, const ChatTemplateLimits& limits, TextAssets& assets) {
+  for (size_t i = 0; i < gh_folder_template_count(folder); ++i) {
+    OwnedBuffer name;
+    OwnedBuffer source;
+    OwnedBuffer error;
+    const int32_t code = gh_folder_template(folder, i, name.out(), source.out(), error.out());
+    if (code != 0) return ToStatus(code, error);
+    auto compiled = ChatTemplate::Compile(source.view(), limits);
+    NamedTemplate& entry = assets.templates[name.str()];
+    entry.status = compiled.status();
+    if (compiled.ok()) entry.chat_template = *std::move(compiled);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const ChatTemplateLimits& limits) {
+  gh_folder* raw = nullptr;
+  OwnedBuffer error;
+  if (const int32_t code = gh_folder_load(Bytes(directory), directory.size(), &raw, error.out()); code != 0) {
+    return ToStatus(code, error);
+  }
+  const FolderPtr folder(raw);
+  TextAssets assets;
+  if (gh_tokenizer* handle = gh_folder_take_tokenizer(folder.get()); handle != nullptr) {
+    assets.tokenizer = Tokenizer::Adopt(handle);
+  }
+  assets.bos = SpecialToken(folder.get(), kBos, assets.tokenizer.get());
+  assets.eos = SpecialToken(folder.get(), kEos, assets.tokenizer.get());
+  assets.pad = SpecialToken(folder.get(), kPad, assets.tokenizer.get());
+  assets.unk = SpecialToken(folder.get(), kUnk, assets.tokenizer.get());
+  if (absl::Status status = LoadTemplates(folder.get(), limits, assets); !status.ok()) return status;
+  return assets;
+}
+
+absl::StatusOr<std::shared_ptr<const ChatTemplate>> TextAssets::SelectTemplate(const std::string& name,
+                                                                               bool has_tools) const {
+  const bool tool_use = name.empty() && has_tools && templates.contains("tool_use");
+  const std::string wanted = !name.empty() ? name : tool_use ? "tool_use" : "default";
+  const auto found = templates.find(wanted);
+  if (found == templates.end()) {
+    if (templates.empty()) return absl::NotFoundError("the model folder has no chat template: send text or token ids");
+    return absl::NotFoundError(absl::StrCat("the model folder has no chat template named '", wanted, "'"));
+  }
+  if (!found->second.status.ok()) return found->second.status;
+  return found->second.chat_template;
+}
+
+std::string TextAssets::TokenVariablesJson() const {
+  nlohmann::json variables = nlohmann::json::object();
+  if (bos) variables["bos_token"] = bos->text;
+  if (eos) variables["eos_token"] = eos->text;
+  if (pad) variables["pad_token"] = pad->text;
+  if (unk) variables["unk_token"] = unk->text;
+  return variables.dump();
+}
+
+}  // namespace guildhall

@@ -1,0 +1,158 @@
+//! Python's own ways that templates rely on and the engine or its contrib crate lack.
+
+use minijinja::value::{from_args, Rest, Tuple, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat;
+
+pub fn install(env: &mut Environment<'static>) {
+    env.set_unknown_method_callback(method);
+    env.add_test("iterable", |value: &Value| is_text(value) || has_items(value) || value.is_undefined());
+    env.add_test("sequence", |value: &Value| {
+        is_text(value) || matches!(value.kind(), ValueKind::Seq | ValueKind::Map) || value.is_undefined()
+    });
+}
+
+fn is_text(value: &Value) -> bool {
+    value.kind() == ValueKind::String
+}
+
+fn has_items(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+}
+
+fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        // A method may read the whole string and return little.
+        state.consume_fuel(1 + text.len() as u64 / 64)?;
+        if let Some(result) = text_method(state, text, name, args) {
+            return result;
+        }
+    }
+    if value.kind() == ValueKind::Seq && name == "index" {
+        return list_index(value, args);
+    }
+    pycompat::unknown_method_callback(state, value, name, args)
+}
+
+fn list_index(value: &Value, args: &[Value]) -> Result<Value, Error> {
+    let (what,): (Value,) = from_args(args)?;
+    for (i, item) in value.try_iter()?.enumerate() {
+        if item == what {
+            return Ok(Value::from(i));
+        }
+    }
+    Err(Error::new(ErrorKind::InvalidOperation, format!("{what} is not in the list")))
+}
+
+/// None where the contrib crate has the method.
+fn text_method(state: &State, text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
+    Some(match name {
+        "removeprefix" => one(args).map(|what| Value::from(text.strip_prefix(what.as_str()).unwrap_or(text))),
+        "removesuffix" => one(args).map(|what| Value::from(text.strip_suffix(what.as_str()).unwrap_or(text))),
+        "partition" => one(args).and_then(|what| partition(text, &what, text.split_once(what.as_str()), false)),
+        "rpartition" => one(args).and_then(|what| partition(text, &what, text.rsplit_once(what.as_str()), true)),
+        "rsplit" => rsplit(text, args),
+        "index" => position(text, args, |text, what| text.find(what)),
+        "rindex" => position(text, args, |text, what| text.rfind(what)),
+        "casefold" => none(args).map(|()| Value::from(text.to_lowercase())),
+        "swapcase" => none(args).map(|()| Value::from(text.chars().map(swap_case).collect::<String>())),
+        "istitle" => none(args).map(|()| Value::from(is_title(text))),
+        "ljust" => pad(state, text, args, |missing| (0, missing)),
+        "rjust" => pad(state, text, args, |missing| (missing, 0)),
+        "center" => pad(state, text, args, |missing| (missing / 2, missing - missing / 2)),
+        "zfill" => zero_fill(state, text, args),
+        _ => return None,
+    })
+}
+
+fn none(args: &[Value]) -> Result<(), Error> {
+    let (): () = from_args(args)?;
+    Ok(())
+}
+
+fn one(args: &[Value]) -> Result<String, Error> {
+    let (what,): (String,) = from_args(args)?;
+    Ok(what)
+}
+
+fn partition(text: &str, what: &str, parts: Option<(&str, &str)>, from_right: bool) -> Result<Value, Error> {
+    if what.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
+    }
+    let three = match parts {
+        Some((left, right)) => [left, what, right],
+        None if from_right => ["", "", text],
+        None => [text, "", ""],
+    };
+    Ok(Value::from(Tuple::new(three.into_iter().map(Value::from).collect())))
+}
+
+fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (what, most): (Option<String>, Option<i64>) = from_args(args)?;
+    let limit = most.filter(|most| *most >= 0).map_or(usize::MAX, |most| most as usize + 1);
+    let mut parts: Vec<Value> = match what {
+        Some(what) if what.is_empty() => {
+            return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
+        }
+        Some(what) => text.rsplitn(limit, what.as_str()).map(Value::from).collect(),
+        None if limit == usize::MAX => text.split_whitespace().rev().map(Value::from).collect(),
+        None => return Err(Error::new(ErrorKind::InvalidOperation, "rsplit with a limit needs a separator")),
+    };
+    parts.reverse();
+    Ok(Value::from(parts))
+}
+
+fn position(text: &str, args: &[Value], find: impl Fn(&str, &str) -> Option<usize>) -> Result<Value, Error> {
+    let what = one(args)?;
+    match find(text, &what) {
+        Some(at) => Ok(Value::from(text[..at].chars().count())),
+        None => Err(Error::new(ErrorKind::InvalidOperation, "substring not found")),
+    }
+}
+
+fn swap_case(character: char) -> char {
+    let swapped = if character.is_uppercase() {
+        character.to_lowercase().next()
+    } else {
+        character.to_uppercase().next()
+    };
+    swapped.unwrap_or(character)
+}
+
+fn is_title(text: &str) -> bool {
+    let mut cased = false;
+    let mut inside = false;
+    for character in text.chars() {
+        if (character.is_uppercase() && inside) || (character.is_lowercase() && !inside) {
+            return false;
+        }
+        inside = character.is_uppercase() || character.is_lowercase();
+        cased |= inside;
+    }
+    cased
+}
+
+fn missing(state: &State, text: &str, width: i64) -> Result<usize, Error> {
+    let missing = (width.max(0) as usize).saturating_sub(text.chars().count());
+    state.consume_fuel(missing as u64 / 16)?;
+    Ok(missing)
+}
+
+fn pad(state: &State, text: &str, args: &[Value], sides: impl Fn(usize) -> (usize, usize)) -> Result<Value, Error> {
+    let (width, fill, _): (i64, Option<String>, Rest<Value>) = from_args(args)?;
+    let fill = fill.unwrap_or_else(|| " ".to_owned());
+    if fill.chars().count() != 1 {
+        return Err(Error::new(ErrorKind::InvalidOperation, "the fill character must be exactly one character long"));
+    }
+    let (left, right) = sides(missing(state, text, width)?);
+    Ok(Value::from(fill.repeat(left) + text + &fill.repeat(right)))
+}
+
+fn zero_fill(state: &State, text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (width,): (i64,) = from_args(args)?;
+    let zeros = "0".repeat(missing(state, text, width)?);
+    Ok(Value::from(match text.strip_prefix(['+', '-']) {
+        Some(digits) => format!("{}{zeros}{digits}", &text[..1]),
+        None => zeros + text,
+    }))
+}

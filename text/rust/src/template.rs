@@ -1,0 +1,279 @@
+//! Chat templates: compiled once, rendered as transformers' `apply_chat_template` renders them.
+
+use crate::ffi::{free_handle, give, guard, handle_from, text_from, Buffer, Code, Failure, Outcome};
+use crate::generation::{normalize_newlines, replace_generation_tags};
+use crate::strftime::{self, Now};
+use crate::tojson::tojson;
+use crate::value::{kind_of, parse, to_value};
+use crate::python;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Rest;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
+use serde_json::{Map, Value as Json};
+use std::io::Write;
+
+const NAME: &str = "chat_template";
+/// The name of the date in the context; not an identifier, so no template can read or shadow it.
+const NOW: &str = " now";
+/// The largest known template has 30 KB.
+const MAX_SOURCE_BYTES: usize = 512 << 10;
+/// What `render` itself passes; the extra variables may not replace it.
+const OWN_NAMES: [&str; 5] = ["messages", "tools", "documents", "add_generation_prompt", NOW];
+/// Other names under which a message's reasoning arrives; the first is what templates read.
+const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+pub struct Template {
+    env: Environment<'static>,
+    max_output_bytes: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// One unit pays for an instruction or for 64 bytes of data, so it bounds time and memory.
+    fuel: u64,
+    max_output_bytes: u64,
+}
+
+/// What `raise_exception` in a template throws.
+#[derive(Debug)]
+struct Raised(String);
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+fn raise_exception(message: Value) -> Result<Value, Error> {
+    let raised = Raised(message.to_string());
+    Err(Error::new(ErrorKind::InvalidOperation, raised.0.clone()).with_source(raised))
+}
+
+fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
+    let parts: Vec<i32> = match state.lookup(NOW) {
+        Some(now) => now.try_iter()?.filter_map(|part| i32::try_from(part).ok()).collect(),
+        None => Vec::new(),
+    };
+    let parts = <[i32; 6]>::try_from(parts)
+        .map_err(|_| Error::new(ErrorKind::InvalidOperation, "strftime_now: no date was given"))?;
+    strftime::format(Now(parts), format)
+}
+
+fn environment(limits: Limits) -> Outcome<Environment<'static>> {
+    let mut env = Environment::new();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+    env.set_syntax(syntax);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_fuel(Some(limits.fuel));
+    env.add_filter("tojson", |state: &State, value: &Value, args: Rest<Value>| tojson(state, value, &args));
+    env.add_function("raise_exception", raise_exception);
+    env.add_function("strftime_now", strftime_now);
+    python::install(&mut env);
+    Ok(env)
+}
+
+impl Template {
+    pub fn compile(source: &str, limits: Limits) -> Outcome<Template> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(Failure::new(
+                Code::ResourceExhausted,
+                format!("chat template: {} bytes, more than the limit of {MAX_SOURCE_BYTES}", source.len()),
+            ));
+        }
+        let mut env = environment(limits)?;
+        let source = replace_generation_tags(&normalize_newlines(source));
+        env.add_template_owned(NAME, source)
+            .map_err(|error| Failure::invalid(format!("chat template: cannot compile: {}", describe(&error))))?;
+        Ok(Template { env, max_output_bytes: limits.max_output_bytes as usize })
+    }
+
+    fn render(&self, context: Value) -> Outcome<String> {
+        let template = self.env.get_template(NAME).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
+        let mut output = LimitedOutput { bytes: Vec::new(), limit: self.max_output_bytes, over: false };
+        let result = template.render_captured_to(context, &mut output).map(drop);
+        if output.over {
+            return Err(Failure::new(
+                Code::ResourceExhausted,
+                format!("chat template: the rendered text has more than the limit of {} bytes", self.max_output_bytes),
+            ));
+        }
+        result.map_err(|error| self.failure(&error))?;
+        String::from_utf8(output.bytes).map_err(|error| Failure::new(Code::Internal, error.to_string()))
+    }
+
+    fn failure(&self, error: &Error) -> Failure {
+        if let Some(raised) = raised_in(error) {
+            return Failure::invalid(format!("the chat template refuses these messages: {}", raised.0));
+        }
+        if is_out_of_fuel(error) {
+            return Failure::new(
+                Code::ResourceExhausted,
+                format!("chat template: more work than the limit of {} units", self.env.fuel().unwrap_or(0)),
+            );
+        }
+        Failure::invalid(format!("chat template: cannot render these messages: {}", describe(error)))
+    }
+}
+
+struct LimitedOutput {
+    bytes: Vec<u8>,
+    limit: usize,
+    over: bool,
+}
+
+impl Write for LimitedOutput {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        if data.len() > self.limit - self.bytes.len() {
+            self.over = true;
+            return Err(std::io::Error::other("output limit"));
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn chain<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    let first: &'a (dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+}
+
+fn raised_in(error: &Error) -> Option<&Raised> {
+    chain(error).find_map(|error| error.downcast_ref::<Raised>())
+}
+
+fn is_out_of_fuel(error: &Error) -> bool {
+    chain(error).filter_map(|error| error.downcast_ref::<Error>()).any(|error| error.kind() == ErrorKind::OutOfFuel)
+}
+
+fn describe(error: &Error) -> String {
+    chain(error).map(|error| error.to_string()).collect::<Vec<_>>().join(": ")
+}
+
+/// As transformers does: the reasoning of a message is readable under the standard name and under `thinking`.
+fn alias_reasoning(message: Map<String, Json>) -> Map<String, Json> {
+    let given = REASONING.iter().find_map(|name| message.get(*name).filter(|value| !value.is_null()).cloned());
+    let Some(reasoning) = given else { return message };
+    let mut aliased = Map::new();
+    aliased.insert("thinking".to_owned(), reasoning.clone());
+    aliased.extend(message);
+    aliased.insert("reasoning_content".to_owned(), reasoning);
+    aliased
+}
+
+fn messages_from(text: &str) -> Outcome<Json> {
+    let messages = match parse(text, "messages")? {
+        Json::Array(messages) => messages,
+        other => return Err(Failure::invalid(format!("messages: expected an array, found {}", kind_of(&other)))),
+    };
+    let one = |(i, message): (usize, Json)| match message {
+        Json::Object(message) => Ok(Json::Object(alias_reasoning(message))),
+        other => Err(Failure::invalid(format!("messages[{i}]: expected an object, found {}", kind_of(&other)))),
+    };
+    Ok(Json::Array(messages.into_iter().enumerate().map(one).collect::<Outcome<Vec<Json>>>()?))
+}
+
+fn tools_from(text: &str) -> Outcome<Json> {
+    if text.is_empty() {
+        return Ok(Json::Null);
+    }
+    let tools = parse(text, "tools")?;
+    match &tools {
+        Json::Null => Ok(tools),
+        Json::Array(items) => match items.iter().position(|item| !item.is_object()) {
+            None => Ok(tools),
+            Some(i) => Err(Failure::invalid(format!("tools[{i}]: expected an object, found {}", kind_of(&items[i])))),
+        },
+        other => Err(Failure::invalid(format!("tools: expected an array or null, found {}", kind_of(other)))),
+    }
+}
+
+fn variables_from(text: &str) -> Outcome<Map<String, Json>> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    let variables = match parse(text, "template variables")? {
+        Json::Object(variables) => variables,
+        other => {
+            return Err(Failure::invalid(format!("template variables: expected an object, found {}", kind_of(&other))))
+        }
+    };
+    match variables.keys().find(|name| OWN_NAMES.contains(&name.as_str())) {
+        None => Ok(variables),
+        Some(name) => Err(Failure::invalid(format!("template variables: {name:?} is set by the server itself"))),
+    }
+}
+
+#[repr(C)]
+pub struct RenderArgs {
+    messages: *const u8,
+    messages_size: usize,
+    tools: *const u8,
+    tools_size: usize,
+    variables: *const u8,
+    variables_size: usize,
+    now: [i32; 6],
+    add_generation_prompt: bool,
+}
+
+/// # Safety
+/// The pointers have the sizes beside them.
+unsafe fn context_from(args: &RenderArgs) -> Outcome<Value> {
+    let mut context = variables_from(text_from(args.variables, args.variables_size, "template variables")?)?;
+    let messages = messages_from(text_from(args.messages, args.messages_size, "messages")?)?;
+    context.insert("messages".to_owned(), messages);
+    context.insert("tools".to_owned(), tools_from(text_from(args.tools, args.tools_size, "tools")?)?);
+    context.insert("documents".to_owned(), Json::Null);
+    context.insert("add_generation_prompt".to_owned(), Json::Bool(args.add_generation_prompt));
+    context.insert(NOW.to_owned(), Json::from(args.now.to_vec()));
+    Ok(to_value(Json::Object(context)))
+}
+
+/// # Safety
+/// `source` has `size` bytes; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_template_compile(
+    source: *const u8,
+    size: usize,
+    limits: Limits,
+    out: *mut *mut Template,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let source = text_from(source, size, "chat template")?;
+        give(out, Box::into_raw(Box::new(Template::compile(source, limits)?)), "template")
+    })
+}
+
+/// # Safety
+/// `template` is null or a live handle, and not used again.
+#[no_mangle]
+pub unsafe extern "C" fn gh_template_free(template: *mut Template) {
+    free_handle(template);
+}
+
+/// # Safety
+/// `template` is a live handle; the pointers of `args` have the sizes beside them; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_template_render(
+    template: *const Template,
+    args: *const RenderArgs,
+    out: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let template = handle_from(template, "template")?;
+        let text = template.render(context_from(handle_from(args, "arguments")?)?)?;
+        give(out, Buffer::from_bytes(text.into_bytes()), "text")
+    })
+}

@@ -1,0 +1,276 @@
+//! Tokenizers and decode streams for C.
+
+use crate::decode_stream::DecodeStream;
+use crate::ffi::{bytes_from, free_handle, give, guard, handle_from, text_from, Buffer, Code, Failure, Outcome};
+use crate::files;
+use std::path::Path;
+use std::sync::Arc;
+use tokenizers::Tokenizer;
+
+/// The largest known tokenizer.json has 35 MB.
+pub const MAX_FILE_BYTES: usize = 256 << 20;
+/// Ids index tables of the model (embedding rows), so an absurd one is a broken file.
+pub const MAX_ID: u32 = (1 << 24) - 1;
+
+pub struct Handle {
+    pub tokenizer: Arc<Tokenizer>,
+    /// One more than the greatest id.
+    vocabulary_size: u32,
+}
+
+impl Handle {
+    pub fn parse(json: &[u8], what: &str) -> Outcome<Handle> {
+        if json.len() > MAX_FILE_BYTES {
+            return Err(Failure::new(
+                Code::ResourceExhausted,
+                format!("{what}: {} bytes, more than the limit of {MAX_FILE_BYTES}", json.len()),
+            ));
+        }
+        let mut tokenizer = Tokenizer::from_bytes(json)
+            .map_err(|error| Failure::invalid(format!("{what}: not a tokenizer.json that can be used: {error}")))?;
+        // Both are settings for training batches: a prompt must arrive whole.
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| Failure::invalid(format!("{what}: cannot turn truncation off: {error}")))?;
+        Handle::new(tokenizer, what)
+    }
+
+    pub fn new(tokenizer: Tokenizer, what: &str) -> Outcome<Handle> {
+        let greatest = tokenizer.get_vocab(true).into_iter().max_by_key(|entry| entry.1);
+        let Some((token, id)) = greatest else {
+            return Err(Failure::invalid(format!("{what}: the vocabulary is empty")));
+        };
+        if id > MAX_ID {
+            return Err(Failure::invalid(format!("{what}: token {token:?} has the id {id}, above the limit {MAX_ID}")));
+        }
+        Ok(Handle { tokenizer: Arc::new(tokenizer), vocabulary_size: id + 1 })
+    }
+
+    fn encode(&self, text: &str, add_special: bool) -> Outcome<Vec<i32>> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, add_special)
+            .map_err(|error| Failure::invalid(format!("cannot encode the text: {error}")))?;
+        // MAX_ID keeps every id within i32.
+        Ok(encoding.get_ids().iter().map(|id| *id as i32).collect())
+    }
+}
+
+fn id_from(id: i32) -> Outcome<u32> {
+    u32::try_from(id).map_err(|_| Failure::invalid(format!("token id {id}: expected 0 or more")))
+}
+
+#[repr(C)]
+pub struct Ids {
+    data: *mut i32,
+    size: usize,
+}
+
+/// # Safety
+/// `path` has `path_size` bytes; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_from_file(
+    path: *const u8,
+    path_size: usize,
+    out: *mut *mut Handle,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let path = text_from(path, path_size, "path")?;
+        let json = files::read(Path::new(path), MAX_FILE_BYTES)?;
+        give(out, Box::into_raw(Box::new(Handle::parse(&json, path)?)), "tokenizer")
+    })
+}
+
+/// # Safety
+/// `json` has `size` bytes; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_from_bytes(
+    json: *const u8,
+    size: usize,
+    out: *mut *mut Handle,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let json = bytes_from(json, size, "tokenizer.json")?;
+        give(out, Box::into_raw(Box::new(Handle::parse(json, "tokenizer.json")?)), "tokenizer")
+    })
+}
+
+/// # Safety
+/// `tokenizer` is null or a live handle, and not used again.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_free(tokenizer: *mut Handle) {
+    free_handle(tokenizer);
+}
+
+/// # Safety
+/// `tokenizer` is a live handle; `text` has `size` bytes; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_encode(
+    tokenizer: *const Handle,
+    text: *const u8,
+    size: usize,
+    add_special: bool,
+    out: *mut Ids,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let tokenizer = handle_from(tokenizer, "tokenizer")?;
+        let ids = tokenizer.encode(text_from(text, size, "text")?, add_special)?;
+        let ids = if ids.is_empty() {
+            Ids { data: std::ptr::null_mut(), size: 0 }
+        } else {
+            let slice = Box::into_raw(ids.into_boxed_slice());
+            Ids { size: slice.len(), data: slice.cast::<i32>() }
+        };
+        give(out, ids, "ids")
+    })
+}
+
+/// # Safety
+/// `ids` is null or holds what `gh_tokenizer_encode` put there; it is emptied.
+#[no_mangle]
+pub unsafe extern "C" fn gh_text_ids_free(ids: *mut Ids) {
+    let Some(ids) = ids.as_mut() else { return };
+    if !ids.data.is_null() {
+        drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(ids.data, ids.size)));
+    }
+    ids.data = std::ptr::null_mut();
+    ids.size = 0;
+}
+
+/// # Safety
+/// `tokenizer` is a live handle; `ids` has `size` elements; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_decode(
+    tokenizer: *const Handle,
+    ids: *const i32,
+    size: usize,
+    skip_special: bool,
+    out: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let tokenizer = handle_from(tokenizer, "tokenizer")?;
+        if ids.is_null() && size > 0 {
+            return Err(Failure::new(Code::Internal, "ids: null pointer"));
+        }
+        let ids = if size == 0 { &[] } else { std::slice::from_raw_parts(ids, size) };
+        let ids = ids.iter().map(|id| id_from(*id)).collect::<Outcome<Vec<u32>>>()?;
+        let text = tokenizer
+            .tokenizer
+            .decode(&ids, skip_special)
+            .map_err(|error| Failure::invalid(format!("cannot decode: {error}")))?;
+        give(out, Buffer::from_bytes(text.into_bytes()), "text")
+    })
+}
+
+/// One more than the greatest id; 0 for a null handle.
+///
+/// # Safety
+/// `tokenizer` is null or a live handle.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_vocabulary_size(tokenizer: *const Handle) -> i32 {
+    tokenizer.as_ref().map_or(0, |handle| handle.vocabulary_size as i32)
+}
+
+/// Writes the id, or -1 where there is no such token.
+///
+/// # Safety
+/// `tokenizer` is a live handle; `token` has `size` bytes; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_token_id(
+    tokenizer: *const Handle,
+    token: *const u8,
+    size: usize,
+    out: *mut i32,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let tokenizer = handle_from(tokenizer, "tokenizer")?;
+        let token = text_from(token, size, "token")?;
+        give(out, tokenizer.tokenizer.token_to_id(token).map_or(-1, |id| id as i32), "id")
+    })
+}
+
+/// The token as the vocabulary spells it, and whether it is a special one; NotFound where there is none.
+///
+/// # Safety
+/// `tokenizer` is a live handle; `out`, `special` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_token_text(
+    tokenizer: *const Handle,
+    id: i32,
+    out: *mut Buffer,
+    special: *mut bool,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let handle = handle_from(tokenizer, "tokenizer")?;
+        let token = handle.tokenizer.id_to_token(id_from(id)?).ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                format!("token id {id}: no such token, ids go up to {}", handle.vocabulary_size - 1),
+            )
+        })?;
+        give(special, handle.tokenizer.get_added_vocabulary().is_special_token(&token), "special")?;
+        give(out, Buffer::from_bytes(token.into_bytes()), "token")
+    })
+}
+
+/// The stream keeps the tokenizer alive.
+///
+/// # Safety
+/// `tokenizer` is a live handle; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_decode_stream_new(
+    tokenizer: *const Handle,
+    skip_special: bool,
+    out: *mut *mut DecodeStream,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let tokenizer = handle_from(tokenizer, "tokenizer")?;
+        let stream = DecodeStream::new(tokenizer.tokenizer.clone(), skip_special);
+        give(out, Box::into_raw(Box::new(stream)), "stream")
+    })
+}
+
+/// # Safety
+/// `stream` is null or a live handle, and not used again.
+#[no_mangle]
+pub unsafe extern "C" fn gh_decode_stream_free(stream: *mut DecodeStream) {
+    free_handle(stream);
+}
+
+/// # Safety
+/// `stream` is a live handle that no other thread uses now; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_decode_stream_append(
+    stream: *mut DecodeStream,
+    id: i32,
+    out: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let stream = stream.as_mut().ok_or_else(|| Failure::new(Code::Internal, "stream: null handle"))?;
+        let text = stream.append(id_from(id)?)?;
+        give(out, Buffer::from_bytes(text.into_bytes()), "text")
+    })
+}
+
+/// # Safety
+/// As `gh_decode_stream_append`.
+#[no_mangle]
+pub unsafe extern "C" fn gh_decode_stream_finish(
+    stream: *mut DecodeStream,
+    out: *mut Buffer,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let stream = stream.as_mut().ok_or_else(|| Failure::new(Code::Internal, "stream: null handle"))?;
+        give(out, Buffer::from_bytes(stream.finish()?.into_bytes()), "text")
+    })
+}
