@@ -1,0 +1,65 @@
+// Every key of the configuration, once: the loader, the GUILDHALL_* names, the schema and --check-config read this table.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/json.h"
+#include "server/server_config.h"
+
+namespace guildhall {
+
+template <typename Owner, typename Value>
+using FieldAccess = std::function<Value&(Owner&)>;
+
+// One key of `Owner` (ServerConfig, or TaskConfig for the keys below "tasks.ID").
+template <typename Owner>
+struct ConfigKey {
+  template <typename Value>
+  using Access = FieldAccess<Owner, Value>;
+
+  std::string path;  // "server.listen"
+  std::string help;
+  std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>, Access<std::vector<std::string>>,
+               Access<std::vector<int64_t>>, Access<std::optional<bool>>, Access<std::optional<int64_t>>,
+               Access<std::optional<double>>>
+      field;
+  double min = -std::numeric_limits<double>::infinity();  // numbers, and the items of a list of integers
+  double max = std::numeric_limits<double>::infinity();
+  bool above_min = false;            // the smallest value itself is not allowed
+  std::vector<std::string> choices;  // strings: the only values
+  bool secret = false;               // never printed
+  bool file = false;                 // a path, relative to the configuration file that names it
+
+  // INVALID_ARGUMENT "WHAT: PATH: expected ..., found ..."; `where` is WHAT: PATH.
+  absl::Status Assign(const Json& value, std::string_view where, Owner& owner) const;
+  // The value as JSON; null where an optional one is not set. Secrets come as they are.
+  Json Get(Owner& owner) const;
+  // "string", "integer", "number", "boolean", "array"; of the items for arrays.
+  std::string JsonType() const;
+  std::string ItemType() const;
+  bool optional() const;
+  // What the key's type makes of a text (environment, command line): a literal for strings, JSON or a list with commas
+  // for arrays, JSON for the rest; "null" for optional ones.
+  absl::StatusOr<Json> ParseText(std::string_view text, std::string_view where) const;
+};
+
+// Sorted as documented; built once.
+const std::vector<ConfigKey<ServerConfig>>& ServerKeys();
+const std::vector<ConfigKey<TaskConfig>>& TaskKeys();
+
+// "GUILDHALL_SERVER_LISTEN" for "server.listen".
+std::string EnvironmentName(std::string_view path);
+
+// The JSON Schema (draft 2020-12) of the configuration file; configs/guildhall.schema.json is its text.
+std::string ConfigSchemaText();
+
+}  // namespace guildhall

@@ -1,0 +1,140 @@
+// The whole configuration of a server, as plain data: what config_loader fills and serve() reads. The values written
+// here are the defaults, for the file, the schema and the documentation alike (config_keys.cc lists every key once).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace guildhall {
+
+// Unset: the next level down decides (task -> generation_config.json -> server).
+struct SamplingDefaults {
+  std::optional<double> temperature;
+  std::optional<int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+  std::optional<double> presence_penalty;
+  std::optional<double> frequency_penalty;
+  std::optional<int64_t> max_tokens;
+  std::optional<int64_t> min_tokens;
+  std::optional<bool> ignore_eos;
+  std::optional<bool> include_stop;
+  std::vector<std::string> stop;
+  std::vector<int64_t> stop_token_ids;
+};
+
+struct TaskConfig {
+  std::string id;  // the key under "tasks"; "" configures the base
+  std::string description;
+  std::string adapter;             // reserved: must be empty until adapters are served
+  std::string chat_template;       // Jinja source; at most one of source and file
+  std::string chat_template_file;  // both empty: the model folder's template
+  std::string system_prompt;
+  std::string text = "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
+  SamplingDefaults sampling;
+  double weight = 1.0;
+  int64_t max_queued = 64;
+  int64_t max_running = 64;
+};
+
+struct ModelConfig {
+  std::string path;
+  std::vector<std::string> ignore_config_keys;
+};
+
+struct CpuConfig {
+  int64_t threads = 0;  // 0: the CPUs that the process may use
+  bool pin = false;
+  std::string isa;  // "": GUILDHALL_ISA, else the best one
+};
+
+struct MemoryConfig {
+  std::string kv = "auto";        // bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
+  std::string kv_dtype = "auto";  // "auto", "bf16", "f32"
+};
+
+struct EngineConfig {
+  int64_t max_queued = 256;
+  int64_t max_running = 64;
+  int64_t token_budget = 512;
+  int64_t prefill_chunk = 256;
+  bool prefix_cache = true;
+  double stall_limit_s = 60.0;
+  int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
+};
+
+// Upper bounds of a single request or call.
+struct LimitsConfig {
+  int64_t message_bytes = int64_t{4} << 20;
+  int64_t metadata_bytes = 8192;
+  int64_t concurrent_requests = 512;     // open Generate calls of all clients
+  int64_t streams_per_connection = 256;  // HTTP/2 streams
+  int64_t prompt_tokens = 0;             // 0: the model's context
+  int64_t max_tokens = 0;                // 0: the model's context
+  double time_limit_s = 3600.0;
+  int64_t chat_messages = 1024;
+  int64_t stop_strings = 16;
+  int64_t stop_bytes = 256;  // of one stop string
+  int64_t stop_token_ids = 64;
+  int64_t logit_bias = 1024;
+  int64_t top_logprobs = 20;
+};
+
+struct TlsConfig {
+  std::string certificate;  // PEM files
+  std::string key;
+  std::string client_ca;  // set: clients must show a certificate of this authority
+
+  bool enabled() const { return !certificate.empty(); }
+  bool mutual() const { return enabled() && !client_ca.empty(); }
+};
+
+struct KeepaliveConfig {
+  double time_s = 45.0;
+  double timeout_s = 20.0;
+  double min_ping_interval_s = 10.0;
+};
+
+struct ListenerConfig {
+  std::string listen = "127.0.0.1:50051";  // HOST:PORT (port 0: any free one) or unix:PATH
+  TlsConfig tls;
+  KeepaliveConfig keepalive;
+  double handshake_timeout_s = 10.0;
+  double drain_limit_s = 30.0;
+  int64_t memory_quota_bytes = int64_t{256} << 20;  // of gRPC's own buffers
+};
+
+struct AdminConfig {
+  bool enabled = true;
+  std::string listen = "127.0.0.1:50052";
+  std::string token;  // secret
+  std::string token_file;
+  TlsConfig tls;
+};
+
+struct LogConfig {
+  std::string level = "info";
+  std::string format = "text";
+  bool requests = true;  // one line per request
+  bool prompts = false;  // also prompt and answer; only for debugging
+};
+
+struct ServerConfig {
+  ModelConfig model;
+  std::string backend = "cpu";
+  CpuConfig cpu;
+  MemoryConfig memory;
+  EngineConfig engine;
+  LimitsConfig limits;
+  SamplingDefaults sampling;  // below the tasks' and the model folder's
+  ListenerConfig server;
+  AdminConfig admin;
+  LogConfig log;
+  std::map<std::string, TaskConfig> tasks;  // by id
+};
+
+}  // namespace guildhall
