@@ -59,10 +59,6 @@ std::string Printable(std::string_view text) {
   return printable;
 }
 
-std::string Quoted(std::string_view text) {
-  return Excerpt(DumpJson(Json(std::string(text.substr(0, 100)))));
-}
-
 // Builds the tree from the parser's events: the parser keeps its own stack, so that depth costs no call
 // stack, and the caps and duplicate keys are refused where they occur.
 class TreeBuilder : public nlohmann::json_sax<Json> {
@@ -87,7 +83,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool start_array(size_t) override { return Open(Json::array()); }
   bool end_array() override { return Close(); }
   bool key(string_t& value) override {
-    if (!open_.back().keys.insert(value).second) return Refuse(StrCat("duplicate key ", Quoted(value)));
+    if (!open_.back().keys.insert(value).second) return Refuse(StrCat("duplicate key ", Quote(value)));
     open_.back().key = std::move(value);
     return true;
   }
@@ -195,6 +191,12 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
 
 std::string DumpJson(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string Quote(std::string_view text, size_t most) {
+  // Cut before it is escaped: a megabyte of a name is not worth a megabyte of escapes.
+  return Excerpt(DumpJson(Json(std::string(text.substr(0, most)))), most + 2) +
+         (text.size() > most ? "..." : "");
 }
 
 JsonObject::JsonObject(const Json& json, std::string what, std::string path)
@@ -347,7 +349,7 @@ absl::Status JsonObject::CheckAllRead() const {
   const std::vector<std::string> unread = Unread();
   if (unread.empty()) return absl::OkStatus();
   const std::string& key = unread.front();
-  std::string message = StrCat("unknown key ", Quoted(key));
+  std::string message = StrCat("unknown key ", Quote(key));
   if (const auto near = NearestName(key, read_)) StrAppend(&message, "; did you mean \"", *near, "\"?");
   return absl::InvalidArgumentError(StrCat(what_, ": ", path_, path_.empty() ? "" : ": ", message));
 }

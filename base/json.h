@@ -31,6 +31,9 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
 // Never throws: invalid UTF-8 in strings is replaced.
 std::string DumpJson(const Json& json, int indent = -1);
 
+// Text from outside, as a message may show it: quoted, escaped, cut to `most` characters.
+std::string Quote(std::string_view text, size_t most = 100);
+
 // A cursor into an object: typed getters whose errors read "config.json: rope_scaling.factor: expected a
 // number, found "two"". Every getter marks its key as read; CheckAllRead() then refuses the keys that nobody
 // read, with the nearest known name. Not thread-safe; the Json must outlive it.
@@ -40,6 +43,7 @@ class JsonObject {
   // the top).
   static absl::StatusOr<JsonObject> From(const Json& json, std::string what, std::string path = "");
 
+  const Json& json() const { return *json_; }
   bool Has(std::string_view key) const;          // present and not null
   const Json* Find(std::string_view key) const;  // marks as read; nullptr when absent or null
 

@@ -66,18 +66,20 @@ absl::Status CheckRegular(const std::string& path, const struct stat& info) {
 
 // Looks before it opens (a device may act on being opened), and again afterwards (the name may have been
 // exchanged).
-absl::StatusOr<int> OpenRegular(const std::string& path, size_t& size) {
+absl::StatusOr<int> OpenRegular(const std::string& path, struct stat& info) {
   if (path.find('\0') != std::string::npos)
     return absl::InvalidArgumentError("file name with a NUL character");
-  struct stat info;
   if (stat(path.c_str(), &info) != 0) return SystemError(path, "open", errno);
   GH_RETURN_IF_ERROR(CheckRegular(path, info));
   Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) return SystemError(path, "open", errno);
   if (fstat(fd.get(), &info) != 0) return SystemError(path, "read", errno);
   GH_RETURN_IF_ERROR(CheckRegular(path, info));
-  size = static_cast<size_t>(info.st_size);
   return fd.release();
+}
+
+int64_t ModifiedNs(const struct stat& info) {
+  return static_cast<int64_t>(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec;
 }
 
 }  // namespace
@@ -90,8 +92,10 @@ MappedFile::~MappedFile() {
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   MappedFile file;
   file.path_ = path;
-  size_t size = 0;
-  GH_ASSIGN_OR_RETURN(file.fd_, OpenRegular(path, size));
+  struct stat info;
+  GH_ASSIGN_OR_RETURN(file.fd_, OpenRegular(path, info));
+  file.modified_ns_ = ModifiedNs(info);
+  const size_t size = static_cast<size_t>(info.st_size);
   if (size == 0) return file;  // mmap refuses a length of 0
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd_, 0);
   if (data == MAP_FAILED) return SystemError(path, "map", errno);
@@ -122,9 +126,18 @@ absl::Status MappedFile::ReadAt(size_t offset, std::span<std::byte> destination)
   return absl::OkStatus();
 }
 
+absl::Status MappedFile::CheckUnchanged() const {
+  struct stat info;
+  if (fstat(fd_, &info) != 0) return SystemError(path_, "read", errno);
+  if (static_cast<size_t>(info.st_size) == size_ && ModifiedNs(info) == modified_ns_) return absl::OkStatus();
+  return absl::DataLossError(StrCat(path_, ": the file was changed while it was in use (", size_,
+                                    " bytes when it was opened, ", info.st_size,
+                                    " now): load it again when the writer is done"));
+}
+
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, size_t max_bytes) {
-  size_t size = 0;
-  GH_ASSIGN_OR_RETURN(const int raw, OpenRegular(path, size));
+  struct stat info;
+  GH_ASSIGN_OR_RETURN(const int raw, OpenRegular(path, info));
   const Descriptor fd(raw);
   std::string text;
   char chunk[16384];
@@ -136,8 +149,8 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, size_t max_by
     text.append(chunk, static_cast<size_t>(got));
     // Counted while reading: the size that a file states need not be its true one.
     if (text.size() > max_bytes) {
-      return absl::FailedPreconditionError(
-          StrCat(path, ": at most ", max_bytes, " bytes are read of this file, found more (", size, ")"));
+      return absl::FailedPreconditionError(StrCat(
+          path, ": at most ", max_bytes, " bytes are read of this file, found more (", info.st_size, ")"));
     }
   }
 }

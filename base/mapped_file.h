@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@ class MappedFile {
     std::swap(size_, other.size_);
     std::swap(path_, other.path_);
     std::swap(fd_, other.fd_);
+    std::swap(modified_ns_, other.modified_ns_);
     return *this;
   }
   MappedFile(const MappedFile&) = delete;
@@ -37,10 +39,15 @@ class MappedFile {
   // DATA_LOSS error here where touching the mapping would be a SIGBUS.
   absl::Status ReadAt(size_t offset, std::span<std::byte> destination) const;
 
+  // DATA_LOSS when the file was cut, grown or written to since Open. (A file that took its name is another file: this
+  // one still holds the old bytes.)
+  absl::Status CheckUnchanged() const;
+
  private:
   void* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;
+  int64_t modified_ns_ = 0;  // time of the last change as of Open
   std::string path_;
 };
 

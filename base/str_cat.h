@@ -19,6 +19,8 @@ void AppendPart(std::string& text, const T& part) {
   } else if constexpr (std::is_arithmetic_v<T>) {
     char digits[64];
     text.append(digits, std::to_chars(digits, digits + sizeof(digits), part).ptr);
+  } else if constexpr (requires { part.data() + part.size(); }) {
+    text.append(part.data(), part.size());  // std::string, either string_view
   } else {
     text += std::string_view(part);
   }

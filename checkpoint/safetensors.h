@@ -1,4 +1,4 @@
-// The safetensors container, read by its strict rules (docs/formats.md).
+// The safetensors container, read by its strict rules.
 #pragma once
 
 #include <map>
@@ -41,13 +41,18 @@ class SafetensorsFile {
   const std::string& path() const { return file_.path(); }
   const SafetensorsHeader& header() const { return header_; }
   const SafetensorsEntry* Find(std::string_view name) const;
-  // INVALID_ARGUMENT when the dtype is not F32, BF16 or F16.
+  // Into the mapping. FAILED_PRECONDITION when the dtype is not F32, BF16 or F16.
   absl::StatusOr<TensorView> View(const SafetensorsEntry& entry) const;
+  // Copies the first bytes of `view` (a view of this file) by pread: DATA_LOSS if the file was cut since.
+  absl::Status Read(const TensorView& view, std::span<std::byte> destination) const;
+  // DATA_LOSS if the file was written to since Open.
+  absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }
   size_t size() const { return file_.bytes().size(); }
 
  private:
   MappedFile file_;
   SafetensorsHeader header_;
+  std::vector<size_t> by_name_;  // indices into header_.entries
 };
 
 }  // namespace guildhall

@@ -70,6 +70,24 @@ TEST_CASE("mapped file: a file cut short after mapping is a DATA_LOSS error, not
              Contains(path) && Contains("20000 bytes") && Contains("cut short"));
 }
 
+TEST_CASE(
+    "mapped file: a file that is written to while it is open is noticed, one that is replaced is not "
+    "harmed") {
+  const Folder folder;
+  const std::string path = folder.Write("a", "12345");
+  const auto file = MappedFile::Open(path);
+  REQUIRE(file.ok());
+  CHECK(file->CheckUnchanged().ok());
+  std::filesystem::rename(folder.Write("b", "abcde"), path);
+  CHECK(file->CheckUnchanged().ok());
+  CHECK(std::memcmp(file->bytes().data(), "12345", 5) == 0);
+
+  const auto again = MappedFile::Open(path);
+  REQUIRE(again.ok());
+  std::ofstream(path, std::ios::app) << "more";
+  CHECK(again->CheckUnchanged().code() == absl::StatusCode::kDataLoss);
+}
+
 TEST_CASE("mapped file: what is not a regular file is refused before it is read") {
   const Folder folder;
   const auto code = [](const std::string& path) { return MappedFile::Open(path).status().code(); };
