@@ -58,7 +58,7 @@ void EmbedOp(const EmbedArgs& args, CpuContext& context) {
   const auto widen_row = GH_SIMD(WidenRow, context.isa);
   const auto* table = static_cast<const std::byte*>(args.table);
   const size_t row_bytes = static_cast<size_t>(args.hidden) * DTypeSize(args.dtype);
-  ForRowChunks(context.pool, args.rows, args.hidden, [&](int64_t begin, int64_t end) {
+  ForRowChunks(context.pool, args.rows, args.hidden, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       GH_CHECK_GE(args.tokens[row], 0);
       widen_row(table + static_cast<size_t>(args.tokens[row]) * row_bytes, args.dtype, args.y + row * args.hidden,

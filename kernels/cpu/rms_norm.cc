@@ -96,7 +96,7 @@ void RmsNormOp(const RmsNormArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.y_stride, args.groups * args.width);
   const auto norm_rows = GH_SIMD(NormRows, context.isa);
   ForRowChunks(context.pool, args.rows, args.groups * args.width,
-               [&](int64_t begin, int64_t end) { norm_rows(args, begin, end); });
+               [&](int64_t begin, int64_t end, int) { norm_rows(args, begin, end); });
 }
 
 }  // namespace guildhall

@@ -76,7 +76,7 @@ void RopeOp(const RopeArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.head_stride, args.rotary);
   const auto rotate_rows = GH_SIMD(RotateRows, context.isa);
   ForRowChunks(context.pool, args.rows, args.heads * args.rotary,
-               [&](int64_t begin, int64_t end) { rotate_rows(args, begin, end); });
+               [&](int64_t begin, int64_t end, int) { rotate_rows(args, begin, end); });
 }
 
 }  // namespace guildhall
