@@ -1,0 +1,65 @@
+#include "client/channel.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+
+namespace guildhall {
+namespace {
+
+std::string ReadFile(const std::string& path) {
+  if (path.empty()) return {};
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace
+
+void AddConnectionFlags(CLI::App& command, Connection& connection, const std::string& default_server) {
+  connection.server = default_server;
+  command.add_option("-s,--server", connection.server, "host:port or unix:/path")
+      ->envname("GUILDHALL_CLIENT_SERVER")
+      ->capture_default_str();
+  command.add_option("--tls-ca", connection.ca_file, "use TLS and trust this certificate authority (PEM)")
+      ->envname("GUILDHALL_CLIENT_TLS_CA")
+      ->check(CLI::ExistingFile);
+  command.add_option("--tls-cert", connection.cert_file, "own certificate for mutual TLS (PEM)")
+      ->envname("GUILDHALL_CLIENT_TLS_CERT")
+      ->check(CLI::ExistingFile);
+  command.add_option("--tls-key", connection.key_file, "own key for mutual TLS (PEM)")
+      ->envname("GUILDHALL_CLIENT_TLS_KEY")
+      ->check(CLI::ExistingFile);
+  command.add_option("--token", connection.token, "bearer token (better in GUILDHALL_CLIENT_TOKEN)")
+      ->envname("GUILDHALL_CLIENT_TOKEN");
+  command
+      .add_option("--timeout", connection.timeout_seconds,
+                  "seconds until the call is given up; 0 waits for ever")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
+std::shared_ptr<grpc::Channel> OpenChannel(const Connection& connection) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  auto credentials = grpc::InsecureChannelCredentials();
+  if (!connection.ca_file.empty()) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = ReadFile(connection.ca_file);
+    options.pem_cert_chain = ReadFile(connection.cert_file);
+    options.pem_private_key = ReadFile(connection.key_file);
+    credentials = grpc::SslCredentials(options);
+  }
+  return grpc::CreateCustomChannel(connection.server, credentials, arguments);
+}
+
+void PrepareContext(const Connection& connection, grpc::ClientContext& context) {
+  if (connection.timeout_seconds > 0.0) {
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(
+                                                                connection.timeout_seconds * 1000.0)));
+  }
+  if (!connection.token.empty()) context.AddMetadata("authorization", "Bearer " + connection.token);
+}
+
+}  // namespace guildhall

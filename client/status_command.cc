@@ -1,0 +1,95 @@
+// guildhall status: what a server says of itself, from its administration listener.
+#include <google/protobuf/util/json_util.h>
+
+#include <CLI/CLI.hpp>
+#include <cinttypes>
+#include <cstdio>
+#include <memory>
+
+#include "client/channel.h"
+#include "client/command.h"
+#include "client/error_text.h"
+#include "guildhall/v1/admin.grpc.pb.h"
+
+namespace guildhall {
+namespace {
+
+void PrintModel(const v1::GetStatusResponse& status) {
+  const v1::ModelStatus& model = status.model();
+  std::string state = v1::GetStatusResponse::State_Name(status.state()).substr(sizeof("STATE_") - 1);
+  std::printf("guildhall %s  %s  %" PRId64 " open streams\n", status.version().c_str(), state.c_str(),
+              status.open_streams());
+  std::printf("model    %s (%s, %s)  %" PRId64 " layers, %" PRId64 " experts, %" PRId64
+              " per token, context %" PRId64 "\n",
+              model.name().c_str(), model.architecture().c_str(), model.dtype().c_str(), model.layers(),
+              model.experts(), model.experts_per_token(), model.context_tokens());
+  std::printf("backend  %s\n", model.backend().c_str());
+}
+
+void PrintEngine(const v1::EngineStatus& engine) {
+  std::printf("engine   %.1f tokens/s  %" PRId64 " running, %" PRId64 " queued  %" PRIu64 " steps, %" PRIu64
+              " preemptions\n",
+              engine.output_tokens_per_second(), engine.running(), engine.queued(), engine.steps(),
+              engine.preemptions());
+  std::printf("kv       %" PRId64 " of %" PRId64 " blocks free (%" PRId64 " reusable as a prefix), %" PRIu64
+              " prompt tokens from the prefix cache\n",
+              engine.kv_blocks_free(), engine.kv_blocks(), engine.kv_blocks_cached(),
+              engine.prefix_hit_tokens());
+}
+
+void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {
+  for (const v1::MemoryItem& item : status.memory()) {
+    std::printf("memory   %-24s %10.1f MiB  %s\n", item.name().c_str(),
+                static_cast<double>(item.bytes()) / (1024.0 * 1024.0), item.note().c_str());
+  }
+  std::printf("%-16s %7s %8s %7s %9s %9s %14s %14s\n", "TASK", "weight", "running", "queued", "requests",
+              "rejected", "prompt tokens", "output tokens");
+  for (const v1::TaskStatus& task : status.tasks()) {
+    std::printf("%-16s %7.2f %8" PRId64 " %7" PRId64 " %9" PRIu64 " %9" PRIu64 " %14" PRIu64 " %14" PRIu64
+                "\n",
+                task.id().empty() ? "\"\"" : task.id().c_str(), task.weight(), task.running(), task.queued(),
+                task.requests(), task.rejected(), task.prompt_tokens(), task.output_tokens());
+  }
+}
+
+int PrintStatus(const Connection& connection, bool json) {
+  auto stub = v1::Admin::NewStub(OpenChannel(connection));
+  grpc::ClientContext context;
+  PrepareContext(connection, context);
+  v1::GetStatusResponse response;
+  const grpc::Status status = stub->GetStatus(&context, {}, &response);
+  if (!status.ok()) {
+    std::fprintf(stderr, "guildhall status: %s\n", ErrorText(status, connection.server).c_str());
+    return ErrorExitCode(status);
+  }
+  if (json) {
+    std::string text;
+    google::protobuf::util::JsonPrintOptions options;
+    options.add_whitespace = true;
+    options.always_print_primitive_fields = true;
+    options.preserve_proto_field_names = true;
+    if (!google::protobuf::util::MessageToJsonString(response, &text, options).ok()) return 3;
+    std::printf("%s", text.c_str());
+    return 0;
+  }
+  PrintModel(response);
+  PrintEngine(response.engine());
+  PrintMemoryAndTasks(response);
+  return 0;
+}
+
+}  // namespace
+
+void AddStatusCommand(CLI::App& app, Action& action) {
+  CLI::App* command =
+      app.add_subcommand("status", "what a running server says of itself (administration listener)");
+  auto connection = std::make_shared<Connection>();
+  auto json = std::make_shared<bool>(false);
+  AddConnectionFlags(*command, *connection, "127.0.0.1:50052");
+  command->add_flag("--json", *json, "print the whole answer as JSON");
+  command->callback([connection, json, &action] {
+    action = [connection, json] { return PrintStatus(*connection, *json); };
+  });
+}
+
+}  // namespace guildhall
