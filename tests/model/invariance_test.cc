@@ -1,0 +1,69 @@
+// Isolation to the bit: a sequence's logits are the same alone and in any company.
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <random>
+
+#include "tests/model/runner.h"
+#include "tests/support/golden.h"
+
+namespace guildhall {
+namespace {
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Sequences of awkward lengths over the golden's vocabulary, some with a common beginning.
+std::vector<std::vector<int32_t>> RandomSequences(const Golden& golden, int64_t vocabulary,
+                                                  std::mt19937& random) {
+  std::vector<std::vector<int32_t>> sequences;
+  for (const Golden::Sequence& sequence : golden.sequences) sequences.push_back(sequence.tokens);
+  for (int length : {2, 15, 31, 48, 49}) {
+    std::vector<int32_t> tokens = sequences.back();
+    tokens.resize(static_cast<size_t>(length) / 2);
+    while (static_cast<int>(tokens.size()) < length) {
+      tokens.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(vocabulary)));
+    }
+    sequences.push_back(tokens);
+  }
+  return sequences;
+}
+
+void CheckInvariance(const std::string& name, const std::string& isa) {
+  const Golden golden = LoadGolden(name);
+  LoadedModel one = LoadModel(golden.directory, isa, 1);
+  LoadedModel two = LoadModel(golden.directory, isa, 2);
+  std::mt19937 random(7);
+  const auto sequences = RandomSequences(golden, one.decoder->vocabulary(), random);
+  std::vector<std::vector<float>> alone;
+  for (const auto& sequence : sequences) alone.push_back(FeedAlone(*one.decoder, sequence));
+  for (int round = 0; round < 3; ++round) {
+    const int64_t largest = round == 0 ? 1 : round == 1 ? 23 : 64;  // token by token, then ragged chunks
+    auto rule = [&](size_t, int64_t) {
+      return static_cast<int64_t>(random() % static_cast<uint64_t>(largest + 1));
+    };
+    Decoder& decoder = round == 1 ? *one.decoder : *two.decoder;
+    const auto mixed = FeedTogether(decoder, sequences, rule, random);
+    for (size_t s = 0; s < sequences.size(); ++s) {
+      INFO(name << " " << isa << " round " << round << ", sequence of " << sequences[s].size());
+      CHECK(SameBits(mixed[s], alone[s]));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("logits do not depend on batch, order, chunks, blocks or threads, to the bit, for every family") {
+  for (const std::string& name : GoldenNames()) {
+    for (const std::string& isa : IsaLevels()) CheckInvariance(name, isa);
+  }
+}
+
+TEST_CASE("the comparison of bits sees one bit") {
+  std::vector<float> a{1.0f, 2.0f}, b = a;
+  CHECK(SameBits(a, b));
+  b[1] = std::nextafter(2.0f, 3.0f);
+  CHECK_FALSE(SameBits(a, b));
+}
+
+}  // namespace guildhall

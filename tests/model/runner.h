@@ -1,0 +1,38 @@
+// Feeds whole sequences to a decoder in any batches: the tests' stand-in for the engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "model/decoder.h"
+
+namespace guildhall {
+
+// A backend and a decoder over one folder. `isa` "" is the best one.
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Decoder> decoder;
+};
+LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads);
+
+// The levels that this CPU has, lowest first.
+std::vector<std::string> IsaLevels();
+
+// How many of a sequence's next tokens to feed, given how many are left; 0: none in this step.
+using ChunkRule = std::function<int64_t(size_t sequence, int64_t left)>;
+
+// Logits (tokens, vocabulary) of every sequence, all of them fed together: each step takes one chunk of each,
+// in an order and in KV blocks that `random` chooses.
+std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
+                                             const std::vector<std::vector<int32_t>>& sequences,
+                                             const ChunkRule& rule, std::mt19937& random);
+
+// One sequence in one step, in the first blocks.
+std::vector<float> FeedAlone(Decoder& decoder, const std::vector<int32_t>& sequence);
+
+}  // namespace guildhall

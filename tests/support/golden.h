@@ -1,0 +1,32 @@
+// The goldens of tests/goldens: tiny checkpoints and what transformers computes with them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/support/npy.h"
+
+namespace guildhall {
+
+struct Golden {
+  struct Sequence {
+    std::vector<int32_t> tokens;
+    NpyArray logits;  // (tokens, vocabulary)
+  };
+  struct Greedy {
+    std::vector<int32_t> prompt, continuation;
+  };
+  std::string name;       // "olmoe_f32"
+  std::string directory;  // a Hugging Face folder
+  bool bf16 = false;
+  std::vector<Sequence> sequences;
+  std::vector<Greedy> greedy;
+};
+
+// All cases, by name. CHECKs that there are some: goldens that were not found must not pass for goldens that
+// hold.
+std::vector<std::string> GoldenNames();
+Golden LoadGolden(const std::string& name);
+
+}  // namespace guildhall
