@@ -1,9 +1,9 @@
 #include "text/folder.h"
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/json.h"
 #include "text/c_api.h"
 
 namespace guildhall {
@@ -80,12 +80,12 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> TextAssets::SelectTemplate(c
 }
 
 std::string TextAssets::TokenVariablesJson() const {
-  nlohmann::json variables = nlohmann::json::object();
+  Json variables = Json::object();
   if (bos) variables["bos_token"] = bos->text;
   if (eos) variables["eos_token"] = eos->text;
   if (pad) variables["pad_token"] = pad->text;
   if (unk) variables["unk_token"] = unk->text;
-  return variables.dump();
+  return DumpJson(variables);
 }
 
 }  // namespace guildhall
