@@ -44,7 +44,7 @@ inline const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<con
 
 inline absl::Status ToStatus(int32_t code, const OwnedBuffer& error) {
   if (code == 0) return absl::OkStatus();
-  return {static_cast<absl::StatusCode>(code), error.view()};
+  return absl::Status(static_cast<absl::StatusCode>(code), error.str());
 }
 
 }  // namespace guildhall::text_internal

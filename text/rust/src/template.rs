@@ -7,7 +7,7 @@ use crate::tojson::tojson;
 use crate::value::{kind_of, parse, to_value};
 use crate::python;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Rest;
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use serde_json::{Map, Value as Json};
 use std::io::Write;
@@ -72,7 +72,9 @@ fn environment(limits: Limits) -> Outcome<Environment<'static>> {
     env.set_syntax(syntax);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(limits.fuel));
-    env.add_filter("tojson", |state: &State, value: &Value, args: Rest<Value>| tojson(state, value, &args));
+    env.add_filter("tojson", |state: &State, value: &Value, args: Rest<ValueOrKwargs>| {
+        tojson(state, value, &args.into_values())
+    });
     env.add_function("raise_exception", raise_exception);
     env.add_function("strftime_now", strftime_now);
     python::install(&mut env);
