@@ -1,0 +1,63 @@
+"""All own C++ sources are as .clang-format says.
+
+usage: format.py ROOT [--fix]
+Versions of clang-format differ in taste: only the one below counts. Without it the test says so and is skipped.
+"""
+
+import concurrent.futures
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sources import own_files
+
+VERSION = 14  # of Debian 12
+SKIPPED = 77  # the exit code that ctest counts as "skipped"
+
+
+def find_clang_format() -> str | None:
+    for name in (f"clang-format-{VERSION}", "clang-format"):
+        program = shutil.which(name)
+        if program is None:
+            continue
+        text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        found = re.search(r"version (\d+)", text)
+        if found and int(found[1]) == VERSION:
+            return program
+    return None
+
+
+def unformatted(root: Path, files: list[str], program: str) -> list[str]:
+    """Those of `files` that clang-format would change."""
+
+    def check(batch: list[str]) -> list[str]:
+        result = subprocess.run([program, "--dry-run", "-Werror", *batch], cwd=root, capture_output=True, text=True)
+        complaints = re.findall(r"^(.+?):\d+:\d+: error:", result.stderr, re.MULTILINE)
+        if result.returncode != 0 and not complaints:
+            return [f"{' '.join(batch)}: {result.stderr.strip()}"]
+        return sorted(set(complaints))
+
+    batches = [files[i : i + 20] for i in range(0, len(files), 20)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [file for found in pool.map(check, batches) for file in found]
+
+
+def main() -> int:
+    root = Path(sys.argv[1]).resolve()
+    program = find_clang_format()
+    if program is None:
+        print(f"format: skipped: no clang-format {VERSION} here (scripts/setup installs it)")
+        return SKIPPED
+    files = own_files(root)
+    if "--fix" in sys.argv:
+        subprocess.run([program, "-i", *files], cwd=root, check=True)
+    found = unformatted(root, files, program)
+    print("\n".join(found))
+    print(f"format: {len(files)} files, {len(found)} to be formatted" + (" (scripts/format does it)" if found else ""))
+    return 1 if found or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

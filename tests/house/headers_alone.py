@@ -1,0 +1,122 @@
+"""Each own header compiles alone, with the flags of its folder; twice in a row, so that its guard is seen to work.
+
+usage: headers_alone.py ROOT BUILD_FOLDER
+Syntax only. A header that passed is not compiled again until it, an own header below it or its flags change: the
+build folder keeps their digest.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from sources import own_files, read_includes
+
+JOBS = 2
+# What belongs to one object file, and what only costs time here.
+_DROPPED = ("-c", "-g", "-MD", "-MMD", "-pipe")
+_DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ")
+
+
+def compile_flags(entry: dict) -> list[str]:
+    """The compiler and its flags of one entry of compile_commands.json, without its files."""
+    words = entry.get("arguments") or shlex.split(entry["command"])
+    source = entry["file"]
+    compiler = next(i for i, word in enumerate(words) if Path(word).name not in ("ccache", "sccache"))
+    flags = [words[compiler]]
+    skip = False
+    for word in words[compiler + 1 :]:
+        if skip:
+            skip = False
+        elif word in _DROPPED_WITH_VALUE:
+            skip = True
+        elif word not in _DROPPED and not word.startswith("-O") and word != source:
+            flags.append(word)
+    return flags
+
+
+def flags_by_folder(root: Path, build: Path) -> dict[str, tuple[list[str], str]]:
+    """Folder -> (flags, working folder) of its first source in the alphabet; special flags of one file lose."""
+    entries = json.loads((build / "compile_commands.json").read_text())
+    flags: dict[str, tuple[list[str], str]] = {}
+    for entry in sorted(entries, key=lambda e: (len(compile_flags(e)), e["file"])):
+        file = Path(entry["file"])
+        if file.is_relative_to(root) and not file.is_relative_to(build):
+            folder = file.relative_to(root).parent.as_posix()
+            flags.setdefault(folder, (compile_flags(entry), entry["directory"]))
+    return flags
+
+
+def nearest_flags(flags: dict, header: str):
+    folder = Path(header).parent
+    while folder.as_posix() not in flags and folder.as_posix() != ".":
+        folder = folder.parent
+    return flags.get(folder.as_posix())
+
+
+def digest(root: Path, header: str, flags: list[str]) -> str:
+    """Of the header, all own headers that it reaches, and its flags."""
+    seen, todo = set(), [header]
+    while todo:
+        file = todo.pop()
+        if file not in seen and (root / file).is_file():
+            seen.add(file)
+            todo += [include.target for include in read_includes(root, file)]
+    total = hashlib.sha256("\0".join(flags).encode())
+    for file in sorted(seen):
+        total.update(file.encode() + b"\0" + (root / file).read_bytes())
+    return total.hexdigest()
+
+
+def compile_alone(header: str, flags: list[str], folder: str) -> str:
+    """The compiler's complaint, or "" for none."""
+    source = f'#include "{header}"\n#include "{header}"\n'
+    command = flags + ["-fsyntax-only", "-x", "c++", "-"]
+    result = subprocess.run(command, cwd=folder, input=source, capture_output=True, text=True)
+    return "" if result.returncode == 0 else f"{header} does not compile alone:\n{result.stderr.strip()}"
+
+
+def check_headers(root: Path, build: Path) -> tuple[list[str], int, int]:
+    """Problems, headers in all, headers compiled now."""
+    known_file = build / "headers_alone.json"
+    known = json.loads(known_file.read_text()) if known_file.is_file() else {}
+    flags = flags_by_folder(root, build)
+    headers = own_files(root, (".h",))
+    problems, jobs, good = [], {}, {}
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        for header in headers:
+            found = nearest_flags(flags, header)
+            if found is None:
+                problems.append(f"{header}: no source of its folder is compiled, so its flags are not known")
+                continue
+            key = digest(root, header, found[0])
+            if known.get(header) == key:
+                good[header] = key
+            else:
+                jobs[pool.submit(compile_alone, header, *found)] = (header, key)
+        for job in concurrent.futures.as_completed(jobs):
+            header, key = jobs[job]
+            if job.result():
+                problems.append(job.result())
+            else:
+                good[header] = key
+    temporary = known_file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(good, indent=0, sort_keys=True))
+    temporary.replace(known_file)
+    return problems, len(headers), len(jobs)
+
+
+def main() -> int:
+    root, build = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    problems, headers, compiled = check_headers(root, build)
+    print("\n".join(sorted(problems)))
+    print(f"headers_alone: {headers} headers, {compiled} compiled now, {len(problems)} problems")
+    return 1 if problems or headers == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
