@@ -18,12 +18,15 @@ struct MicroKernels;  // kernels/cpu/micro_kernels.h
 struct Scratch {
   StepLimits limits;
 
-  std::byte* input = nullptr;   // (rows, width) inputs converted for the kernels, at most 4 bytes an element
-  std::byte* hidden = nullptr;  // (entries, ffn_width) products of gate and up, at most 4 bytes an element
+  std::byte* input = nullptr;   // (rows, width) inputs converted to bf16
+  size_t input_bytes = 0;
+  std::byte* hidden = nullptr;  // (entries, ffn_width) products of gate and up, bf16 or float
+  size_t hidden_bytes = 0;
   float* entry_out = nullptr;   // (entries, hidden) outputs of the experts before they are weighed
+  int32_t* active = nullptr;    // (entries) slots that have entries
   float* logits = nullptr;      // (rows, experts) router scores
   std::byte* worker = nullptr;  // (threads, worker_bytes) for one worker each, 64-byte aligned
-  size_t worker_bytes = 0;      // WorkerScratchBytes(limits) rounded up
+  size_t worker_bytes = 0;      // the larger of WorkerScratchBytes(limits) and HeadScratchBytes(limits), rounded up
 
   std::byte* Worker(int index) const { return worker + static_cast<size_t>(index) * worker_bytes; }
 

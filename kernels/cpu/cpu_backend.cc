@@ -1,0 +1,128 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "kernels/cpu/micro_kernels.h"
+#include "kernels/cpu/ops_internal.h"
+#include "kernels/cpu/packing.h"
+#include "kernels/cpu/products.h"
+
+namespace guildhall {
+namespace {
+
+// "AMD EPYC 9655", or "unknown CPU".
+std::string CpuModel() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown CPU";
+}
+
+// Hands out aligned regions of one buffer; first without memory, to learn the sum.
+class Regions {
+ public:
+  explicit Regions(std::byte* base) : base_(base) {}
+
+  template <typename T>
+  T* Take(size_t bytes) {
+    T* region = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + taken_);
+    taken_ += (bytes + 63) / 64 * 64;
+    return region;
+  }
+  size_t taken() const { return taken_; }
+
+ private:
+  std::byte* base_;
+  size_t taken_ = 0;
+};
+
+void Divide(Regions& regions, int threads, Scratch& scratch) {
+  const StepLimits& limits = scratch.limits;
+  const auto rows = static_cast<size_t>(limits.max_rows);
+  const auto entries = static_cast<size_t>(std::max(limits.max_entries, limits.max_rows));
+  const int64_t width = std::max({limits.max_width, limits.hidden, limits.max_ffn_width});
+  scratch.input_bytes = rows * BF16RowBytes(width);
+  scratch.hidden_bytes = entries * static_cast<size_t>(RoundUp(limits.max_ffn_width, 32)) * sizeof(float);
+  const size_t worker = std::max(WorkerScratchBytes(limits), HeadScratchBytes(limits));
+  // Two workers never write to one line, nor to neighbours that a prefetch would bring along.
+  scratch.worker_bytes = (worker + 255) / 256 * 256;
+  scratch.input = regions.Take<std::byte>(scratch.input_bytes);
+  scratch.hidden = regions.Take<std::byte>(scratch.hidden_bytes);
+  scratch.entry_out = regions.Take<float>(entries * static_cast<size_t>(limits.hidden) * sizeof(float));
+  scratch.active = regions.Take<int32_t>(entries * sizeof(int32_t));
+  scratch.logits = regions.Take<float>(rows * static_cast<size_t>(limits.max_experts) * sizeof(float));
+  scratch.worker = regions.Take<std::byte>(scratch.worker_bytes * static_cast<size_t>(threads));
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(enum Isa isa, int threads, bool pin)
+    : pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
+
+std::string CpuBackend::Describe() const {
+  const bool bf16 = context_.kernels.bf16_rows;
+  return StrCat("cpu ", IsaName(context_.isa), bf16 ? "-bf16" : "", ", ", pool_.threads(),
+                pool_.threads() == 1 ? " thread (" : " threads (", CpuModel(), ")");
+}
+
+std::string CpuBackend::Isa() const { return std::string(IsaName(context_.isa)); }
+
+absl::Status CpuBackend::Prepare(const StepLimits& limits) {
+  Scratch scratch;
+  scratch.limits = limits;
+  scratch.limits.max_entries = std::max(limits.max_entries, limits.max_rows);
+  Regions sizes(nullptr);
+  Divide(sizes, pool_.threads(), scratch);
+  scratch_ = Scratch();  // the old memory goes before the new is asked for
+  GH_ASSIGN_OR_RETURN(scratch.memory, Buffer::Allocate(sizes.taken(), "scratch memory of a step"));
+  Regions regions(scratch.memory.data());
+  Divide(regions, pool_.threads(), scratch);
+  scratch_ = std::move(scratch);
+  return absl::OkStatus();
+}
+
+size_t CpuBackend::PackedBytes(DType dtype, int64_t out, int64_t in) const { return PackedMatrixBytes(dtype, out, in); }
+
+Matrix CpuBackend::Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const {
+  return PackMatrix(parts, dtype, context_.kernels.group_panels, destination);
+}
+
+size_t CpuBackend::PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const {
+  return PackedGateUpMatrixBytes(dtype, width, in);
+}
+
+Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, DType dtype, std::byte* destination) const {
+  return PackGateUpMatrix(gate, up, dtype, context_.kernels.group_panels, destination);
+}
+
+size_t CpuBackend::KvBlockBytes(const KvShape& shape) const { return CpuKvBlockBytes(shape); }
+
+void CpuBackend::Embed(const EmbedArgs& args) { EmbedOp(args, context_); }
+void CpuBackend::RmsNorm(const RmsNormArgs& args) { RmsNormOp(args, context_); }
+void CpuBackend::MatMul(const MatMulArgs& args) { MatMulOp(args, context_); }
+void CpuBackend::HeadMatMul(const HeadMatMulArgs& args) { HeadMatMulOp(args, context_); }
+void CpuBackend::Rope(const RopeArgs& args) { RopeOp(args, context_); }
+void CpuBackend::AppendKv(const AppendKvArgs& args) { AppendKvOp(args, context_); }
+void CpuBackend::Attention(const AttentionArgs& args) { AttentionOp(args, context_); }
+void CpuBackend::Route(const RouteArgs& args) { RouteOp(args, context_); }
+void CpuBackend::ExpertFfn(const ExpertFfnArgs& args) { ExpertFfnOp(args, context_); }
+void CpuBackend::Ffn(const FfnArgs& args) { FfnOp(args, context_); }
+void CpuBackend::GatherRows(const GatherRowsArgs& args) { GatherRowsOp(args, context_); }
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options) {
+  GH_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));
+  if (options.threads < 0 || options.threads > 4096) {
+    return absl::InvalidArgumentError(
+        StrCat("threads: expected 0 (the allowed CPUs) to 4096, found ", options.threads));
+  }
+  const int threads = options.threads == 0 ? AllowedCpus() : options.threads;
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, options.pin));
+}
+
+}  // namespace guildhall

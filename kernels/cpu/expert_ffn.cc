@@ -1,0 +1,229 @@
+// Feed-forward networks, gated: many experts with a group of rows each, or one for all rows.
+//
+// Three loops with a barrier after each: (1) h = silu(gate x) * (up x) for every entry, (2) entry_out = down h,
+// (3) y += the weighed outputs of the row's entries in the order of selection. An item of the first two is one expert
+// times a block of its panels, so that its weights are read once for all of its rows.
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/ops_internal.h"
+#include "kernels/cpu/products.h"
+#include "kernels/cpu/row_chunks.h"
+
+namespace guildhall {
+namespace {
+
+// ExpertFfnArgs and FfnArgs brought to one form.
+struct Job {
+  const float* x;
+  std::span<const FfnWeights> table;
+  std::span<const int32_t> active;  // slots with entries, the largest group first
+  const int32_t* group_begin;       // null: one slot whose entries are 0, 1, 2, ...
+  const int32_t* group_entry;
+  const float* weight;
+  float* y;
+  int64_t rows, k, hidden, width;
+  int64_t x_stride, y_stride;
+
+  int64_t Begin(int32_t slot) const { return group_begin != nullptr ? group_begin[slot] : 0; }
+  int64_t Size(int32_t slot) const { return group_begin != nullptr ? group_begin[slot + 1] - group_begin[slot] : rows; }
+  int64_t Entry(int64_t place) const { return group_entry != nullptr ? group_entry[place] : place; }
+  int64_t LargestGroup() const { return active.empty() ? 0 : Size(active[0]); }
+};
+
+void CheckWeights(const Job& job, const FfnWeights& weights) {
+  GH_CHECK(!weights.gate_up.empty());
+  GH_CHECK(!weights.down.empty());
+  GH_CHECK_EQ(weights.gate_up.out, 2 * job.width);
+  GH_CHECK_EQ(weights.gate_up.in, job.hidden);
+  GH_CHECK_EQ(weights.down.out, job.hidden);
+  GH_CHECK_EQ(weights.down.in, job.width);
+}
+
+// Bytes from place to place in Scratch::hidden.
+size_t HiddenStride(int64_t width) { return static_cast<size_t>(RoundUp(width, 32)) * sizeof(float); }
+
+// Rows of h are kept by their place in the grouping, so that an expert's rows are neighbours.
+void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
+                 const InputRows& converted, const CpuContext& context) {
+  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+  const int64_t first = job.Begin(slot);
+  const InputRows x = ReadsBF16Rows(context.kernels, weights.gate_up.dtype)
+                          ? converted
+                          : InputRows{reinterpret_cast<const std::byte*>(job.x),
+                                      static_cast<size_t>(job.x_stride) * sizeof(float)};
+  const int64_t column = group.first_panel / 2 * kPanelColumns;
+  const auto columns = static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
+  const bool to_bf16 = ReadsBF16Rows(context.kernels, weights.down.dtype);
+  MultiplyGroup(
+      context.kernels, weights.gate_up.dtype, group, job.hidden, begin, end,
+      [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
+      [&](int64_t i, int rows, const float* tile) {
+        alignas(64) float h[kMaxTileRows * kTileStride];
+        StoreSwiGlu({.tile = tile,
+                     .gate_bias = weights.gate_bias != nullptr ? weights.gate_bias + column : nullptr,
+                     .up_bias = weights.up_bias != nullptr ? weights.up_bias + column : nullptr,
+                     .h = h,
+                     .h_stride = kTileStride,
+                     .rows = rows,
+                     .columns = columns},
+                    context.isa);
+        for (int r = 0; r < rows; ++r) {
+          std::byte* row = context.scratch.hidden + static_cast<size_t>(first + i + r) * HiddenStride(job.width);
+          const float* from = h + r * kTileStride;
+          if (to_bf16) {
+            // Panels are 16 wide, so an odd number of columns can only be the row's end.
+            ConvertRow(context.kernels, from, columns, row + static_cast<size_t>(column) * sizeof(uint16_t));
+          } else {
+            std::copy_n(from, columns, reinterpret_cast<float*>(row) + column);
+          }
+        }
+      });
+}
+
+void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
+               const CpuContext& context) {
+  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+  const int64_t first = job.Begin(slot);
+  const InputRows h{context.scratch.hidden, HiddenStride(job.width)};
+  const int64_t column = group.first_panel * kPanelColumns;
+  const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, job.hidden - column));
+  MultiplyGroup(
+      context.kernels, weights.down.dtype, group, job.width, begin, end, [&](int64_t i) { return h[first + i]; },
+      [&](int64_t i, int rows, const float* tile) {
+        float* y[kMaxTileRows];
+        for (int r = 0; r < rows; ++r) y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
+        StoreTile({.tile = tile,
+                   .bias = weights.down_bias != nullptr ? weights.down_bias + column : nullptr,
+                   .y = y,
+                   .rows = rows,
+                   .columns = columns,
+                   .clip = 0.0f,
+                   .sigmoid = false,
+                   .accumulate = false},
+                  context.isa);
+      });
+}
+
+// block(slot, group, begin, end) for all active slots, groups of panels and rows of their entries.
+template <typename Block>
+void ForBlocks(const Job& job, const PanelGroups& shape, CpuContext& context, Block block) {
+  const auto slots = static_cast<int64_t>(job.active.size());
+  const ItemPlan plan = PlanItems(shape, job.LargestGroup(), slots, context.pool.threads());
+  context.pool.Run(slots * plan.items(), [&](int64_t item, int) {
+    const int32_t slot = job.active[static_cast<size_t>(item / plan.items())];
+    const int64_t part = item % plan.items();
+    const int64_t begin = part % plan.chunks * plan.chunk_rows;
+    const int64_t end = std::min(job.Size(slot), begin + plan.chunk_rows);
+    const int64_t first = part / plan.chunks * plan.block_groups;
+    const int64_t last = std::min(shape.count(), first + plan.block_groups);
+    for (int64_t group = first; group < last; ++group) block(slot, group, begin, end);
+  });
+}
+
+void AddOutputs(const Job& job, CpuContext& context) {
+  ForRowChunks(context.pool, job.rows, job.k * job.hidden, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      AddWeighedSum({.parts = context.scratch.entry_out + row * job.k * job.hidden,
+                     .part_stride = job.hidden,
+                     .weight = job.weight != nullptr ? job.weight + row * job.k : nullptr,
+                     .count = job.k,
+                     .y = job.y + row * job.y_stride,
+                     .width = job.hidden},
+                    context.isa);
+    }
+  });
+}
+
+void RunJob(const Job& job, CpuContext& context) {
+  if (job.rows == 0) return;
+  GH_CHECK_LE(job.rows * job.k, context.scratch.limits.max_entries);
+  GH_CHECK_LE(job.hidden, context.scratch.limits.hidden);
+  GH_CHECK_LE(static_cast<size_t>(job.rows * job.k) * HiddenStride(job.width), context.scratch.hidden_bytes);
+  const MicroKernels& kernels = context.kernels;
+  InputRows converted;
+  for (const int32_t slot : job.active) {
+    const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+    CheckWeights(job, weights);
+    if (converted.data == nullptr && ReadsBF16Rows(kernels, weights.gate_up.dtype)) {
+      converted = PrepareRows(job.x, job.rows, job.hidden, job.x_stride, DType::kBF16, context.scratch.input,
+                              context.scratch.input_bytes, context);
+    }
+  }
+  const auto gate_up = [&](int32_t slot) {
+    return PanelGroups(job.table[static_cast<size_t>(slot)].gate_up, 2 * CeilDiv(job.width, kPanelColumns),
+                       kernels.group_panels);
+  };
+  const auto down = [&](int32_t slot) {
+    return PanelGroups(job.table[static_cast<size_t>(slot)].down, CeilDiv(job.hidden, kPanelColumns),
+                       kernels.group_panels);
+  };
+  if (!job.active.empty()) {
+    ForBlocks(job, gate_up(job.active[0]), context, [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
+      GateUpBlock(job, slot, gate_up(slot)[group], begin, end, converted, context);
+    });
+    ForBlocks(job, down(job.active[0]), context, [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
+      DownBlock(job, slot, down(slot)[group], begin, end, context);
+    });
+  }
+  AddOutputs(job, context);
+}
+
+// The slots that have entries, the largest group first; equal ones in ascending order.
+std::span<const int32_t> ActiveSlots(const ExpertFfnArgs& args, CpuContext& context) {
+  int32_t* active = context.scratch.active;
+  size_t count = 0;
+  for (size_t slot = 0; slot < args.table.size(); ++slot) {
+    if (args.group_begin[slot + 1] > args.group_begin[slot]) active[count++] = static_cast<int32_t>(slot);
+  }
+  const auto size = [&](int32_t slot) { return args.group_begin[slot + 1] - args.group_begin[slot]; };
+  std::sort(active, active + count, [&](int32_t a, int32_t b) {
+    return size(a) != size(b) ? size(a) > size(b) : a < b;
+  });
+  return {active, count};
+}
+
+}  // namespace
+
+void ExpertFfnOp(const ExpertFfnArgs& args, CpuContext& context) {
+  GH_CHECK_GE(args.rows, 0);
+  GH_CHECK_LE(args.rows * args.k, context.scratch.limits.max_entries);
+  GH_CHECK_EQ(args.group_begin[0], 0);
+  GH_CHECK_EQ(args.group_begin[args.table.size()], args.rows * args.k);
+  RunJob({.x = args.x,
+          .table = args.table,
+          .active = ActiveSlots(args, context),
+          .group_begin = args.group_begin,
+          .group_entry = args.group_entry,
+          .weight = args.weight,
+          .y = args.y,
+          .rows = args.rows,
+          .k = args.k,
+          .hidden = args.hidden,
+          .width = args.width,
+          .x_stride = args.x_stride,
+          .y_stride = args.y_stride},
+         context);
+}
+
+void FfnOp(const FfnArgs& args, CpuContext& context) {
+  GH_CHECK_GE(args.rows, 0);
+  constexpr int32_t kOnlySlot = 0;
+  RunJob({.x = args.x,
+          .table = {&args.w, 1},
+          .active = {&kOnlySlot, 1},
+          .group_begin = nullptr,
+          .group_entry = nullptr,
+          .weight = args.weight,
+          .y = args.y,
+          .rows = args.rows,
+          .k = 1,
+          .hidden = args.hidden,
+          .width = args.width,
+          .x_stride = args.x_stride,
+          .y_stride = args.y_stride},
+         context);
+}
+
+}  // namespace guildhall

@@ -1,0 +1,230 @@
+// Tiles for AVX2 with FMA and F16C. Compiled for that level: nothing here may run before isa.cc has said yes, and no
+// inline function of another header may be called from here.
+#include <immintrin.h>
+
+#include "kernels/cpu/micro_kernels.h"
+
+namespace guildhall {
+namespace {
+
+constexpr int kPrefetchBytes = 1024;
+// A panel is two vectors wide, so sixteen registers hold 6 rows of one panel or 3 rows of two.
+constexpr int kMaxRowsOfTwoPanels = 3;
+// Higher tiles of two panels go panel by panel through pieces of k that stay in the first-level cache.
+constexpr int64_t kPieceElements = 128;
+
+inline __m256 Broadcast(const float* x) { return _mm256_broadcast_ss(x); }
+
+template <int R, int P>
+struct Accumulators {
+  __m256 value[R][2 * P];
+
+  Accumulators(const float* tile, bool resume) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < 2 * P; ++v) {
+        value[r][v] = resume ? _mm256_load_ps(tile + r * kTileStride + v * 8) : _mm256_setzero_ps();
+      }
+    }
+  }
+
+  void Store(float* tile) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < 2 * P; ++v) _mm256_store_ps(tile + r * kTileStride + v * 8, value[r][v]);
+    }
+  }
+
+  void MultiplyAdd(const float* const* x, int64_t k, const __m256* w) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m256 broadcast = Broadcast(x[r] + k);
+#pragma GCC unroll 4
+      for (int v = 0; v < 2 * P; ++v) value[r][v] = _mm256_fmadd_ps(broadcast, w[v], value[r][v]);
+    }
+  }
+};
+
+// The weights of one unit of k: kUnit elements along k of 16 columns a panel.
+struct WeightsBF16 {
+  static constexpr int kUnit = 2;
+  static constexpr int kPanelBytes = 64;
+
+  // Of each pair the even element is the lower half of a 32-bit word: a shift or a mask widens it.
+  template <int V>
+  static void Load(const std::byte* w, int element, __m256* out) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + v * 32));
+      const __m256i wide = element == 0 ? _mm256_slli_epi32(pair, 16)
+                                        : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+      out[v] = _mm256_castsi256_ps(wide);
+    }
+  }
+};
+
+struct WeightsF32 {
+  static constexpr int kUnit = 1;
+  static constexpr int kPanelBytes = 64;
+
+  template <int V>
+  static void Load(const std::byte* w, int, __m256* out) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) out[v] = _mm256_load_ps(reinterpret_cast<const float*>(w + v * 32));
+  }
+};
+
+struct WeightsF16 {
+  static constexpr int kUnit = 1;
+  static constexpr int kPanelBytes = 32;
+
+  template <int V>
+  static void Load(const std::byte* w, int, __m256* out) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      out[v] = _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(w + v * 16)));
+    }
+  }
+};
+
+// R rows times P panels that lie `stride` bytes apart from unit to unit.
+template <typename Weights, int R, int P>
+void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, int64_t k, float* tile, bool resume) {
+  Accumulators<R, P> acc(tile, resume);
+  const float* x[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) x[r] = x_rows[r];
+  __m256 weights[2 * P];
+  int64_t i = 0;
+  for (; i + Weights::kUnit <= k; i += Weights::kUnit, w += stride) {
+    _mm_prefetch(w + kPrefetchBytes, _MM_HINT_T0);
+    if constexpr (P == 2) _mm_prefetch(w + kPrefetchBytes + 64, _MM_HINT_T0);
+#pragma GCC unroll 2
+    for (int element = 0; element < Weights::kUnit; ++element) {
+      Weights::template Load<2 * P>(w, element, weights);
+      acc.MultiplyAdd(x, i + element, weights);
+    }
+  }
+  if (i < k) {  // an odd k leaves half a unit; x ends before its other half
+    Weights::template Load<2 * P>(w, 0, weights);
+    acc.MultiplyAdd(x, i, weights);
+  }
+  acc.Store(tile);
+}
+
+template <typename Weights>
+struct Tile {
+  template <int R, int P>
+  static void Run(const TileArgs& args) {
+    constexpr int64_t kStride = P * Weights::kPanelBytes;
+    const float* x[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(args.x[r]);
+    if constexpr (P == 1 || R <= kMaxRowsOfTwoPanels) {
+      Multiply<Weights, R, P>(args.w, kStride, x, args.k, args.tile, args.resume);
+    } else {
+      const std::byte* w = args.w;
+      bool resume = args.resume;
+      for (int64_t begin = 0; begin < args.k; begin += kPieceElements) {
+        const int64_t k = args.k - begin < kPieceElements ? args.k - begin : kPieceElements;
+        Multiply<Weights, R, 1>(w, kStride, x, k, args.tile, resume);
+        Multiply<Weights, R, 1>(w + Weights::kPanelBytes, kStride, x, k, args.tile + kPanelColumns, resume);
+        resume = true;
+        w += kPieceElements / Weights::kUnit * kStride;
+        for (int r = 0; r < R; ++r) x[r] += kPieceElements;
+      }
+    }
+  }
+};
+
+uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
+  __m256i sum[4] = {};
+  for (int64_t i = 0; i < bytes; i += 128) {
+    _mm_prefetch(data + i + kPrefetchBytes, _MM_HINT_T0);
+    _mm_prefetch(data + i + kPrefetchBytes + 64, _MM_HINT_T0);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      sum[j] = _mm256_add_epi64(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + j * 32)));
+    }
+  }
+  alignas(32) uint64_t lanes[4];
+  const __m256i all = _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]), _mm256_add_epi64(sum[2], sum[3]));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), all);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+// As many independent chains as the registers hold beside the operands.
+constexpr int kChains = 12;
+
+// Keeps a value alive without a store.
+template <typename T>
+void Keep(const T& value) {
+  asm volatile("" : : "x"(value));
+}
+
+double ProbeFp32(int64_t rounds) {
+  __m256 chain[kChains] = {};
+  __m256 x = _mm256_set1_ps(1.0f);
+  asm volatile("" : "+x"(x));
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) chain[c] = _mm256_fmadd_ps(x, x, chain[c]);
+  }
+  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  return static_cast<double>(rounds) * kChains * 8 * 2;
+}
+
+// maddubs + madd + add: the int8 dot product of a level without VNNI.
+double ProbeInt8(int64_t rounds) {
+  __m256i chain[kChains] = {};
+  __m256i bytes = _mm256_set1_epi8(1);
+  const __m256i words = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      asm volatile("" : "+x"(bytes));  // or all products would be computed once
+      chain[c] = _mm256_add_epi32(chain[c], _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, bytes), words));
+    }
+  }
+  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  return static_cast<double>(rounds) * kChains * 32 * 2;
+}
+
+template <typename Weights, int P>
+void FillPanels(TileFunction* rows) {
+  rows[0] = Tile<Weights>::template Run<1, P>;
+  rows[1] = Tile<Weights>::template Run<2, P>;
+  rows[2] = Tile<Weights>::template Run<3, P>;
+  rows[3] = Tile<Weights>::template Run<4, P>;
+  rows[4] = Tile<Weights>::template Run<5, P>;
+  rows[5] = Tile<Weights>::template Run<6, P>;
+}
+
+template <typename Weights>
+void Fill(TileFunction (*panels)[kMaxTileRows]) {
+  FillPanels<Weights, 1>(panels[0]);
+  FillPanels<Weights, 2>(panels[1]);
+}
+
+MicroKernels Make() {
+  MicroKernels kernels{};
+  kernels.isa = Isa::kAvx2;
+  kernels.group_panels = 2;
+  kernels.bf16_rows = false;
+  Fill<WeightsBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
+  Fill<WeightsF32>(kernels.tile[static_cast<int>(DType::kF32)]);
+  Fill<WeightsF16>(kernels.tile[static_cast<int>(DType::kF16)]);
+  kernels.probe = {ProbeRead, ProbeFp32, nullptr, ProbeInt8};
+  return kernels;
+}
+
+}  // namespace
+
+const MicroKernels& Avx2MicroKernels() {
+  static const MicroKernels kernels = Make();
+  return kernels;
+}
+
+}  // namespace guildhall

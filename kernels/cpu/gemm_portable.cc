@@ -1,0 +1,156 @@
+// Tiles for any CPU, on the vectors of four that GCC and Clang have for every target. Product and sum round apart, in
+// every tile alike (-ffp-contract=off).
+#include <utility>
+
+#include "kernels/cpu/micro_kernels.h"
+
+namespace guildhall {
+namespace {
+
+using Vector = float __attribute__((vector_size(16)));
+using Words = uint32_t __attribute__((vector_size(16)));
+using Halves = uint16_t __attribute__((vector_size(8)));
+constexpr int kVectors = kPanelColumns / 4;  // of one panel
+
+template <typename V>
+V LoadAs(const void* p) {
+  return *static_cast<const V*>(p);
+}
+
+inline Vector Set(float value) { return Vector{value, value, value, value}; }
+
+struct WeightsBF16 {
+  static constexpr int kUnit = 2;
+  static constexpr int kPanelBytes = 64;
+
+  static Vector Load(const std::byte* w, int element, int v) {
+    const auto pair = LoadAs<Words>(w + 16 * v);
+    const Words wide = element == 0 ? pair << 16 : pair & 0xffff0000u;
+    return reinterpret_cast<Vector>(wide);
+  }
+};
+
+struct WeightsF32 {
+  static constexpr int kUnit = 1;
+  static constexpr int kPanelBytes = 64;
+
+  static Vector Load(const std::byte* w, int, int v) { return LoadAs<Vector>(w + 16 * v); }
+};
+
+struct WeightsF16 {
+  static constexpr int kUnit = 1;
+  static constexpr int kPanelBytes = 32;
+
+  // The bits of a half, moved to a float's places, are its value times 2^-112, subnormal or not.
+  static Vector Load(const std::byte* w, int, int v) {
+    const auto half = __builtin_convertvector(LoadAs<Halves>(w + 8 * v), Words);
+    const Words magnitude = (half & 0x7fffu) << 13;
+    const Vector scaled = reinterpret_cast<Vector>(magnitude) * Set(0x1p112f);
+    const Words no_number = reinterpret_cast<Words>(magnitude >= (0x7c00u << 13)) & 0x7f800000u;
+    return reinterpret_cast<Vector>(reinterpret_cast<Words>(scaled) | no_number | (half & 0x8000u) << 16);
+  }
+};
+
+// R rows times one panel of a group that takes `stride` bytes a unit.
+template <typename Weights, int R>
+void Multiply(const std::byte* w, int64_t stride, const void* const* x_rows, int64_t k, float* tile, bool resume) {
+  Vector acc[R][kVectors];
+  const float* x[R];
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r) {
+    x[r] = static_cast<const float*>(x_rows[r]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = resume ? LoadAs<Vector>(tile + r * kTileStride + 4 * v) : Vector{};
+  }
+  const auto add = [&](int64_t i, int element) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const Vector weights = Weights::Load(w, element, v);
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) acc[r][v] += Set(x[r][i]) * weights;
+    }
+  };
+  int64_t i = 0;
+  for (; i + Weights::kUnit <= k; i += Weights::kUnit, w += stride) {
+#pragma GCC unroll 2
+    for (int element = 0; element < Weights::kUnit; ++element) add(i + element, element);
+  }
+  if (i < k) add(i, 0);  // an odd k leaves half a unit; x ends before its other half
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) *reinterpret_cast<Vector*>(tile + r * kTileStride + 4 * v) = acc[r][v];
+  }
+}
+
+template <typename Weights, int R, int P>
+void Run(const TileArgs& args) {
+  constexpr int64_t kStride = P * Weights::kPanelBytes;
+  for (int p = 0; p < P; ++p) {
+    const std::byte* w = args.w + p * Weights::kPanelBytes;
+    float* tile = args.tile + p * kPanelColumns;
+    int r = 0;
+    for (; r + 2 <= R; r += 2) {
+      Multiply<Weights, 2>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
+    }
+    if (r < R) Multiply<Weights, 1>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
+  }
+}
+
+template <typename Weights, int P, int... R>
+void FillPanels(TileFunction* rows, std::integer_sequence<int, R...>) {
+  ((rows[R] = Run<Weights, R + 1, P>), ...);
+}
+
+template <typename Weights>
+void Fill(TileFunction (*panels)[kMaxTileRows]) {
+  FillPanels<Weights, 1>(panels[0], std::make_integer_sequence<int, kMaxTileRows>());
+  FillPanels<Weights, 2>(panels[1], std::make_integer_sequence<int, kMaxTileRows>());
+}
+
+uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
+  const auto* words = reinterpret_cast<const uint64_t*>(data);
+  uint64_t sum[4] = {};
+  for (int64_t i = 0; i < bytes / 8; i += 4) {
+    for (int j = 0; j < 4; ++j) sum[j] += words[i + j];
+  }
+  return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+double ProbeFp32(int64_t rounds) {
+  constexpr int kChains = 12;
+  Vector chain[kChains] = {};
+  volatile float one = 1.0f;
+  const Vector x = Set(one);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) chain[c] += x * x;
+    // Otherwise the product, and then the sums, could leave the loop.
+    asm volatile("" : : : "memory");
+  }
+  Vector sum = chain[0];
+  for (int c = 1; c < kChains; ++c) sum += chain[c];
+  one = sum[0];
+  return static_cast<double>(rounds) * kChains * 4 * 2;
+}
+
+MicroKernels Make() {
+  MicroKernels kernels{};
+  kernels.isa = Isa::kPortable;
+  kernels.group_panels = 2;
+  kernels.bf16_rows = false;
+  Fill<WeightsBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
+  Fill<WeightsF32>(kernels.tile[static_cast<int>(DType::kF32)]);
+  Fill<WeightsF16>(kernels.tile[static_cast<int>(DType::kF16)]);
+  kernels.probe = {ProbeRead, ProbeFp32, nullptr, nullptr};
+  return kernels;
+}
+
+}  // namespace
+
+const MicroKernels& PortableMicroKernels() {
+  static const MicroKernels kernels = Make();
+  return kernels;
+}
+
+}  // namespace guildhall

@@ -1,0 +1,75 @@
+// The layout of packed matrices.
+//
+// Output columns go in panels of 16, the last one filled up with zeros; panels go in groups of `group_panels` of the
+// level, the last group may be smaller. Inside a group the panels alternate from k unit to k unit, so that a product
+// of one row reads one ascending stream. A unit is one element of k for F32 and F16 and a pair for BF16 (an odd end is
+// filled up with zero); of each column its unit's elements are neighbours:
+//
+//   group: [unit][panel][column of 16][element of the unit]
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/tensor_view.h"
+#include "kernels/cpu/micro_kernels.h"
+#include "kernels/matrix.h"
+
+namespace guildhall {
+
+// Elements of k that stand together.
+constexpr int64_t KUnit(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
+
+constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+
+// Bytes of one panel.
+constexpr size_t PanelBytes(DType dtype, int64_t in) {
+  return static_cast<size_t>(kPanelColumns * RoundUp(in, KUnit(dtype))) * DTypeSize(dtype);
+}
+
+constexpr size_t PackedMatrixBytes(DType dtype, int64_t out, int64_t in) {
+  return static_cast<size_t>(CeilDiv(out, kPanelColumns)) * PanelBytes(dtype, in);
+}
+
+// Gate and up, each with its own last panel: panel 2i is gate's panel i, panel 2i + 1 is up's.
+constexpr size_t PackedGateUpMatrixBytes(DType dtype, int64_t width, int64_t in) {
+  return 2 * PackedMatrixBytes(dtype, width, in);
+}
+
+// One group of a packed matrix.
+struct PanelGroup {
+  const std::byte* w;
+  int panels;
+  int64_t first_panel;
+};
+
+// Walks a packed matrix by groups.
+class PanelGroups {
+ public:
+  PanelGroups(const Matrix& matrix, int64_t panels, int group_panels)
+      : data_(matrix.data), panels_(panels), group_panels_(group_panels), panel_bytes_(PanelBytes(matrix.dtype, matrix.in)) {}
+
+  int64_t count() const { return CeilDiv(panels_, group_panels_); }
+  size_t GroupBytes() const { return panel_bytes_ * static_cast<size_t>(group_panels_); }
+  PanelGroup operator[](int64_t group) const {
+    const int64_t first = group * group_panels_;
+    return {data_ + static_cast<size_t>(first) * panel_bytes_,
+            static_cast<int>(std::min<int64_t>(group_panels_, panels_ - first)), first};
+  }
+
+ private:
+  const std::byte* data_;
+  int64_t panels_;
+  int group_panels_;
+  size_t panel_bytes_;
+};
+
+// Backend::Pack and Backend::PackGateUp for a level with groups of `group_panels`.
+Matrix PackMatrix(std::span<const TensorView> parts, DType dtype, int group_panels, std::byte* destination);
+Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, DType dtype, int group_panels,
+                        std::byte* destination);
+
+}  // namespace guildhall

@@ -1,0 +1,98 @@
+// Rows times a group of panels: the loop that matmul, head_matmul and expert_ffn share.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/context.h"
+#include "kernels/cpu/micro_kernels.h"
+#include "kernels/cpu/packing.h"
+
+namespace guildhall {
+
+// Rows of an input as the kernels of one dtype read them: float, or bf16.
+struct InputRows {
+  const std::byte* data = nullptr;
+  size_t stride = 0;  // bytes
+
+  const void* operator[](int64_t row) const { return data + static_cast<size_t>(row) * stride; }
+};
+
+// Whether products with weights of `dtype` read rows of bf16.
+inline bool ReadsBF16Rows(const MicroKernels& kernels, DType dtype) {
+  return kernels.bf16_rows && dtype == DType::kBF16;
+}
+
+// Bytes from row to row of `width` converted elements.
+constexpr size_t BF16RowBytes(int64_t width) { return static_cast<size_t>(RoundUp(width, 32)) * sizeof(uint16_t); }
+
+// One row to bf16, a zero behind an odd end.
+inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t width, std::byte* row) {
+  auto* y = reinterpret_cast<uint16_t*>(row);
+  kernels.to_bf16(x, width, y);
+  if (width % 2 != 0) y[width] = 0;
+}
+
+// The input of a product with weights of `dtype`: x itself, or its rows converted into `destination`.
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype, std::byte* destination,
+                      size_t destination_bytes, CpuContext& context);
+
+// Weights that stay in the first-level cache while several tiles of rows pass over them.
+inline constexpr int64_t kPieceBytes = 32 << 10;
+// Tiles whose unfinished sums are kept meanwhile.
+inline constexpr int64_t kMaxTiles = 16;
+
+// Multiplies rows [begin, end) by one group. row_of(i) points to row i of the input; finish(i, rows, tile) takes the
+// sums of rows [i, i + rows), kTileStride apart. Which tile a row is in, and where k is cut, changes no bit.
+template <typename RowOf, typename Finish>
+void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& group, int64_t k, int64_t begin,
+                   int64_t end, RowOf row_of, Finish finish) {
+  const auto& functions = kernels.tile[static_cast<size_t>(dtype)][group.panels - 1];
+  const size_t row_element = ReadsBF16Rows(kernels, dtype) ? sizeof(uint16_t) : sizeof(float);
+  const size_t unit_bytes = static_cast<size_t>(group.panels * kPanelColumns * KUnit(dtype)) * DTypeSize(dtype);
+  alignas(64) float sums[kMaxTiles][kMaxTileRows * kTileStride];
+  while (begin < end) {
+    const int64_t rows = std::min(end - begin, kMaxTiles * kMaxTileRows);
+    const int64_t tiles = CeilDiv(rows, kMaxTileRows);
+    // One tile alone reads the weights once and needs no pieces.
+    const int64_t piece_units = std::max<int64_t>(16, kPieceBytes / static_cast<int64_t>(unit_bytes));
+    const int64_t piece = tiles == 1 ? k : piece_units * KUnit(dtype);
+    for (int64_t from = 0; from < k; from += piece) {
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t first = rows * t / tiles;
+        const int64_t height = rows * (t + 1) / tiles - first;
+        const void* x[kMaxTileRows];
+        for (int64_t r = 0; r < height; ++r) {
+          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) + static_cast<size_t>(from) * row_element;
+        }
+        functions[height - 1]({.w = group.w + static_cast<size_t>(from / KUnit(dtype)) * unit_bytes,
+                               .x = x,
+                               .k = std::min(piece, k - from),
+                               .tile = sums[t],
+                               .resume = from > 0});
+        if (from + piece >= k) finish(begin + first, static_cast<int>(height), sums[t]);
+      }
+    }
+    begin += rows;
+  }
+}
+
+// How a product is cut into the items of a parallel loop.
+struct ItemPlan {
+  int64_t block_groups;  // groups of one item
+  int64_t blocks;        // of groups
+  int64_t chunk_rows;    // rows of one item
+  int64_t chunks;        // of rows
+
+  int64_t items() const { return blocks * chunks; }
+};
+
+// Items of at least a good stretch of memory each, and enough of them for every thread. `products` such plans run in
+// one loop. Rows are cut only where there are many of them and few groups.
+ItemPlan PlanItems(const PanelGroups& groups, int64_t rows, int64_t products, int threads);
+
+// Bytes that HeadMatMulOp wants of Scratch::Worker() for steps within `limits`.
+size_t HeadScratchBytes(const StepLimits& limits);
+
+}  // namespace guildhall
