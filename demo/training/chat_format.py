@@ -10,7 +10,7 @@ CHAT_TEMPLATE = """\
     {%- if message['role'] not in ['system', 'user', 'assistant'] %}
         {{- raise_exception('unknown role ' + message['role'] + ': expected system, user or assistant') }}
     {%- endif %}
-    {{- '<|' + message['role'] + '|>' + message['content'] | trim + '<|end|>' }}
+    {{- '<|' + message['role'] + '|>' + (message['content'] | trim) + '<|end|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}
     {{- '<|assistant|>' }}
