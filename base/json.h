@@ -66,6 +66,7 @@ class JsonObject {
 
   void MarkRead(std::string_view key) const;
   std::vector<std::string> Unread() const;
+  const std::vector<std::string>& Known() const { return read_; }  // keys that were asked for
   // INVALID_ARGUMENT naming the first unread key and the nearest one that was read.
   absl::Status CheckAllRead() const;
 

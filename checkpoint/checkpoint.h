@@ -1,4 +1,5 @@
-// A Hugging Face model folder, opened, understood and checked: the only way in which weights enter the server.
+// A Hugging Face model folder, opened, understood and checked: the only way in which weights enter the
+// server.
 #pragma once
 
 #include <map>
@@ -8,47 +9,52 @@
 
 #include "absl/status/statusor.h"
 #include "base/tensor_view.h"
+#include "checkpoint/binding.h"
+#include "checkpoint/generation_config.h"
 #include "checkpoint/model_spec.h"
-#include "checkpoint/safetensors.h"
-#include "checkpoint/weight_key.h"
+#include "checkpoint/options.h"
+#include "checkpoint/tensor_files.h"
+#include "checkpoint/weight_source.h"
 
 namespace guildhall {
 
-struct CheckpointOptions {
-  // Keys of config.json that are neither known nor harmless, which the operator declares harmless by name.
-  std::vector<std::string> ignore_config_keys;
-};
-
-// Immutable after Open; thread-safe; keeps its files mapped. After Open every tensor that the spec asks for is present
-// with its shape, and no tensor of the files is unaccounted for.
-class Checkpoint {
+// Immutable after Open; thread-safe; keeps its files mapped. After Open every tensor that the spec asks for
+// is present with its shape, and no tensor of the files is unaccounted for.
+class Checkpoint final : public WeightSource {
  public:
-  // NOT_FOUND: no folder or no config.json. INVALID_ARGUMENT: a malformed file. FAILED_PRECONDITION: well-formed but not
-  // served (unknown architecture, a key that changes the result and is not understood, a missing or extra tensor).
+  // NOT_FOUND: no folder or no config.json. INVALID_ARGUMENT: a malformed file. FAILED_PRECONDITION:
+  // well-formed but not served (unknown architecture, a key that changes the result and is not understood, a
+  // missing or extra tensor).
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& directory,
                                                           const CheckpointOptions& options = {});
 
   const std::string& directory() const { return directory_; }
-  const ModelSpec& spec() const { return spec_; }
+  const ModelSpec& spec() const override { return spec_; }
+  // Empty without generation_config.json. (The tokens that end a text are in the spec, from either file.)
+  const GenerationConfig& generation() const { return generation_; }
 
-  // A view into the mapped files. CHECK: the spec asks for `key`. Experts that the files hold stacked come as slices.
-  const TensorView& Weight(const WeightKey& key) const;
-  bool HasWeight(const WeightKey& key) const { return weights_.contains(key); }
+  bool Has(const WeightKey& key) const override { return binding_.weights.contains(key); }
+  DType dtype(const WeightKey& key) const override { return Bound(key).view.dtype; }
+  // Copies by pread, so that a file that was cut is DATA_LOSS where touching the mapping would be a signal.
+  absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const override;
+  size_t TotalBytes() const override;
+  // DATA_LOSS if a file was written to since Open; call when the last weight has been read.
+  absl::Status CheckUnchanged() const;
+
+  // A view into the mapped files (zero copy). CHECK: Has(key). Experts that the files hold stacked come as
+  // slices.
+  const TensorView& Weight(const WeightKey& key) const { return Bound(key).view; }
   // The name in the file, for messages.
-  const std::string& WeightName(const WeightKey& key) const;
-
-  size_t TotalBytes() const;
-  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
+  const std::string& WeightName(const WeightKey& key) const { return Bound(key).name; }
 
  private:
-  struct Entry {
-    std::string name;
-    TensorView view;
-  };
+  const BoundWeight& Bound(const WeightKey& key) const;
+
   std::string directory_;
   ModelSpec spec_;
-  std::vector<std::unique_ptr<SafetensorsFile>> files_;
-  std::map<WeightKey, Entry> weights_;
+  GenerationConfig generation_;
+  TensorFiles files_;
+  Binding binding_;
 };
 
 }  // namespace guildhall

@@ -1,0 +1,34 @@
+// generation_config.json: where a model's texts end, and how its authors sample.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/json.h"
+
+namespace guildhall {
+
+// Absent keys are nullopt. transformers samples greedily unless do_sample is true, whatever the other keys
+// say.
+struct GenerationConfig {
+  std::optional<bool> do_sample;
+  std::optional<double> temperature;         // >= 0
+  std::optional<int64_t> top_k;              // >= 0; 0: off
+  std::optional<double> top_p;               // (0, 1]
+  std::optional<double> min_p;               // [0, 1]
+  std::optional<double> repetition_penalty;  // > 0
+  std::optional<int64_t> max_new_tokens;     // >= 1
+  std::optional<std::vector<int32_t>> eos_tokens;
+  std::optional<int32_t> bos_token;
+  // Keys with a value that would change what transformers generates and that we do not honour; for inspection
+  // and logs.
+  std::vector<std::string> not_honoured;
+};
+
+// INVALID_ARGUMENT for a value of the wrong type or out of range.
+absl::StatusOr<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocabulary);
+
+}  // namespace guildhall

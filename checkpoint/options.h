@@ -1,0 +1,19 @@
+// What an operator may say about a model folder.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace guildhall {
+
+struct CheckpointOptions {
+  // Keys of config.json that are neither known nor harmless, which the operator declares harmless by name
+  // ("foo", "rope_scaling.foo").
+  std::vector<std::string> ignore_config_keys;
+  // The context limit to serve instead of the one that config.json implies; 0: as it says. A larger one is
+  // the operator's own risk, as in transformers, which has no limit.
+  int64_t max_positions = 0;
+};
+
+}  // namespace guildhall
