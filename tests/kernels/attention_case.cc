@@ -1,0 +1,143 @@
+#include "tests/kernels/attention_case.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace guildhall {
+namespace {
+
+// Copies `count` floats at row `position` of `from` to the end of `to`.
+void TakeRow(const std::vector<float>& from, int64_t position, int64_t count, std::vector<float>& to) {
+  to.insert(to.end(), from.begin() + position * count, from.begin() + (position + 1) * count);
+}
+
+}  // namespace
+
+std::string AttentionCase::Text() const {
+  return "kv_heads " + std::to_string(shape.kv_heads) + ", group " + std::to_string(group) + ", key_dim " +
+         std::to_string(shape.key_dim) + ", value_dim " + std::to_string(shape.value_dim) +
+         (shape.value_in_key ? ", latent, " : ", ") + std::string(DTypeName(shape.dtype)) + ", window " +
+         std::to_string(window);
+}
+
+AttentionData::AttentionData(const AttentionCase& attention_case)
+    : c(attention_case), scale(static_cast<float>(2.0 / std::sqrt(attention_case.shape.key_dim))) {
+  Random random(c.seed);
+  const auto stored = [&](int64_t count) {
+    auto numbers = random.Floats(count);
+    if (c.shape.dtype == DType::kBF16) {
+      for (float& number : numbers) number = BF16ToFloat(FloatToBF16(number));
+    }
+    return numbers;
+  };
+  for (int64_t length : c.lengths) {
+    keys.push_back(stored(length * c.shape.kv_heads * c.shape.key_dim));
+    values.push_back(stored(c.shape.value_in_key ? 0 : length * c.shape.kv_heads * c.shape.value_dim));
+    q.push_back(random.Floats(length * c.heads() * c.shape.key_dim));
+  }
+}
+
+std::vector<double> AttentionData::Reference(RowId row) const {
+  const auto [sequence, position] = row;
+  const auto s = static_cast<size_t>(sequence);
+  const int64_t first = c.window == 0 ? 0 : std::max<int64_t>(0, position - c.window + 1);
+  const int64_t key_dim = c.shape.key_dim, value_dim = c.shape.value_dim, kv_heads = c.shape.kv_heads;
+  std::vector<double> y;
+  for (int64_t head = 0; head < c.heads(); ++head) {
+    const float* query = q[s].data() + (position * c.heads() + head) * key_dim;
+    std::vector<double> weights;
+    double max = -1e300, sum = 0;
+    for (int64_t t = first; t <= position; ++t) {
+      const float* key = keys[s].data() + (t * kv_heads + head / c.group) * key_dim;
+      double score = 0;
+      for (int64_t i = 0; i < key_dim; ++i) score += static_cast<double>(query[i]) * key[i];
+      weights.push_back(score * scale);
+      max = std::max(max, weights.back());
+    }
+    for (double& weight : weights) sum += weight = std::exp(weight - max);
+    std::vector<double> out(static_cast<size_t>(value_dim));
+    for (int64_t t = first; t <= position; ++t) {
+      const int64_t place = t * kv_heads + head / c.group;
+      const float* value = c.shape.value_in_key ? keys[s].data() + place * key_dim : values[s].data() + place * value_dim;
+      for (size_t i = 0; i < out.size(); ++i) out[i] += weights[static_cast<size_t>(t - first)] / sum * value[i];
+    }
+    y.insert(y.end(), out.begin(), out.end());
+  }
+  return y;
+}
+
+PagedCache::PagedCache(const AttentionData& data, Backend& backend, uint64_t block_seed)
+    : data_(data), backend_(backend) {
+  for (int64_t length : data.c.lengths) max_blocks_ = std::max(max_blocks_, (length - 1) / kKvBlockTokens + 1);
+  const auto sequences = static_cast<int64_t>(data.c.lengths.size());
+  const int64_t blocks = sequences * max_blocks_ + 3;
+  cache_.assign(backend.KvBlockBytes(data.c.shape) * static_cast<size_t>(blocks), std::byte{0xff});
+  table_ = Random(block_seed).Permutation(blocks);
+  table_.resize(static_cast<size_t>(sequences * max_blocks_));
+}
+
+void PagedCache::Append(const std::vector<RowId>& rows) {
+  const KvShape& shape = data_.c.shape;
+  std::vector<float> k, v;
+  std::vector<int64_t> slots;
+  for (const auto& [sequence, position] : rows) {
+    const auto s = static_cast<size_t>(sequence);
+    TakeRow(data_.keys[s], position, shape.kv_heads * shape.key_dim, k);
+    if (!shape.value_in_key) TakeRow(data_.values[s], position, shape.kv_heads * shape.value_dim, v);
+    const int64_t block = table_[static_cast<size_t>(sequence * max_blocks_ + position / kKvBlockTokens)];
+    slots.push_back(block * kKvBlockTokens + position % kKvBlockTokens);
+  }
+  AppendKvArgs args{};
+  args.shape = shape;
+  args.cache = cache_.data();
+  args.k = k.data();
+  args.v = shape.value_in_key ? nullptr : v.data();
+  args.rows = static_cast<int64_t>(rows.size());
+  args.k_stride = int64_t{shape.kv_heads} * shape.key_dim;
+  args.v_stride = int64_t{shape.kv_heads} * shape.value_dim;
+  args.slot = slots.data();
+  backend_.AppendKv(args);
+}
+
+std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
+  const AttentionCase& c = data_.c;
+  std::vector<float> q;
+  std::vector<int32_t> positions, sequences;
+  for (const auto& [sequence, position] : rows) {
+    TakeRow(data_.q[static_cast<size_t>(sequence)], position, c.heads() * c.shape.key_dim, q);
+    positions.push_back(static_cast<int32_t>(position));
+    sequences.push_back(static_cast<int32_t>(sequence));
+  }
+  const int64_t width = c.heads() * c.shape.value_dim;
+  std::vector<float> y(rows.size() * static_cast<size_t>(width));
+  AttentionArgs args{};
+  args.shape = c.shape;
+  args.cache = cache_.data();
+  args.q = q.data();
+  args.y = y.data();
+  args.rows = static_cast<int64_t>(rows.size());
+  args.heads = c.heads();
+  args.q_stride = c.heads() * c.shape.key_dim;
+  args.y_stride = width;
+  args.position = positions.data();
+  args.sequence = sequences.data();
+  args.block_table = table_.data();
+  args.max_blocks = max_blocks_;
+  args.scale = data_.scale;
+  args.window = c.window;
+  backend_.Attention(args);
+  return y;
+}
+
+std::vector<float> PagedCache::Step(const std::vector<RowId>& rows) {
+  Append(rows);
+  return Attend(rows);
+}
+
+std::vector<RowId> WholeSequence(const AttentionData& data, int64_t s) {
+  std::vector<RowId> rows;
+  for (int64_t i = 0; i < data.c.lengths[static_cast<size_t>(s)]; ++i) rows.emplace_back(s, i);
+  return rows;
+}
+
+}  // namespace guildhall

@@ -1,0 +1,74 @@
+// Ops that move rows: embed and gather_rows.
+#include <catch2/catch.hpp>
+
+#include "tests/kernels/kernel_test.h"
+
+namespace guildhall {
+
+TEST_CASE("embed widens rows of every dtype exactly, at any width and alignment") {
+  for (const std::string& isa : TestIsas()) {
+    const auto backend = MakeTestBackend(isa);
+    for (DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+      for (int64_t hidden : {1, 2, 7, 16, 31, 33, 64, 257}) {
+        Random random(static_cast<uint64_t>(hidden));
+        const int64_t vocabulary = 11;
+        // One byte off: a mapped checkpoint promises no alignment.
+        std::vector<std::byte> bytes(static_cast<size_t>(vocabulary * hidden) * DTypeSize(dtype) + 1);
+        for (int64_t i = 0; i < vocabulary * hidden; ++i) {
+          const float value = random.Float();
+          const auto bits = std::bit_cast<uint32_t>(value);
+          const auto half = static_cast<uint16_t>(dtype == DType::kBF16 ? FloatToBF16(value) : bits % 0x7c00u);
+          if (dtype == DType::kF32) {
+            std::memcpy(bytes.data() + 1 + 4 * i, &value, 4);
+          } else {
+            std::memcpy(bytes.data() + 1 + 2 * i, &half, 2);
+          }
+        }
+        const std::vector<int32_t> tokens{3, 10, 0, 3};
+        std::vector<float> y(tokens.size() * static_cast<size_t>(hidden), -1.0f);
+        EmbedArgs args{tokens.data(), bytes.data() + 1, dtype, y.data(), static_cast<int64_t>(tokens.size()), hidden};
+        backend->Embed(args);
+        for (size_t row = 0; row < tokens.size(); ++row) {
+          for (int64_t i = 0; i < hidden; ++i) {
+            const float expected = LoadElement(bytes.data() + 1, dtype, tokens[row] * hidden + i);
+            REQUIRE(y[row * static_cast<size_t>(hidden) + static_cast<size_t>(i)] == expected);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("embed reads every finite f16 as the number that it is") {
+  std::vector<uint16_t> table;
+  for (uint32_t bits = 0; bits < 0x10000u; ++bits) {
+    if ((bits & 0x7c00u) != 0x7c00u) table.push_back(static_cast<uint16_t>(bits));
+  }
+  for (const std::string& isa : TestIsas()) {
+    const int32_t token = 0;
+    std::vector<float> y(table.size());
+    EmbedArgs args{&token, table.data(), DType::kF16, y.data(), 1, static_cast<int64_t>(table.size())};
+    MakeTestBackend(isa)->Embed(args);
+    for (size_t i = 0; i < table.size(); ++i) REQUIRE(y[i] == F16ToFloat(table[i]));
+  }
+}
+
+TEST_CASE("gather_rows copies the rows that it is told, also twice, on any number of threads") {
+  for (const std::string& isa : TestIsas()) {
+    Random random(4);
+    const int64_t width = 1001, all = 90;
+    const auto x = random.Floats(all * width);
+    std::vector<int32_t> rows;
+    for (int i = 0; i < 70; ++i) rows.push_back(static_cast<int32_t>(random.Below(all)));
+    for (int threads = 1; threads <= 3; ++threads) {
+      std::vector<float> y(rows.size() * static_cast<size_t>(width));
+      MakeTestBackend(isa, threads)->GatherRows({x.data(), rows.data(), y.data(), static_cast<int64_t>(rows.size()), width});
+      for (size_t i = 0; i < rows.size(); ++i) {
+        REQUIRE(std::memcmp(y.data() + i * static_cast<size_t>(width), x.data() + rows[i] * width,
+                            static_cast<size_t>(width) * 4) == 0);
+      }
+    }
+  }
+}
+
+}  // namespace guildhall
