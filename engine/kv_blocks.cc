@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 
@@ -18,18 +19,14 @@ uint64_t Mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-uint64_t HashBlock(PrefixNode parent, uint64_t version, const int32_t* tokens) {
-  uint64_t hash = Mix(parent + 0x9e3779b97f4a7c15u) ^ version;
-  for (int i = 0; i < kKvBlockTokens; ++i) hash = Mix(hash + static_cast<uint32_t>(tokens[i]) + 0x9e3779b97f4a7c15u);
-  return hash;
-}
-
 }  // namespace
 
-KvBlocks::KvBlocks(int64_t blocks, bool prefix_cache) : prefix_cache_(prefix_cache) {
+KvBlocks::KvBlocks(int64_t blocks, bool prefix_cache, uint64_t hash_mask)
+    : prefix_cache_(prefix_cache), hash_mask_(hash_mask) {
   GH_CHECK_GT(blocks, 0);
   GH_CHECK_LE(blocks, std::numeric_limits<int32_t>::max());
   entries_.resize(static_cast<size_t>(blocks));
+  references_.resize(entries_.size());
   unused_.reserve(entries_.size());
   for (int64_t i = blocks; i > 0; --i) unused_.push_back(static_cast<int32_t>(i - 1));
   buckets_.assign(std::bit_ceil(entries_.size() * 2), -1);
@@ -46,32 +43,32 @@ int32_t KvBlocks::Allocate() {
     ListRemove(block);
     Forget(block);
   }
-  At(block).references = 1;
+  References(block) = 1;
   return block;
 }
 
 void KvBlocks::Release(int32_t block) {
-  Entry& entry = At(block);
-  GH_CHECK_GT(entry.references, 0);
-  if (--entry.references > 0) return;
-  if (entry.node != kRootNode) {
+  GH_CHECK_GT(References(block), 0);
+  if (--References(block) > 0) return;
+  if (At(block).node != kRootNode) {
     ListAppend(block);
   } else {
     unused_.push_back(block);
   }
 }
 
-PrefixNode KvBlocks::Register(int32_t block, PrefixNode parent, uint64_t version, std::span<const int32_t> tokens) {
+PrefixNode KvBlocks::Register(int32_t block, PrefixNode parent, uint64_t version,
+                              std::span<const int32_t> tokens) {
   if (!prefix_cache_) return kRootNode;
   GH_CHECK_EQ(tokens.size(), static_cast<size_t>(kKvBlockTokens));
   Entry& entry = At(block);
-  GH_CHECK_GT(entry.references, 0);
+  GH_CHECK_GT(References(block), 0);
   GH_CHECK_EQ(entry.node, kRootNode);
   if (const int32_t same = Lookup(parent, version, tokens.data()); same >= 0) return At(same).node;
   entry.node = ++last_node_;
   entry.parent = parent;
   entry.version = version;
-  entry.hash = HashBlock(parent, version, tokens.data());
+  entry.hash = Hash(parent, version, tokens.data());
   std::copy(tokens.begin(), tokens.end(), entry.tokens);
   entry.next = std::exchange(Bucket(entry.hash), block);
   return entry.node;
@@ -86,7 +83,7 @@ KvBlocks::Hit KvBlocks::Find(uint64_t version, std::span<const int32_t> tokens, 
     if (block < 0) break;
     node = At(block).node;
     ++hit.blocks;
-    if (At(block).references == 0) ++hit.unreferenced;
+    if (references(block) == 0) ++hit.unreferenced;
   }
   return hit;
 }
@@ -98,15 +95,22 @@ PrefixNode KvBlocks::Acquire(uint64_t version, std::span<const int32_t> tokens, 
   PrefixNode node = kRootNode;
   for (int32_t i = 0; i < hit.blocks; ++i) {
     const int32_t block = Lookup(node, version, tokens.data() + static_cast<int64_t>(i) * kKvBlockTokens);
-    if (At(block).references++ == 0) ListRemove(block);
+    if (References(block)++ == 0) ListRemove(block);
     node = At(block).node;
     blocks.push_back(block);
   }
   return node;
 }
 
+uint64_t KvBlocks::Hash(PrefixNode parent, uint64_t version, const int32_t* tokens) const {
+  uint64_t hash = Mix(parent + 0x9e3779b97f4a7c15u) ^ version;
+  for (int i = 0; i < kKvBlockTokens; ++i)
+    hash = Mix(hash + static_cast<uint32_t>(tokens[i]) + 0x9e3779b97f4a7c15u);
+  return hash & hash_mask_;
+}
+
 int32_t KvBlocks::Lookup(PrefixNode parent, uint64_t version, const int32_t* tokens) const {
-  const uint64_t hash = HashBlock(parent, version, tokens);
+  const uint64_t hash = Hash(parent, version, tokens);
   int32_t block = buckets_[hash & (buckets_.size() - 1)];
   for (; block >= 0; block = At(block).next) {
     const Entry& entry = At(block);

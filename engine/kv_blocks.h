@@ -9,18 +9,19 @@
 
 namespace guildhall {
 
-// A full block's identity in the prefix cache: a node is one exact (version, token prefix), numbered once and never
-// again. kRootNode is the empty prefix.
+// A full block's identity in the prefix cache: a node is one exact (version, token prefix), numbered once and
+// never again. kRootNode is the empty prefix.
 using PrefixNode = uint64_t;
 inline constexpr PrefixNode kRootNode = 0;
 
-// Bookkeeping of block ids with reference counts; the keys themselves live in the model. A full block may be entered
-// into the prefix cache; when nobody holds it, it stays findable until it is the least recently used one and its memory
-// is needed. A look-up compares the adapter version, the parent node and every token: the hash only finds the bucket.
-// All memory is taken in the constructor. Engine thread only.
+// Bookkeeping of block ids with reference counts; the keys themselves live in the model. A full block may be
+// entered into the prefix cache; when nobody holds it, it stays findable until it is the least recently used
+// one and its memory is needed. A look-up compares the adapter version, the parent node and every token: the
+// hash only finds the bucket. All memory is taken in the constructor. Engine thread only.
 class KvBlocks {
  public:
-  KvBlocks(int64_t blocks, bool prefix_cache);
+  // `hash_mask` thins the hash: tests make every block collide with it.
+  KvBlocks(int64_t blocks, bool prefix_cache, uint64_t hash_mask = ~uint64_t{0});
 
   int64_t total() const { return static_cast<int64_t>(entries_.size()); }
   // Blocks that Allocate can give: unused ones and cached ones that nobody holds.
@@ -30,10 +31,10 @@ class KvBlocks {
   // A block for one holder. CHECKs available() > 0.
   int32_t Allocate();
   void Release(int32_t block);
-  int32_t references(int32_t block) const { return entries_[static_cast<size_t>(block)].references; }
+  int32_t references(int32_t block) const { return references_[static_cast<size_t>(block)]; }
 
-  // Enters a full block that follows `parent`. If the same prefix is cached already, that one stays and this block
-  // remains its holder's own. Returns the node of the prefix. kRootNode when the cache is off.
+  // Enters a full block that follows `parent`. If the same prefix is cached already, that one stays and this
+  // block remains its holder's own. Returns the node of the prefix. kRootNode when the cache is off.
   PrefixNode Register(int32_t block, PrefixNode parent, uint64_t version, std::span<const int32_t> tokens);
 
   struct Hit {
@@ -48,10 +49,9 @@ class KvBlocks {
 
  private:
   struct Entry {
-    int32_t references = 0;
-    int32_t next = -1;                     // in the hash bucket
-    int32_t newer = -1, older = -1;        // in the list of cached blocks that nobody holds
-    PrefixNode node = kRootNode;           // not kRootNode: in the prefix cache
+    int32_t next = -1;               // in the hash bucket
+    int32_t newer = -1, older = -1;  // in the list of cached blocks that nobody holds
+    PrefixNode node = kRootNode;     // not kRootNode: in the prefix cache
     PrefixNode parent = kRootNode;
     uint64_t version = 0;
     uint64_t hash = 0;
@@ -61,17 +61,21 @@ class KvBlocks {
   Entry& At(int32_t block) { return entries_[static_cast<size_t>(block)]; }
   const Entry& At(int32_t block) const { return entries_[static_cast<size_t>(block)]; }
   int32_t& Bucket(uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }
+  uint64_t Hash(PrefixNode parent, uint64_t version, const int32_t* tokens) const;
+  int32_t& References(int32_t block) { return references_[static_cast<size_t>(block)]; }
   int32_t Lookup(PrefixNode parent, uint64_t version, const int32_t* tokens) const;
   void Forget(int32_t block);      // leaves the hash table
   void ListAppend(int32_t block);  // newest end
   void ListRemove(int32_t block);
 
   const bool prefix_cache_;
-  std::vector<Entry> entries_;     // (blocks)
-  std::vector<int32_t> unused_;    // neither held nor cached
-  std::vector<int32_t> buckets_;   // (power of two) first block of the bucket, -1: none
+  const uint64_t hash_mask_;
+  std::vector<Entry> entries_;       // (blocks)
+  std::vector<int32_t> references_;  // (blocks) holders
+  std::vector<int32_t> unused_;      // neither held nor cached
+  std::vector<int32_t> buckets_;     // (power of two) first block of the bucket, -1: none
   int32_t oldest_ = -1, newest_ = -1;
-  int64_t cached_ = 0;             // length of that list
+  int64_t cached_ = 0;  // length of that list
   PrefixNode last_node_ = kRootNode;
 };
 

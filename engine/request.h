@@ -62,8 +62,8 @@ struct Request {
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine
 
-  // Called on the engine thread with the logits that follow prompt position `position` (score): once for each position
-  // from 0 to the last, ascending. May be empty.
+  // Called on the engine thread with the logits that follow prompt position `position` (score): once for each
+  // position from 0 to the last, ascending. May be empty.
   std::function<void(int32_t position, std::span<const float> logits)> on_prompt_logits;
 };
 

@@ -34,8 +34,8 @@ class TokenStream {
   // away, kStop for a stop string that the reader found. The first call wins.
   void Cancel(FinishReason reason);
 
-  // Engine. `wake` is called when the reader makes room in a full stream or cancels, so that a sleeping engine looks
-  // again. It must not call back into the stream.
+  // Engine. `wake` is called when the reader makes room in a full stream or cancels, so that a sleeping
+  // engine looks again. It must not call back into the stream.
   void SetWake(std::function<void()> wake);
   bool HasRoom() const;
   void Push(TokenEvent event);

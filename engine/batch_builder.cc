@@ -1,0 +1,55 @@
+#include "engine/batch_builder.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+namespace guildhall {
+
+BatchBuilder::BatchBuilder(int64_t max_rows, int64_t max_sequences, int64_t max_blocks) {
+  for (std::vector<int32_t>* array : {&tokens_, &positions_, &sequence_, &task_, &logit_rows_}) {
+    array->reserve(static_cast<size_t>(max_rows));
+  }
+  kv_slot_.reserve(static_cast<size_t>(max_rows));
+  block_table_.reserve(static_cast<size_t>(max_sequences * max_blocks));
+}
+
+Batch BatchBuilder::Build(std::span<const BatchEntry> entries) {
+  tokens_.clear();
+  positions_.clear();
+  sequence_.clear();
+  task_.clear();
+  logit_rows_.clear();
+  kv_slot_.clear();
+  size_t stride = 1;  // no longer than this step needs
+  for (const BatchEntry& entry : entries) stride = std::max(stride, entry.sequence->blocks.size());
+  GH_CHECK_LE(stride * entries.size(), block_table_.capacity());
+  block_table_.assign(stride * entries.size(), 0);
+
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const Sequence& sequence = *entries[i].sequence;
+    const int32_t first_output = sequence.FirstOutput();
+    std::copy(sequence.blocks.begin(), sequence.blocks.end(),
+              block_table_.begin() + static_cast<std::ptrdiff_t>(i * stride));
+    for (int32_t p = sequence.computed; p < sequence.computed + entries[i].rows; ++p) {
+      const int64_t block = sequence.blocks[static_cast<size_t>(p / kKvBlockTokens)];
+      if (p >= first_output) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+      tokens_.push_back(sequence.tokens[static_cast<size_t>(p)]);
+      positions_.push_back(p);
+      sequence_.push_back(static_cast<int32_t>(i));
+      task_.push_back(sequence.map_row);
+      kv_slot_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
+    }
+  }
+  return {.tokens = tokens_,
+          .positions = positions_,
+          .sequence = sequence_,
+          .kv_slot = kv_slot_,
+          .task = task_,
+          .block_table = block_table_,
+          .max_blocks = static_cast<int64_t>(stride),
+          .logit_rows = logit_rows_};
+}
+
+}  // namespace guildhall

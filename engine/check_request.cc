@@ -1,0 +1,90 @@
+#include "engine/check_request.h"
+
+#include <cmath>
+#include <span>
+
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "engine/token_stream.h"
+
+namespace guildhall {
+namespace {
+
+absl::Status CheckTokens(std::span<const int32_t> tokens, std::string_view what, int64_t vocabulary) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < vocabulary) continue;
+    return absl::InvalidArgumentError(StrCat(what, "[", i, "] is ", tokens[i],
+                                             "; expected a token id in [0, ", vocabulary,
+                                             "), the model's vocabulary"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OutOfRange(std::string_view name, double value, std::string_view expected) {
+  return absl::InvalidArgumentError(StrCat(name, " is ", value, "; expected ", expected));
+}
+
+absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
+  const auto finite = [](float x) { return std::isfinite(x); };
+  if (!finite(params.temperature) || params.temperature < 0.0f) {
+    return OutOfRange("temperature", params.temperature, "a finite number >= 0");
+  }
+  if (params.top_k < 0) return OutOfRange("top_k", params.top_k, "0 (all) or more");
+  if (!(params.top_p > 0.0f && params.top_p <= 1.0f))
+    return OutOfRange("top_p", params.top_p, "more than 0, at most 1");
+  if (!(params.min_p >= 0.0f && params.min_p < 1.0f))
+    return OutOfRange("min_p", params.min_p, "at least 0, less than 1");
+  if (!finite(params.repetition_penalty) || params.repetition_penalty <= 0.0f) {
+    return OutOfRange("repetition_penalty", params.repetition_penalty, "a finite number > 0");
+  }
+  if (!finite(params.presence_penalty)) {
+    return OutOfRange("presence_penalty", params.presence_penalty, "a finite number");
+  }
+  if (!finite(params.frequency_penalty)) {
+    return OutOfRange("frequency_penalty", params.frequency_penalty, "a finite number");
+  }
+  for (const auto& [token, bias] : params.logit_bias) {
+    GH_RETURN_IF_ERROR(CheckTokens(std::span(&token, 1), "logit_bias", vocabulary));
+    if (std::isnan(bias) || (std::isinf(bias) && bias > 0.0f)) {
+      return OutOfRange(StrCat("logit_bias of token ", token), bias,
+                        "a finite number, or -infinity to exclude it");
+    }
+  }
+  if (params.max_tokens < 0)
+    return OutOfRange("max_tokens", params.max_tokens, "0 (score the prompt only) or more");
+  if (params.min_tokens < 0 || params.min_tokens > params.max_tokens) {
+    return OutOfRange("min_tokens", params.min_tokens, StrCat("0 to max_tokens (", params.max_tokens, ")"));
+  }
+  if (params.top_logprobs < 0 || params.top_logprobs > kMaxTopLogprobs) {
+    return OutOfRange("top_logprobs", params.top_logprobs, StrCat("0 to ", kMaxTopLogprobs));
+  }
+  return CheckTokens(params.stop_tokens, "stop_tokens", vocabulary);
+}
+
+}  // namespace
+
+absl::Status CheckRequest(const Request& request, const RequestLimits& limits) {
+  if (request.stream == nullptr) return absl::InvalidArgumentError("the request has no stream to answer on");
+  if (request.prompt.empty()) {
+    return absl::InvalidArgumentError("the prompt is empty; expected at least one token");
+  }
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t max_tokens = request.sampling.max_tokens;
+  if (prompt + max_tokens > limits.max_positions) {
+    return absl::OutOfRangeError(StrCat("prompt (", prompt, " tokens) + max_tokens (", max_tokens,
+                                        ") = ", prompt + max_tokens, " tokens, but the model's context is ",
+                                        limits.max_positions, "; shorten the prompt or lower max_tokens"));
+  }
+  GH_RETURN_IF_ERROR(CheckSampling(request.sampling, limits.vocabulary));
+  // The last output is never computed upon: it needs no place.
+  const int64_t places = prompt + (max_tokens > 0 ? max_tokens - 1 : 0);
+  if (places > limits.kv_tokens) {
+    return absl::OutOfRangeError(
+        StrCat("prompt (", prompt, " tokens) + max_tokens (", max_tokens, ") need ", places,
+               " places in the KV cache, which has ", limits.kv_tokens,
+               "; shorten the prompt, lower max_tokens, or give the server's KV cache more memory"));
+  }
+  return CheckTokens(request.prompt, "prompt", limits.vocabulary);
+}
+
+}  // namespace guildhall

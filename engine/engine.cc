@@ -1,0 +1,168 @@
+#include "engine/engine.h"
+
+#include <atomic>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/check.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "engine/check_request.h"
+#include "engine/request_queue.h"
+#include "engine/step_loop.h"
+#include "engine/token_stream.h"
+#include "kernels/ops.h"
+
+namespace guildhall {
+namespace {
+
+constexpr int kUnhealthyAfter = 3;  // numeric failures with no success between them
+constexpr std::string_view kShutDown = "the server is shutting down; try another one";
+
+}  // namespace
+
+struct Engine::Impl {
+  Impl(LanguageModel& model, EngineOptions options_in, std::vector<TaskPolicy> tasks_in)
+      : options(std::move(options_in)),
+        tasks(std::move(tasks_in)),
+        limits{.vocabulary = model.vocabulary(),
+               .max_positions = model.max_positions(),
+               .kv_tokens = model.kv_blocks() * kKvBlockTokens},
+        kv_blocks(model.kv_blocks()),
+        queue(std::make_shared<RequestQueue>(options.max_queued, tasks)),
+        loop(model, options, tasks, *queue) {}
+
+  absl::Status Submit(std::shared_ptr<Request> request);
+  int32_t FindTask(const std::string& id) const;
+  std::unique_ptr<Sequence> MakeSequence(std::shared_ptr<Request> request, int32_t task) const;
+  void Run();
+
+  const EngineOptions options;
+  const std::vector<TaskPolicy> tasks;
+  const RequestLimits limits;
+  const int64_t kv_blocks;
+  const std::shared_ptr<RequestQueue>
+      queue;  // shared with the streams, which wake it and may outlive the engine
+  StepLoop loop;
+
+  std::atomic<bool> stop{false};
+  std::atomic<bool> end_all{false};
+  std::mutex thread_mutex;  // Start and Stop
+  std::thread thread;
+};
+
+Engine::Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks)
+    : impl_(std::make_unique<Impl>(model, std::move(options), std::move(tasks))) {}
+
+Engine::~Engine() {
+  Stop();
+}
+
+void Engine::Start() {
+  std::lock_guard lock(impl_->thread_mutex);
+  GH_CHECK(!impl_->thread.joinable());
+  impl_->thread = std::thread([impl = impl_.get()] { impl->Run(); });
+}
+
+void Engine::Impl::Run() {
+  while (!stop.load()) {
+    if (end_all.load()) loop.EndAll(FinishReason::kCancelled, absl::StatusCode::kUnavailable, kShutDown);
+    if (!loop.Step()) queue->Sleep(loop.NextTimer());
+  }
+}
+
+absl::Status Engine::Submit(std::shared_ptr<Request> request) {
+  try {
+    return impl_->Submit(std::move(request));
+  } catch (const std::bad_alloc&) {
+    return absl::Status(absl::StatusCode::kResourceExhausted, "");
+  }
+}
+
+absl::Status Engine::Impl::Submit(std::shared_ptr<Request> request) {
+  GH_CHECK(request != nullptr);
+  const int32_t task = FindTask(request->task);
+  if (task < 0) {
+    return absl::NotFoundError(
+        StrCat("there is no task \"", request->task, "\"; ListTasks names those there are"));
+  }
+  if (absl::Status status = CheckRequest(*request, limits); !status.ok()) {
+    queue->CountRejected(task);
+    return status;
+  }
+  const std::shared_ptr<TokenStream> stream = request->stream;
+  std::unique_ptr<Sequence> sequence = MakeSequence(std::move(request), task);
+  stream->SetWake([queue = queue] { queue->Wake(); });
+  absl::Status status = queue->Push(std::move(sequence));
+  if (!status.ok()) stream->SetWake(nullptr);
+  return status;
+}
+
+int32_t Engine::Impl::FindTask(const std::string& id) const {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].id == id) return static_cast<int32_t>(i);
+  }
+  return -1;
+}
+
+std::unique_ptr<Sequence> Engine::Impl::MakeSequence(std::shared_ptr<Request> request, int32_t task) const {
+  auto sequence = std::make_unique<Sequence>();
+  sequence->task = task;
+  sequence->stop = StopRule(request->sampling, options.eos_tokens, limits.max_positions);
+  sequence->tokens = request->prompt;
+  sequence->prompt_tokens = static_cast<int32_t>(request->prompt.size());
+  sequence->submitted = absl::Now();
+  sequence->request = std::move(request);
+  return sequence;
+}
+
+bool Engine::Drain(absl::Duration limit) {
+  impl_->queue->Close();
+  const bool by_themselves = impl_->queue->WaitUntilEmpty(absl::Now() + limit);
+  if (!by_themselves) {
+    impl_->end_all.store(true);
+    impl_->queue->Wake();
+    impl_->queue->WaitUntilEmpty(absl::InfiniteFuture());
+  }
+  return by_themselves;
+}
+
+void Engine::Stop() {
+  impl_->queue->Close();
+  impl_->stop.store(true);
+  impl_->queue->Wake();
+  std::lock_guard lock(impl_->thread_mutex);
+  if (impl_->thread.joinable()) impl_->thread.join();
+  impl_->loop.EndAll(FinishReason::kCancelled, absl::StatusCode::kUnavailable, kShutDown);
+}
+
+EngineStatus Engine::Status() const {
+  const std::vector<RequestQueue::TaskCounts> queued = impl_->queue->Counts();
+  const StepCounters counters = impl_->loop.Counters();
+  EngineStatus status;
+  for (size_t i = 0; i < impl_->tasks.size(); ++i) {
+    status.tasks.push_back({.policy = impl_->tasks[i],
+                            .queued = queued[i].queued,
+                            .running = counters.tasks[i].running,
+                            .requests = queued[i].accepted,
+                            .rejected = queued[i].rejected,
+                            .prompt_tokens = counters.tasks[i].prompt_tokens,
+                            .output_tokens = counters.tasks[i].output_tokens});
+  }
+  status.kv_blocks = impl_->kv_blocks;
+  status.kv_blocks_free = counters.kv_blocks_free;
+  status.kv_blocks_cached = counters.kv_blocks_cached;
+  status.steps = counters.steps;
+  status.preemptions = counters.preemptions;
+  status.prefix_hit_tokens = counters.prefix_hit_tokens;
+  status.tokens_per_second = counters.output_rate.PerSecond(absl::Now());
+  status.draining = impl_->queue->closed();
+  status.consecutive_numeric_failures = counters.consecutive_numeric_failures;
+  status.healthy = counters.consecutive_numeric_failures < kUnhealthyAfter;
+  return status;
+}
+
+}  // namespace guildhall

@@ -1,0 +1,65 @@
+// The engine's front door: submitting threads put sequences in, the engine thread takes them out.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/engine.h"
+#include "engine/sequence.h"
+
+namespace guildhall {
+
+// Bounded, with a quota for each task. A sequence counts as queued while it waits for its first rows, and
+// again while it waits after a preemption. Also the engine thread's place to sleep, and the place where a
+// drain waits. Thread-safe; the engine thread holds the lock for a few moves of pointers only.
+class RequestQueue {
+ public:
+  struct TaskCounts {
+    int queued = 0;
+    uint64_t accepted = 0, rejected = 0;
+  };
+
+  RequestQueue(int max_queued, const std::vector<TaskPolicy>& tasks);
+
+  // Submitting threads. RESOURCE_EXHAUSTED or UNAVAILABLE; the sequence is then gone.
+  absl::Status Push(std::unique_ptr<Sequence> sequence);
+  void CountRejected(int32_t task);
+
+  // Engine thread. Moves all that came to the back of `waiting`, which gets room for `spare` more. May throw
+  // bad_alloc; then nothing has moved.
+  void TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare);
+  void LeftTheLine(int32_t task);  // admitted, or ended before
+  void BackInLine(int32_t task);   // preempted
+  void Ended(size_t count);
+  // Sleeps until Wake(), a Push or `deadline`; not at all if there was one since the last call.
+  void Sleep(absl::Time deadline);
+
+  void Wake();
+  void Close();  // Push: UNAVAILABLE from now on
+  bool closed() const;
+  // Waits until every accepted sequence has ended. False: `deadline` came first.
+  bool WaitUntilEmpty(absl::Time deadline) const;
+  std::vector<TaskCounts> Counts() const;
+
+ private:
+  const int max_queued_;
+  const std::vector<TaskPolicy> tasks_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  mutable std::condition_variable empty_;
+  std::vector<std::unique_ptr<Sequence>> inbox_;
+  std::vector<TaskCounts> counts_;  // (tasks)
+  int queued_ = 0;                  // all tasks
+  size_t live_ = 0;                 // accepted and not ended
+  uint64_t next_arrival_ = 0;
+  bool signalled_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace guildhall

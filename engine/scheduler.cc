@@ -1,0 +1,383 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "kernels/ops.h"
+
+namespace guildhall {
+namespace {
+
+int64_t BlocksFor(int64_t tokens) {
+  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const SchedulerLimits& limits, std::vector<SchedulerTask> tasks) : limits_(limits) {
+  GH_CHECK_GT(limits.max_running, 0);
+  GH_CHECK_GT(limits.token_budget, 0);
+  GH_CHECK_GT(limits.prefill_chunk, 0);
+  GH_CHECK_GT(limits.max_outputs, 0);
+  GH_CHECK_GT(limits.total_blocks, 0);
+  double largest = 0.0;
+  for (const SchedulerTask& task : tasks) {
+    GH_CHECK(std::isfinite(task.weight));
+    GH_CHECK_GT(task.weight, 0.0);
+    largest = std::max(largest, task.weight);
+  }
+  for (SchedulerTask& task : tasks) {
+    task.weight /= largest;
+    tasks_.push_back({.policy = task});
+  }
+}
+
+void Scheduler::Schedule(const ScheduleInput& input, Plan& plan) {
+  plan.preempted.clear();
+  plan.grants.clear();
+  Begin(input);
+  MakeRoomToGrow(plan);
+  Order();
+  GrantDecodes();
+  ShareTheRest(plan);
+  Settle();
+  Emit(plan);
+}
+
+void Scheduler::Begin(const ScheduleInput& input) {
+  input_ = &input;
+  rows_left_ = limits_.token_budget;
+  outputs_left_ = limits_.max_outputs;
+  available_ = input.available_blocks;
+  committed_ = 0;
+  running_ = static_cast<int>(input.running.size());
+  admission_closed_ = false;
+  for (Task& task : tasks_) {
+    task.running = 0;
+    task.unmet = false;
+  }
+  candidates_.clear();
+  for (size_t i = 0; i < input.running.size(); ++i) {
+    const SequenceView& view = input.running[i];
+    candidates_.push_back({.index = static_cast<int32_t>(i),
+                           .task = view.task,
+                           .computed = view.computed,
+                           .blocks = view.blocks});
+    ++TaskOf(candidates_.back()).running;
+    committed_ += Commitment(candidates_.back());
+  }
+  for (size_t i = 0; i < input.waiting.size(); ++i) {
+    candidates_.push_back({.index = static_cast<int32_t>(i), .task = input.waiting[i].task, .waiting = true});
+  }
+  oldest_ = nullptr;
+  for (size_t i = 0; i < input.running.size(); ++i) {
+    const Candidate& candidate = candidates_[i];
+    if (View(candidate).paused) continue;
+    if (oldest_ == nullptr || View(candidate).arrival < View(*oldest_).arrival) oldest_ = &candidate;
+  }
+}
+
+// Rule 1.
+void Scheduler::MakeRoomToGrow(Plan& plan) {
+  const std::span<Candidate> running(candidates_.data(), input_->running.size());
+  int64_t needed = 0;
+  for (const Candidate& candidate : running) needed += BlocksToGrow(candidate);
+  while (needed > available_) {
+    Candidate* victim = PickVictim(/*only_paused=*/false, /*only_task=*/-1);
+    if (victim == nullptr) break;
+    needed -= BlocksToGrow(*victim);
+    Preempt(*victim, plan);
+  }
+  // What two victims shared was nobody's own and is not counted yet; where it matters the sum is simple.
+  if (!plan.preempted.empty() && running_ <= 1) {
+    available_ = limits_.total_blocks - (running_ == 1 && oldest_ != nullptr ? oldest_->blocks : 0);
+  }
+  GH_CHECK_LE(needed, available_);  // a single sequence always fits: Submit sees to it
+  for (Candidate& candidate : running) TakeBlocks(candidate, BlocksToGrow(candidate));
+}
+
+void Scheduler::Order() {
+  order_.clear();
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    if (!candidates_[i].dropped && !View(candidates_[i]).paused) order_.push_back(static_cast<int32_t>(i));
+  }
+  const auto key = [&](int32_t i) {
+    const Candidate& candidate = candidates_[static_cast<size_t>(i)];
+    const SequenceView& view = View(candidate);
+    const int kind = candidate.waiting ? 2 : Decodes(candidate) ? 0 : 1;
+    return std::tuple(candidate.task, kind, kind == 0 ? view.last_step : 0, view.arrival);
+  };
+  std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return key(a) < key(b); });
+  size_t at = 0;
+  for (size_t t = 0; t < tasks_.size(); ++t) {
+    tasks_[t].next = at;
+    while (at < order_.size() && candidates_[static_cast<size_t>(order_[at])].task == static_cast<int32_t>(t))
+      ++at;
+    tasks_[t].end = at;
+  }
+  GH_CHECK_EQ(at, order_.size());
+}
+
+// Rule 2. All or none: where they do not fit beside each other, or leave nothing to the prompts, the round
+// robin decides.
+void Scheduler::GrantDecodes() {
+  const auto first_in_line = [&](const Candidate& candidate) {
+    const Task& task = TaskOf(candidate);
+    return Decodes(candidate) && task.deficit >= -CreditOf(task);
+  };
+  int64_t decodes = 0;
+  for (const int32_t i : order_) decodes += first_in_line(candidates_[static_cast<size_t>(i)]) ? 1 : 0;
+  const bool prompts = decodes < static_cast<int64_t>(order_.size());
+  if (decodes + (prompts ? 1 : 0) > std::min(rows_left_, outputs_left_)) return;
+  for (const int32_t i : order_) {
+    Candidate& candidate = candidates_[static_cast<size_t>(i)];
+    if (first_in_line(candidate)) Grant(candidate, 1);
+  }
+}
+
+// Rule 3.
+void Scheduler::ShareTheRest(Plan& plan) {
+  while (rows_left_ > 0) {
+    size_t passed = 0;
+    for (; passed < tasks_.size(); ++passed) {
+      Task& task = tasks_[turn_];
+      if (task.next < task.end && task.deficit >= 1.0) break;
+      turn_ = (turn_ + 1) % tasks_.size();
+    }
+    if (passed < tasks_.size()) {
+      Visit(tasks_[turn_], plan);
+    } else if (!TopUp()) {
+      return;
+    }
+  }
+}
+
+void Scheduler::Visit(Task& task, Plan& plan) {
+  while (task.next < task.end && task.deficit >= 1.0 && rows_left_ > 0) {
+    Candidate& candidate = candidates_[static_cast<size_t>(order_[task.next])];
+    if (candidate.waiting && !candidate.admitted) {
+      if (!Admit(candidate, plan)) continue;
+    }
+    const int32_t most = MostRows(candidate);
+    if (most > 0) Grant(candidate, static_cast<int32_t>(std::min<double>(most, task.deficit)));
+    if (!WantsMore(candidate)) {
+      ++task.next;
+    } else if (most == 0) {
+      task.unmet = true;  // no logit row or no block is left for it
+      ++task.next;
+    }
+  }
+}
+
+// As many rounds as it takes until somebody who can use it has a row to spend. False: nobody can.
+bool Scheduler::TopUp() {
+  double rounds = 0.0;
+  for (const Task& task : tasks_) {
+    if (task.next >= task.end) continue;
+    const double needed = std::max(1.0, std::ceil((1.0 - task.deficit) / (kQuantum * task.policy.weight)));
+    rounds = rounds == 0.0 ? needed : std::min(rounds, needed);
+  }
+  for (Task& task : tasks_) task.deficit += rounds * kQuantum * task.policy.weight;
+  return rounds > 0.0;
+}
+
+// On refusal moves the task's cursor: past this one, or past its whole queue.
+bool Scheduler::Admit(Candidate& candidate, Plan& plan) {
+  Task& task = TaskOf(candidate);
+  if (admission_closed_) {
+    task.unmet = true;
+    task.next = task.end;
+    return false;
+  }
+  if (!FindPlace(candidate, plan)) {
+    task.unmet = admission_closed_;
+    task.next = task.end;
+    return false;
+  }
+  PrefixHit hit = input_->find_prefix(candidate.index);
+  const SequenceView& view = View(candidate);
+  if (outputs_left_ == 0 && hit.blocks * kKvBlockTokens >= view.first_output) {
+    task.unmet = true;
+    ++task.next;
+    return false;
+  }
+  if (!FindBlocks(view.length, hit, plan)) {  // rule 4
+    admission_closed_ = true;
+    task.unmet = true;
+    task.next = task.end;
+    return false;
+  }
+  candidate.admitted = true;
+  candidate.computed = hit.blocks * kKvBlockTokens;
+  candidate.blocks = hit.blocks;
+  available_ -= hit.unreferenced;
+  committed_ += Commitment(candidate);
+  ++running_;
+  ++task.running;
+  return true;
+}
+
+// A place among the task's and among all running sequences, at the cost of a paused one if need be.
+bool Scheduler::FindPlace(const Candidate& candidate, Plan& plan) {
+  const Task& task = TaskOf(candidate);
+  if (task.running >= task.policy.max_running) {
+    Candidate* victim = PickVictim(/*only_paused=*/true, candidate.task);
+    if (victim == nullptr) return false;
+    Preempt(*victim, plan);
+  }
+  if (running_ >= limits_.max_running) {
+    Candidate* victim = PickVictim(/*only_paused=*/true, /*only_task=*/-1);
+    if (victim == nullptr) {
+      admission_closed_ = true;
+      return false;
+    }
+    Preempt(*victim, plan);
+  }
+  return true;
+}
+
+// Blocks for all known tokens, beside what running prompts still need and one block for each running sequence
+// to grow into: who is admitted shall not be preempted at once.
+bool Scheduler::FindBlocks(int64_t length, PrefixHit& hit, Plan& plan) {
+  // After a preemption the blocks of the hit may be among those that the victim gave back: count them as
+  // taken.
+  if (!plan.preempted.empty()) hit.unreferenced = hit.blocks;
+  const auto needed = [&] {
+    return BlocksFor(length) - hit.blocks + hit.unreferenced + committed_ + running_;
+  };
+  if (needed() <= available_) return true;
+  hit.unreferenced = hit.blocks;
+  int64_t possible = available_;
+  int paused = 0;
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.waiting || candidate.dropped || !View(candidate).paused) continue;
+    possible += View(candidate).private_blocks + Commitment(candidate);
+    ++paused;
+  }
+  if (paused == 0 || needed() - paused > possible) return false;
+  while (needed() > available_) Preempt(*PickVictim(/*only_paused=*/true, /*only_task=*/-1), plan);
+  return true;
+}
+
+void Scheduler::Preempt(Candidate& victim, Plan& plan) {
+  Task& task = TaskOf(victim);
+  victim.dropped = true;
+  task.unmet = true;
+  --task.running;
+  --running_;
+  committed_ -= Commitment(victim);
+  available_ += View(victim).private_blocks;
+  plan.preempted.push_back(victim.index);
+}
+
+Scheduler::Candidate* Scheduler::PickVictim(bool only_paused, int32_t only_task) {
+  Candidate* best = nullptr;
+  const auto key = [&](const Candidate& candidate) {
+    const Task& task = TaskOf(candidate);
+    const SequenceView& view = View(candidate);
+    return std::tuple(view.paused, -task.deficit / task.policy.weight, view.admission);
+  };
+  for (size_t i = 0; i < input_->running.size(); ++i) {
+    Candidate& candidate = candidates_[i];
+    if (candidate.dropped || &candidate == oldest_) continue;
+    if (only_paused && !View(candidate).paused) continue;
+    if (only_task >= 0 && candidate.task != only_task) continue;
+    if (best == nullptr || key(candidate) > key(*best)) best = &candidate;
+  }
+  return best;
+}
+
+void Scheduler::Grant(Candidate& candidate, int32_t rows) {
+  const int64_t first = candidate.computed + candidate.rows;
+  const int64_t outputs = std::clamp<int64_t>(first + rows - View(candidate).first_output, 0, rows);
+  candidate.rows += rows;
+  rows_left_ -= rows;
+  outputs_left_ -= outputs;
+  TaskOf(candidate).deficit -= rows;
+  TakeBlocks(candidate, std::max<int64_t>(0, BlocksFor(first + rows) - candidate.blocks));
+  GH_CHECK_GE(outputs_left_, 0);
+  GH_CHECK_GE(available_, 0);
+}
+
+void Scheduler::TakeBlocks(Candidate& candidate, int64_t blocks) {
+  committed_ -= Commitment(candidate);
+  candidate.blocks += static_cast<int32_t>(blocks);
+  available_ -= blocks;
+  committed_ += Commitment(candidate);
+}
+
+// Rule 5. Deficits are kept relative to the least-served task that still wants: it has 0.
+void Scheduler::Settle() {
+  double top = 0.0;
+  bool unmet = false;
+  for (Task& task : tasks_) {
+    for (size_t i = task.next; i < task.end && !task.unmet; ++i) {
+      const Candidate& candidate = candidates_[static_cast<size_t>(order_[i])];
+      const bool own_limit =
+          candidate.waiting && !candidate.admitted && task.running >= task.policy.max_running;
+      task.unmet = !own_limit && WantsMore(candidate);
+    }
+    if (!task.unmet) continue;
+    const double normal = task.deficit / task.policy.weight;
+    top = unmet ? std::max(top, normal) : normal;
+    unmet = true;
+  }
+  for (Task& task : tasks_) {
+    const double floor = -CreditOf(task) - limits_.token_budget;
+    task.deficit = unmet ? std::clamp(task.deficit - top * task.policy.weight, floor, 0.0) : 0.0;
+  }
+}
+
+void Scheduler::Emit(Plan& plan) const {
+  for (const int32_t i : order_) {
+    const Candidate& candidate = candidates_[static_cast<size_t>(i)];
+    if (candidate.rows == 0) continue;
+    plan.grants.push_back(
+        {.sequence = candidate.index, .admitted = candidate.admitted, .rows = candidate.rows});
+  }
+}
+
+const SequenceView& Scheduler::View(const Candidate& candidate) const {
+  const std::span<const SequenceView> views = candidate.waiting ? input_->waiting : input_->running;
+  return views[static_cast<size_t>(candidate.index)];
+}
+
+int32_t Scheduler::MostRows(const Candidate& candidate) const {
+  const SequenceView& view = View(candidate);
+  const int64_t first = candidate.computed + candidate.rows;
+  const int64_t without_output = std::max<int64_t>(0, view.first_output - first);
+  const int64_t with_blocks = (candidate.blocks + available_) * kKvBlockTokens - first;
+  return static_cast<int32_t>(std::min({view.length - first, int64_t{limits_.prefill_chunk} - candidate.rows,
+                                        rows_left_, without_output + outputs_left_, with_blocks}));
+}
+
+bool Scheduler::WantsMore(const Candidate& candidate) const {
+  return candidate.rows < limits_.prefill_chunk &&
+         candidate.computed + candidate.rows < View(candidate).length;
+}
+
+bool Scheduler::Decodes(const Candidate& candidate) const {
+  return !candidate.waiting && View(candidate).length - candidate.computed == 1;
+}
+
+// What rule 1 promises a block to, and how many blocks that takes.
+bool Scheduler::MustGrow(const Candidate& candidate) const {
+  return !candidate.dropped && !View(candidate).paused && (Decodes(candidate) || &candidate == oldest_);
+}
+
+int64_t Scheduler::BlocksToGrow(const Candidate& candidate) const {
+  if (!MustGrow(candidate)) return 0;
+  const int32_t chunk = std::min(limits_.prefill_chunk, limits_.token_budget);
+  const int32_t rows = std::min(View(candidate).length - candidate.computed, chunk);
+  return std::max<int64_t>(0, BlocksFor(candidate.computed + rows) - candidate.blocks);
+}
+
+// Blocks that a running prompt still lacks to be complete.
+int64_t Scheduler::Commitment(const Candidate& candidate) const {
+  return std::max<int64_t>(0, BlocksFor(View(candidate).length) - candidate.blocks);
+}
+
+}  // namespace guildhall

@@ -1,0 +1,161 @@
+// The policy of a step: who gets how many rows, who is admitted, who is preempted. No clock, no I/O, no
+// device.
+//
+// Rules, in the order in which a step applies them:
+//  1. Growth. Every decoding sequence, and the oldest sequence whatever it does, must find the block for its
+//  next rows.
+//     While blocks are short a victim is preempted: paused sequences first, then the most over-served task,
+//     and in it the last admitted. The oldest sequence that can run is never a victim, so it always gets on
+//     and nothing livelocks.
+//  2. Decode rows first, on credit: all of them if they fit, except those of a task that is over-served by
+//  more than
+//     `kCredit` token budgets.
+//  3. Weighted deficit round robin over tasks shares the rest; the cost is rows. Within a task: decoding
+//  sequences (the
+//     one that waited longest first), prompts in progress, then the queue in order of arrival.
+//  4. A queue's head that finds no block or no place closes admission for all: what becomes free gathers for
+//  it. Before
+//     that, paused sequences are preempted for it if that helps.
+//  5. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
+//  all.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+
+namespace guildhall {
+
+struct SchedulerLimits {
+  int max_running = 64;      // sequences that hold blocks
+  int token_budget = 512;    // rows of a step
+  int prefill_chunk = 256;   // rows of one sequence in a step
+  int64_t max_outputs = 64;  // logit rows of a step
+  int64_t total_blocks = 0;
+};
+
+struct SchedulerTask {
+  double weight = 1.0;  // > 0
+  int max_running = 64;
+};
+
+// A sequence as the policy sees it. `length - computed == 1`: it decodes; more: it has a prompt to compute.
+struct SequenceView {
+  int32_t task = 0;
+  uint64_t arrival = 0;      // unique; smaller is older
+  int32_t length = 0;        // tokens known so far, prompt and output
+  int32_t first_output = 0;  // logits are wanted of every row from this one on
+  bool paused = false;       // its reader has no room: no rows for it
+  // Of running sequences only:
+  int32_t computed = 0;        // leading tokens whose keys are in the cache
+  uint64_t admission = 0;      // unique; larger was admitted later
+  uint64_t last_step = 0;      // when it last had rows
+  int32_t blocks = 0;          // that it holds
+  int32_t private_blocks = 0;  // of these, held by nobody else: what preemption gives back
+};
+
+// What the prefix cache has for a waiting sequence.
+struct PrefixHit {
+  int32_t blocks = 0;
+  int32_t unreferenced = 0;  // of these, counted in available_blocks until they are taken
+};
+
+struct ScheduleInput {
+  std::span<const SequenceView> running;
+  std::span<const SequenceView> waiting;  // by arrival
+  int64_t available_blocks = 0;
+  absl::FunctionRef<PrefixHit(int32_t waiting)> find_prefix;  // asked only of those that might be admitted
+};
+
+struct RowGrant {
+  int32_t sequence = 0;  // index into running, or into waiting when `admitted`
+  bool admitted = false;
+  int32_t rows = 0;
+};
+
+// Reused from step to step.
+struct Plan {
+  std::vector<int32_t> preempted;  // indices into running
+  std::vector<RowGrant> grants;    // a task's are neighbours
+};
+
+// Keeps the tasks' deficits between steps, nothing else. Engine thread only.
+class Scheduler {
+ public:
+  static constexpr double kQuantum = 32;  // rows that a round of the round robin gives to a task of weight 1
+  static constexpr double kCredit = 4;    // token budgets
+
+  Scheduler(const SchedulerLimits& limits, std::vector<SchedulerTask> tasks);
+
+  void Schedule(const ScheduleInput& input, Plan& plan);
+
+  // Rows owed to a task (<= 0: it is ahead of the least-served one by so much).
+  double deficit(int32_t task) const { return tasks_[static_cast<size_t>(task)].deficit; }
+
+ private:
+  struct Task {
+    SchedulerTask policy;  // weight: relative to the largest
+    double deficit = 0.0;
+    // Of the current step:
+    int running = 0;
+    bool unmet = false;        // wants more than it got, and not because of its own limits
+    size_t next = 0, end = 0;  // its part of order_
+  };
+  struct Candidate {
+    int32_t index = 0;  // into running or waiting
+    int32_t task = 0;
+    bool waiting = false;
+    bool admitted = false;  // waiting only: in this step
+    bool dropped = false;   // running only: preempted in this step
+    int32_t computed = 0;
+    int32_t blocks = 0;  // held, and those set aside for it in this step
+    int32_t rows = 0;    // granted
+  };
+
+  void Begin(const ScheduleInput& input);
+  void MakeRoomToGrow(Plan& plan);
+  void Order();
+  void GrantDecodes();
+  void ShareTheRest(Plan& plan);
+  void Settle();
+  void Emit(Plan& plan) const;
+
+  void Visit(Task& task, Plan& plan);
+  bool TopUp();
+  bool Admit(Candidate& candidate, Plan& plan);
+  bool FindPlace(const Candidate& candidate, Plan& plan);
+  bool FindBlocks(int64_t length, PrefixHit& hit, Plan& plan);
+  void Preempt(Candidate& victim, Plan& plan);
+  Candidate* PickVictim(bool only_paused, int32_t only_task);
+  void Grant(Candidate& candidate, int32_t rows);
+  void TakeBlocks(Candidate& candidate, int64_t blocks);
+
+  const SequenceView& View(const Candidate& candidate) const;
+  int32_t MostRows(const Candidate& candidate) const;
+  bool WantsMore(const Candidate& candidate) const;
+  bool MustGrow(const Candidate& candidate) const;
+  int64_t BlocksToGrow(const Candidate& candidate) const;
+  int64_t Commitment(const Candidate& candidate) const;
+  bool Decodes(const Candidate& candidate) const;
+  Task& TaskOf(const Candidate& candidate) { return tasks_[static_cast<size_t>(candidate.task)]; }
+  double CreditOf(const Task& task) const { return kCredit * limits_.token_budget * task.policy.weight; }
+
+  const SchedulerLimits limits_;
+  std::vector<Task> tasks_;
+  size_t turn_ = 0;  // whose turn it is in the round robin
+
+  // Of the current step; kept for their memory.
+  const ScheduleInput* input_ = nullptr;
+  std::vector<Candidate> candidates_;  // running in their order, then waiting in theirs
+  std::vector<int32_t> order_;         // candidates by task, then by turn
+  const Candidate* oldest_ = nullptr;  // running, not paused
+  int64_t rows_left_ = 0, outputs_left_ = 0;
+  int64_t available_ = 0;  // blocks that nobody holds and that are set aside for nobody
+  int64_t committed_ = 0;  // of these, what running prompts still need to be complete
+  int running_ = 0;
+  bool admission_closed_ = false;
+};
+
+}  // namespace guildhall

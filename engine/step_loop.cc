@@ -1,0 +1,341 @@
+#include "engine/step_loop.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/check.h"
+#include "engine/token_stream.h"
+#include "kernels/ops.h"
+
+namespace guildhall {
+namespace {
+
+constexpr absl::Duration kRetry = absl::Milliseconds(10);  // after memory was refused
+
+int64_t BlocksFor(int64_t tokens) {
+  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+}
+
+SchedulerLimits LimitsOf(const LanguageModel& model, const EngineOptions& options) {
+  return {.max_running = options.max_running,
+          .token_budget = static_cast<int>(std::min<int64_t>(options.token_budget, model.max_rows())),
+          .prefill_chunk = options.prefill_chunk,
+          .max_outputs = model.max_outputs(),
+          .total_blocks = model.kv_blocks()};
+}
+
+std::vector<SchedulerTask> SchedulerTasks(const std::vector<TaskPolicy>& tasks) {
+  std::vector<SchedulerTask> result;
+  for (const TaskPolicy& task : tasks)
+    result.push_back({.weight = task.weight, .max_running = task.max_running});
+  return result;
+}
+
+}  // namespace
+
+StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
+                   RequestQueue& queue)
+    : model_(model),
+      options_(options),
+      queue_(queue),
+      blocks_(model.kv_blocks(), options.prefix_cache),
+      scheduler_(LimitsOf(model, options), SchedulerTasks(tasks)),
+      builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
+               std::min(BlocksFor(model.max_positions()), model.kv_blocks())),
+      publisher_(model.vocabulary()),
+      counters_(tasks.size()),
+      published_(tasks.size()) {
+  const auto most = static_cast<size_t>(options.max_running);
+  running_.reserve(most);
+  running_views_.reserve(most);
+  entries_.reserve(most);
+  counters_.kv_blocks_free = published_.kv_blocks_free = blocks_.available();
+}
+
+bool StepLoop::Step() {
+  now_ = absl::Now();
+  TakeArrivals();
+  EndCancelledAndLate();
+  Schedule();
+  Apply();
+  if (!entries_.empty()) Forward();
+  return Finish();
+}
+
+bool StepLoop::TakeArrivals() {
+  next_timer_ = absl::InfiniteFuture();
+  try {
+    queue_.TakeAll(waiting_, running_.capacity());
+    ended_.reserve(waiting_.size() + running_.size());
+    return true;
+  } catch (const std::bad_alloc&) {
+    next_timer_ = now_ + kRetry;
+    return false;
+  }
+}
+
+void StepLoop::EndCancelledAndLate() {
+  for (const auto& sequence : waiting_) EndIfCancelledOrLate(*sequence);
+  for (const auto& sequence : running_) EndIfCancelledOrLate(*sequence);
+  CollectEnded();
+}
+
+void StepLoop::EndIfCancelledOrLate(Sequence& sequence) {
+  const TokenStream& stream = *sequence.request->stream;
+  if (const std::optional<FinishReason> reason = stream.CancelRequested(); reason.has_value()) {
+    if (*reason == FinishReason::kStop) return sequence.End(*reason, absl::StatusCode::kOk, "", now_);
+    return sequence.End(*reason, absl::StatusCode::kCancelled, "the client cancelled the request", now_);
+  }
+  const absl::Time deadline = sequence.request->deadline;
+  if (now_ >= deadline) {
+    return sequence.End(FinishReason::kDeadline, absl::StatusCode::kDeadlineExceeded,
+                        "the request's deadline passed before it was complete", now_);
+  }
+  next_timer_ = std::min(next_timer_, deadline);
+  if (sequence.output().empty() || stream.HasRoom()) {
+    sequence.paused_since = absl::InfiniteFuture();
+    return;
+  }
+  if (!sequence.paused()) sequence.paused_since = now_;
+  const absl::Time limit = std::max(sequence.paused_since, stream.LastPop()) + options_.stall_limit;
+  if (now_ >= limit) {
+    return sequence.End(FinishReason::kCancelled, absl::StatusCode::kResourceExhausted,
+                        "the client read nothing for longer than the server's stall limit", now_);
+  }
+  next_timer_ = std::min(next_timer_, limit);
+}
+
+SequenceView StepLoop::ViewOf(const Sequence& sequence) const {
+  int32_t own = 0;
+  for (const int32_t block : sequence.blocks) own += blocks_.references(block) == 1 ? 1 : 0;
+  return {.task = sequence.task,
+          .arrival = sequence.arrival,
+          .length = sequence.length(),
+          .first_output = sequence.FirstOutput(),
+          .paused = sequence.paused(),
+          .computed = sequence.computed,
+          .admission = sequence.admission,
+          .last_step = sequence.last_step,
+          .blocks = static_cast<int32_t>(sequence.blocks.size()),
+          .private_blocks = own};
+}
+
+// A hit never covers what has to be computed anyway: the last token, and rows whose logits are wanted.
+int64_t StepLoop::PrefixLimit(const Sequence& sequence) {
+  return std::min(sequence.length() - 1, sequence.FirstOutput());
+}
+
+PrefixHit StepLoop::FindPrefix(const Sequence& sequence) const {
+  const KvBlocks::Hit hit = blocks_.Find(sequence.version, sequence.tokens, PrefixLimit(sequence));
+  return {.blocks = hit.blocks, .unreferenced = hit.unreferenced};
+}
+
+void StepLoop::Schedule() {
+  try {
+    running_views_.clear();
+    waiting_views_.clear();
+    for (const auto& sequence : running_) running_views_.push_back(ViewOf(*sequence));
+    for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
+    scheduler_.Schedule(
+        {.running = running_views_,
+         .waiting = waiting_views_,
+         .available_blocks = blocks_.available(),
+         .find_prefix = [&](int32_t i) { return FindPrefix(*waiting_[static_cast<size_t>(i)]); }},
+        plan_);
+  } catch (const std::bad_alloc&) {
+    plan_.preempted.clear();
+    plan_.grants.clear();
+    next_timer_ = std::min(next_timer_, now_ + kRetry);
+  }
+}
+
+// Makes the plan true. An entry that cannot have its memory ends here and leaves the batch.
+void StepLoop::Apply() {
+  entries_.clear();
+  for (const RowGrant& grant : plan_.grants) {
+    const auto i = static_cast<size_t>(grant.sequence);
+    entries_.push_back(
+        {.sequence = grant.admitted ? waiting_[i].get() : running_[i].get(), .rows = grant.rows});
+  }
+  for (const int32_t i : plan_.preempted) Preempt(*running_[static_cast<size_t>(i)]);
+  // Prefix hits are taken before any block is allocated: an allocation may evict what a hit needs.
+  for (const RowGrant& grant : plan_.grants) {
+    if (grant.admitted) Admit(*waiting_[static_cast<size_t>(grant.sequence)]);
+  }
+  for (const BatchEntry& entry : entries_) AllocateBlocks(*entry.sequence, entry.rows);
+  std::erase_if(entries_, [](const BatchEntry& entry) { return entry.sequence->ended; });
+  MoveBetweenLists();
+}
+
+void StepLoop::MoveBetweenLists() {
+  for (const int32_t i : plan_.preempted) waiting_.push_back(std::move(running_[static_cast<size_t>(i)]));
+  std::erase(running_, nullptr);
+  for (const RowGrant& grant : plan_.grants) {
+    if (grant.admitted) running_.push_back(std::move(waiting_[static_cast<size_t>(grant.sequence)]));
+  }
+  std::erase(waiting_, nullptr);
+  if (plan_.preempted.empty()) return;
+  std::sort(waiting_.begin(), waiting_.end(),
+            [](const auto& a, const auto& b) { return a->arrival < b->arrival; });
+}
+
+void StepLoop::Preempt(Sequence& sequence) {
+  ReleaseBlocks(sequence);
+  ++sequence.end.usage.preemptions;
+  ++counters_.preemptions;
+  queue_.BackInLine(sequence.task);
+}
+
+void StepLoop::Admit(Sequence& sequence) {
+  const int64_t limit = PrefixLimit(sequence);
+  try {
+    sequence.node = blocks_.Acquire(sequence.version, sequence.tokens, limit, sequence.blocks);
+  } catch (const std::bad_alloc&) {
+    EndForMemory(sequence);
+  }
+  sequence.registered = static_cast<int32_t>(sequence.blocks.size());
+  sequence.computed = sequence.registered * kKvBlockTokens;
+  sequence.admission = next_admission_++;
+  queue_.LeftTheLine(sequence.task);
+  if (sequence.scheduled == absl::InfiniteFuture()) {
+    sequence.scheduled = now_;
+    sequence.end.usage.cached_tokens = sequence.computed;
+    counters_.prefix_hit_tokens += static_cast<uint64_t>(sequence.computed);
+    counters_.tasks[static_cast<size_t>(sequence.task)].prompt_tokens +=
+        static_cast<uint64_t>(sequence.prompt_tokens);
+  }
+}
+
+void StepLoop::AllocateBlocks(Sequence& sequence, int32_t rows) {
+  if (sequence.ended) return;
+  const auto needed = static_cast<size_t>(BlocksFor(sequence.computed + rows));
+  try {
+    if (sequence.blocks.capacity() < needed)
+      sequence.blocks.reserve(std::max(needed, 2 * sequence.blocks.size()));
+  } catch (const std::bad_alloc&) {
+    return EndForMemory(sequence);
+  }
+  while (sequence.blocks.size() < needed) sequence.blocks.push_back(blocks_.Allocate());
+  sequence.last_step = counters_.steps;
+}
+
+void StepLoop::EndForMemory(Sequence& sequence) {
+  sequence.End(FinishReason::kError, absl::StatusCode::kResourceExhausted,
+               "no memory was left to go on with this request", now_);
+}
+
+void StepLoop::Forward() {
+  const Batch batch = builder_.Build(entries_);
+  ++counters_.steps;
+  std::string_view failure;
+  try {
+    const std::span<const float> logits = model_.Forward(batch);
+    GH_CHECK_EQ(logits.size(), batch.logit_rows.size() * static_cast<size_t>(model_.vocabulary()));
+    return Publish(logits, absl::Now());
+  } catch (const std::bad_alloc&) {
+    failure = "the model found no memory for the step that this request was in";
+  } catch (...) {
+    failure = "the model failed in the step that this request was in";
+  }
+  for (const BatchEntry& entry : entries_) {
+    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal, failure, absl::Now());
+  }
+}
+
+void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
+  const auto vocabulary = static_cast<size_t>(model_.vocabulary());
+  uint64_t outputs = 0;
+  for (const BatchEntry& entry : entries_) {
+    Sequence& sequence = *entry.sequence;
+    const int32_t length = sequence.length();
+    const int32_t end = sequence.computed + entry.rows;
+    for (int32_t p = std::max(sequence.FirstOutput(), sequence.computed); p < end; ++p) {
+      publisher_.Row(sequence, p, logits.first(vocabulary), now);
+      logits = logits.subspan(vocabulary);
+    }
+    sequence.computed = end;
+    if (sequence.end.reason != FinishReason::kError) RegisterBlocks(sequence);
+    if (sequence.request->sampling.max_tokens == 0 && sequence.computed == length) {
+      sequence.End(FinishReason::kLength, absl::StatusCode::kOk, "", now);
+    }
+    const auto added = static_cast<uint64_t>(sequence.length() - length);
+    counters_.tasks[static_cast<size_t>(sequence.task)].output_tokens += added;
+    outputs += added;
+  }
+  counters_.output_rate.Add(now, outputs);
+  counters_.consecutive_numeric_failures = publisher_.consecutive_numeric_failures();
+}
+
+void StepLoop::RegisterBlocks(Sequence& sequence) {
+  for (; (sequence.registered + 1) * kKvBlockTokens <= sequence.computed; ++sequence.registered) {
+    const auto i = static_cast<size_t>(sequence.registered);
+    sequence.node = blocks_.Register(sequence.blocks[i], sequence.node, sequence.version,
+                                     std::span(sequence.tokens).subspan(i * kKvBlockTokens, kKvBlockTokens));
+  }
+}
+
+// Last block first: of a cached prefix the tail is forgotten before the head, which more requests share.
+void StepLoop::ReleaseBlocks(Sequence& sequence) {
+  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block)
+    blocks_.Release(*block);
+  sequence.blocks.clear();
+  sequence.computed = 0;
+  sequence.registered = 0;
+  sequence.node = kRootNode;
+}
+
+// Takes the ended out of the lists; their blocks are free from here on.
+void StepLoop::CollectEnded() {
+  for (auto& sequence : running_) {
+    if (!sequence->ended) continue;
+    ReleaseBlocks(*sequence);
+    ended_.push_back(std::move(sequence));
+  }
+  for (auto& sequence : waiting_) {
+    if (!sequence->ended) continue;
+    queue_.LeftTheLine(sequence->task);
+    ended_.push_back(std::move(sequence));
+  }
+  std::erase(running_, nullptr);
+  std::erase(waiting_, nullptr);
+}
+
+// Who sees the end of a request finds it in the counters already.
+bool StepLoop::Finish() {
+  CollectEnded();
+  PublishCounters();
+  const bool busy = !ended_.empty() || !entries_.empty() || !plan_.preempted.empty();
+  for (const auto& sequence : ended_) sequence->request->stream->End(std::move(sequence->end));
+  queue_.Ended(ended_.size());
+  ended_.clear();
+  return busy;
+}
+
+void StepLoop::PublishCounters() {
+  for (StepCounters::Task& task : counters_.tasks) task.running = 0;
+  for (const auto& sequence : running_) ++counters_.tasks[static_cast<size_t>(sequence->task)].running;
+  counters_.kv_blocks_free = blocks_.available();
+  counters_.kv_blocks_cached = blocks_.cached();
+  std::lock_guard lock(published_mutex_);
+  published_ = counters_;  // same sizes: copies, allocates nothing
+}
+
+StepCounters StepLoop::Counters() const {
+  std::lock_guard lock(published_mutex_);
+  return published_;
+}
+
+void StepLoop::EndAll(FinishReason reason, absl::StatusCode code, std::string_view message) {
+  now_ = absl::Now();
+  while (!TakeArrivals()) std::this_thread::yield();
+  for (const auto& sequence : waiting_) sequence->End(reason, code, message, now_);
+  for (const auto& sequence : running_) sequence->End(reason, code, message, now_);
+  Finish();
+}
+
+}  // namespace guildhall

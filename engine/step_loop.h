@@ -1,0 +1,103 @@
+// The engine thread's own world: the sequences, their blocks and the steps over them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/batch_builder.h"
+#include "engine/engine.h"
+#include "engine/kv_blocks.h"
+#include "engine/publisher.h"
+#include "engine/rate_window.h"
+#include "engine/request_queue.h"
+#include "engine/scheduler.h"
+#include "model/language_model.h"
+
+namespace guildhall {
+
+// What a step leaves for Status().
+struct StepCounters {
+  struct Task {
+    int running = 0;
+    uint64_t prompt_tokens = 0;  // of requests that have started
+    uint64_t output_tokens = 0;
+  };
+  explicit StepCounters(size_t task_count) : tasks(task_count) {}
+  std::vector<Task> tasks;
+  int64_t kv_blocks_free = 0, kv_blocks_cached = 0;
+  uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0;
+  int consecutive_numeric_failures = 0;
+  RateWindow output_rate{absl::Now()};
+};
+
+// All but Counters() belongs to one thread. Nothing here throws: what one request cannot have ends that
+// request, what a step cannot have is tried again a little later.
+class StepLoop {
+ public:
+  StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
+           RequestQueue& queue);
+
+  // One turn: admit, schedule, forward, publish. False: there was nothing to do, and there is not before the
+  // queue wakes the engine or NextTimer() comes.
+  bool Step();
+  // The nearest deadline or stall limit.
+  absl::Time NextTimer() const { return next_timer_; }
+  // Ends everything that was accepted.
+  void EndAll(FinishReason reason, absl::StatusCode code, std::string_view message);
+
+  // Any thread: a consistent copy, as of the end of the last step.
+  StepCounters Counters() const;
+
+ private:
+  bool TakeArrivals();
+  void EndCancelledAndLate();
+  void EndIfCancelledOrLate(Sequence& sequence);
+  void Schedule();
+  void Apply();
+  void MoveBetweenLists();
+  void Preempt(Sequence& sequence);
+  void Admit(Sequence& sequence);
+  void AllocateBlocks(Sequence& sequence, int32_t rows);
+  void EndForMemory(Sequence& sequence);
+  void Forward();
+  void Publish(std::span<const float> logits, absl::Time now);
+  void RegisterBlocks(Sequence& sequence);
+  void ReleaseBlocks(Sequence& sequence);
+  void CollectEnded();
+  bool Finish();
+  void PublishCounters();
+  SequenceView ViewOf(const Sequence& sequence) const;
+  static int64_t PrefixLimit(const Sequence& sequence);
+  PrefixHit FindPrefix(const Sequence& sequence) const;
+
+  LanguageModel& model_;
+  const EngineOptions options_;
+  RequestQueue& queue_;
+  KvBlocks blocks_;
+  Scheduler scheduler_;
+  BatchBuilder builder_;
+  Publisher publisher_;
+
+  std::vector<std::unique_ptr<Sequence>> waiting_;  // by arrival
+  std::vector<std::unique_ptr<Sequence>> running_;
+  std::vector<std::unique_ptr<Sequence>> ended_;  // their ends are sent when the step is over
+  std::vector<SequenceView> waiting_views_, running_views_;
+  Plan plan_;
+  std::vector<BatchEntry> entries_;  // the step's batch
+  absl::Time now_;
+  absl::Time next_timer_ = absl::InfiniteFuture();
+  uint64_t next_admission_ = 0;
+
+  StepCounters counters_;
+  mutable std::mutex published_mutex_;
+  StepCounters published_;
+};
+
+}  // namespace guildhall
