@@ -1,8 +1,9 @@
 """Each own header compiles alone, with the flags of its folder; twice in a row, so that its guard is seen to work.
 
 usage: headers_alone.py ROOT BUILD_FOLDER
-Syntax only. A header that passed is not compiled again until it, an own header below it or its flags change: the
-build folder keeps their digest.
+A header that its own source includes first has been compiled alone by the build (include_ladder checks the order); the
+others are compiled here, syntax only. What passed is not compiled again until it, an own header below it or its
+flags change: the build folder keeps their digest.
 """
 
 import concurrent.futures
@@ -52,10 +53,27 @@ def flags_by_folder(root: Path, build: Path) -> dict[str, tuple[list[str], str]]
 
 
 def nearest_flags(flags: dict, header: str):
+    """Of the header's folder, else of a folder inside it (an interface beside its back ends), else of one around it."""
     folder = Path(header).parent
-    while folder.as_posix() not in flags and folder.as_posix() != ".":
-        folder = folder.parent
-    return flags.get(folder.as_posix())
+    inside = sorted(name for name in flags if name.startswith(f"{folder.as_posix()}/"))
+    for name in [folder.as_posix(), *inside, *(parent.as_posix() for parent in folder.parents)]:
+        if name in flags:
+            return flags[name]
+    return None
+
+
+def built_sources(root: Path, build: Path) -> set[str]:
+    """The own sources that the build compiles, from the root."""
+    files = (Path(entry["file"]) for entry in json.loads((build / "compile_commands.json").read_text()))
+    return {file.relative_to(root).as_posix() for file in files if file.is_relative_to(root)}
+
+
+def compiled_by_the_build(root: Path, header: str, sources: set[str]) -> bool:
+    source = str(Path(header).with_suffix(".cc"))
+    if source not in sources:
+        return False
+    includes = read_includes(root, source)
+    return bool(includes) and includes[0].target == header
 
 
 def digest(root: Path, header: str, flags: list[str]) -> str:
@@ -72,10 +90,10 @@ def digest(root: Path, header: str, flags: list[str]) -> str:
     return total.hexdigest()
 
 
-def compile_alone(header: str, flags: list[str], folder: str) -> str:
+def compile_alone(root: Path, header: str, flags: list[str], folder: str) -> str:
     """The compiler's complaint, or "" for none."""
     source = f'#include "{header}"\n#include "{header}"\n'
-    command = flags + ["-fsyntax-only", "-x", "c++", "-"]
+    command = flags + [f"-I{root}", "-fsyntax-only", "-x", "c++", "-"]
     result = subprocess.run(command, cwd=folder, input=source, capture_output=True, text=True)
     return "" if result.returncode == 0 else f"{header} does not compile alone:\n{result.stderr.strip()}"
 
@@ -84,11 +102,13 @@ def check_headers(root: Path, build: Path) -> tuple[list[str], int, int]:
     """Problems, headers in all, headers compiled now."""
     known_file = build / "headers_alone.json"
     known = json.loads(known_file.read_text()) if known_file.is_file() else {}
-    flags = flags_by_folder(root, build)
+    flags, sources = flags_by_folder(root, build), built_sources(root, build)
     headers = own_files(root, (".h",))
     problems, jobs, good = [], {}, {}
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for header in headers:
+            if compiled_by_the_build(root, header, sources):
+                continue
             found = nearest_flags(flags, header)
             if found is None:
                 problems.append(f"{header}: no source of its folder is compiled, so its flags are not known")
@@ -97,7 +117,7 @@ def check_headers(root: Path, build: Path) -> tuple[list[str], int, int]:
             if known.get(header) == key:
                 good[header] = key
             else:
-                jobs[pool.submit(compile_alone, header, *found)] = (header, key)
+                jobs[pool.submit(compile_alone, root, header, *found)] = (header, key)
         for job in concurrent.futures.as_completed(jobs):
             header, key = jobs[job]
             if job.result():
