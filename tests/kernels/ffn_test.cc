@@ -1,0 +1,301 @@
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/kernels/products_reference.h"
+
+using namespace guildhall;
+
+namespace {
+
+struct Case {
+  int64_t hidden, width, slots, k;
+  bool biases;
+};
+const std::vector<Case> kCases = {{16, 16, 4, 2, false}, {33, 1, 3, 1, true},  {64, 48, 7, 3, false},
+                                  {100, 17, 5, 4, true}, {130, 70, 9, 8, false}, {257, 100, 3, 2, true}};
+const std::vector<DType> kAllDTypes = {DType::kF32, DType::kBF16, DType::kF16};
+constexpr int64_t kRows = 40;
+
+// The networks of all slots, their packed form for one back end and random rows to send through.
+struct Experts {
+  Case shape;
+  std::vector<TestWeights> gate, up, down;
+  std::vector<std::vector<float>> gate_bias, up_bias, down_bias;
+  std::vector<PackedWeights> packed;
+  std::vector<FfnWeights> table;
+
+  Experts(const Backend& backend, const Case& c, DType dtype, Random& random) : shape(c) {
+    for (int64_t s = 0; s < c.slots; ++s) {
+      gate.push_back(MakeWeights(random, dtype, c.width, c.hidden));
+      up.push_back(MakeWeights(random, dtype, c.width, c.hidden));
+      down.push_back(MakeWeights(random, dtype, c.hidden, c.width));
+      gate_bias.push_back(random.Floats(c.width));
+      up_bias.push_back(random.Floats(c.width));
+      down_bias.push_back(random.Floats(c.hidden));
+      packed.push_back(PackGateUpWeights(backend, gate.back(), up.back()));
+      packed.push_back(PackWeights(backend, down.back()));
+    }
+    for (size_t s = 0; s < gate.size(); ++s) {
+      FfnWeights weights;
+      weights.gate_up = packed[2 * s].matrix;
+      weights.down = packed[2 * s + 1].matrix;
+      if (c.biases) {
+        weights.gate_bias = gate_bias[s].data();
+        weights.up_bias = up_bias[s].data();
+        weights.down_bias = down_bias[s].data();
+      }
+      table.push_back(weights);
+    }
+  }
+
+  double Bias(const std::vector<std::vector<float>>& biases, size_t slot, int64_t i) const {
+    return shape.biases ? static_cast<double>(biases[slot][static_cast<size_t>(i)]) : 0.0;
+  }
+
+  // FFN_slot(x) in float64, with the roundings of the inputs that the level makes.
+  std::vector<Expected> Evaluate(size_t slot, std::span<const float> x, bool round) const {
+    const Inputs inputs = RoundedInputs(x, round);
+    std::vector<double> h;
+    double error = 0;
+    for (int64_t i = 0; i < shape.width; ++i) {
+      const auto row = i * shape.hidden;
+      Expected g = Dot(inputs.values.data(), inputs.slack.data(), gate[slot].values.data() + row, shape.hidden);
+      Expected u = Dot(inputs.values.data(), inputs.slack.data(), up[slot].values.data() + row, shape.hidden);
+      g.value += Bias(gate_bias, slot, i);
+      u.value += Bias(up_bias, slot, i);
+      const double silu = g.value / (1 + std::exp(-g.value));
+      h.push_back(silu * u.value);
+      // |silu'| <= 1.1, and some roundings of the activation itself.
+      error = std::max(error, 1.1 * g.tolerance * std::abs(u.value) + u.tolerance * std::abs(silu) +
+                                  1e-6 * std::abs(h.back()) + 1e-7);
+    }
+    std::vector<Expected> out;
+    Inputs rounded = RoundedInputs(h, round, 1e-6);
+    for (double& slack : rounded.slack) slack += error;
+    for (int64_t c = 0; c < shape.hidden; ++c) {
+      Expected value =
+          Dot(rounded.values.data(), rounded.slack.data(), down[slot].values.data() + c * shape.width, shape.width);
+      value.value += Bias(down_bias, slot, c);
+      value.tolerance += 1e-7 * std::abs(value.value);
+      out.push_back(value);
+    }
+    return out;
+  }
+};
+
+// Random selections: `k` different slots a row, some slots left out, and the grouping that the router would make.
+struct Routing {
+  std::vector<int32_t> slot;
+  std::vector<float> weight;
+
+  Routing(const Case& c, int64_t rows, Random& random) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto order = random.Permutation(c.slots);
+      slot.insert(slot.end(), order.begin(), order.begin() + c.k);
+    }
+    weight = random.Floats(rows * c.k);
+  }
+};
+
+struct Groups {
+  std::vector<int32_t> begin, entry;
+
+  Groups(std::span<const int32_t> slot, int64_t slots) {
+    for (int32_t s = 0; s < static_cast<int32_t>(slots); ++s) {
+      begin.push_back(static_cast<int32_t>(entry.size()));
+      for (size_t i = 0; i < slot.size(); ++i) {
+        if (slot[i] == s) entry.push_back(static_cast<int32_t>(i));
+      }
+    }
+    begin.push_back(static_cast<int32_t>(entry.size()));
+  }
+};
+
+// Rows [first, first + rows) in one call; y starts from `before`.
+std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& routing, const std::vector<float>& x,
+                       const std::vector<float>& before, int64_t first, int64_t rows, bool weighed) {
+  const Case& c = experts.shape;
+  const int64_t x_stride = c.hidden + 3, y_stride = c.hidden + 1;
+  std::vector<float> wide_x(static_cast<size_t>(rows * x_stride), std::nanf(""));
+  std::vector<float> wide_y(static_cast<size_t>(rows * y_stride), 7.0f);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(x.begin() + (first + r) * c.hidden, c.hidden, wide_x.begin() + r * x_stride);
+    std::copy_n(before.begin() + (first + r) * c.hidden, c.hidden, wide_y.begin() + r * y_stride);
+  }
+  const auto slots = std::span(routing.slot).subspan(static_cast<size_t>(first * c.k), static_cast<size_t>(rows * c.k));
+  const Groups groups(slots, c.slots);
+  backend.ExpertFfn({.x = wide_x.data(),
+                     .table = experts.table,
+                     .group_begin = groups.begin.data(),
+                     .group_entry = groups.entry.data(),
+                     .weight = weighed ? routing.weight.data() + first * c.k : nullptr,
+                     .y = wide_y.data(),
+                     .rows = rows,
+                     .k = c.k,
+                     .hidden = c.hidden,
+                     .width = c.width,
+                     .x_stride = x_stride,
+                     .y_stride = y_stride});
+  std::vector<float> y;
+  for (int64_t r = 0; r < rows; ++r) {
+    y.insert(y.end(), wide_y.begin() + r * y_stride, wide_y.begin() + r * y_stride + c.hidden);
+    REQUIRE(wide_y[static_cast<size_t>(r * y_stride + c.hidden)] == 7.0f);
+  }
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("expert_ffn agrees with float64 for every level, dtype and shape") {
+  for (const std::string& isa : TestIsas()) {
+    auto backend = MakeTestBackend(isa);
+    Random random(1);
+    for (const DType dtype : kAllDTypes) {
+      for (const Case& c : kCases) {
+        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k " << c.k);
+        const Experts experts(*backend, c, dtype, random);
+        const int64_t rows = 1 + random.Below(12);
+        const Routing routing(c, rows, random);
+        const auto x = random.Floats(rows * c.hidden);
+        const auto before = random.Floats(rows * c.hidden);
+        for (const bool weighed : {true, false}) {
+          const auto y = Run(*backend, experts, routing, x, before, 0, rows, weighed);
+          for (int64_t r = 0; r < rows; ++r) {
+            std::vector<Expected> sum(static_cast<size_t>(c.hidden));
+            for (int64_t j = 0; j < c.k; ++j) {
+              const auto entry = static_cast<size_t>(r * c.k + j);
+              const double weight = weighed ? static_cast<double>(routing.weight[entry]) : 1.0;
+              const auto out = experts.Evaluate(
+                  static_cast<size_t>(routing.slot[entry]),
+                  std::span(x).subspan(static_cast<size_t>(r * c.hidden), static_cast<size_t>(c.hidden)),
+                  RoundsInputs(isa, dtype));
+              for (size_t i = 0; i < sum.size(); ++i) {
+                sum[i].value += weight * out[i].value;
+                sum[i].tolerance += std::abs(weight) * (out[i].tolerance + 1e-6 * std::abs(out[i].value));
+              }
+            }
+            for (size_t i = 0; i < sum.size(); ++i) {
+              const auto at = static_cast<size_t>(r * c.hidden) + i;
+              sum[i].value += static_cast<double>(before[at]);
+              sum[i].tolerance += 1e-6;
+              RequireNear(y[at], sum[i]);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a row's experts give the same bits alone, in any batch, on any number of threads") {
+  for (const std::string& isa : TestIsas()) {
+    std::vector<std::unique_ptr<Backend>> backends;
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    Random random(2);
+    for (const DType dtype : kAllDTypes) {
+      for (const Case& c : kCases) {
+        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k " << c.k);
+        const Experts experts(*backends[0], c, dtype, random);
+        const Routing routing(c, kRows, random);
+        const auto x = random.Floats(kRows * c.hidden);
+        const auto before = random.Floats(kRows * c.hidden);
+        std::vector<float> alone;
+        for (int64_t r = 0; r < kRows; ++r) {
+          const auto y = Run(*backends[0], experts, routing, x, before, r, 1, true);
+          alone.insert(alone.end(), y.begin(), y.end());
+        }
+        for (const int64_t rows : {2, 3, 7, 13, 40}) {
+          for (auto& backend : backends) {
+            for (const int64_t first : {int64_t{0}, kRows - rows}) {
+              const auto y = Run(*backend, experts, routing, x, before, first, rows, true);
+              REQUIRE(SameBits(y, std::span(alone).subspan(static_cast<size_t>(first * c.hidden), y.size())));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("experts of different dtypes may share a table") {
+  const Case c{48, 32, 3, 3, false};
+  for (const std::string& isa : TestIsas()) {
+    auto backend = MakeTestBackend(isa);
+    std::vector<Experts> experts;
+    for (const DType dtype : kAllDTypes) {
+      Random random(3);
+      experts.emplace_back(*backend, c, dtype, random);
+    }
+    Random random(4);
+    const Routing routing(c, 9, random);
+    const auto x = random.Floats(9 * c.hidden);
+    const std::vector<float> zero(x.size(), 0.0f);
+    // Slot s from the table of dtype s: the sum of three one-dtype runs with the other slots' weights at zero.
+    Random again(3);
+    Experts mixed(*backend, c, DType::kF32, again);
+    std::vector<float> expected(x.size(), 0.0f);
+    for (size_t s = 0; s < 3; ++s) {
+      mixed.table[s] = experts[s].table[s];
+      Routing only = routing;
+      for (size_t i = 0; i < only.weight.size(); ++i) only.weight[i] = only.slot[i] == static_cast<int32_t>(s) ? 1.0f : 0.0f;
+      const auto y = Run(*backend, experts[s], only, x, zero, 0, 9, true);
+      for (size_t i = 0; i < y.size(); ++i) expected[i] += y[i];
+    }
+    const auto y = Run(*backend, mixed, routing, x, zero, 0, 9, false);
+    for (size_t i = 0; i < y.size(); ++i) {
+      REQUIRE(std::abs(y[i] - expected[i]) <= 1e-5f * (1.0f + std::abs(expected[i])));
+    }
+  }
+}
+
+TEST_CASE("ffn is one expert for all rows, weighed by row") {
+  for (const std::string& isa : TestIsas()) {
+    std::vector<std::unique_ptr<Backend>> backends;
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    Random random(5);
+    for (const DType dtype : kAllDTypes) {
+      for (const Case& c : kCases) {
+        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width);
+        const Experts experts(*backends[0], c, dtype, random);
+        const auto x = random.Floats(100 * c.hidden);
+        const auto before = random.Floats(100 * c.hidden);
+        const auto weight = random.Floats(100);
+        const auto run = [&](Backend& backend, int64_t first, int64_t rows, bool weighed) {
+          std::vector<float> y(before.begin() + first * c.hidden, before.begin() + (first + rows) * c.hidden);
+          backend.Ffn({.x = x.data() + first * c.hidden,
+                       .w = experts.table[0],
+                       .weight = weighed ? weight.data() + first : nullptr,
+                       .y = y.data(),
+                       .rows = rows,
+                       .hidden = c.hidden,
+                       .width = c.width,
+                       .x_stride = c.hidden,
+                       .y_stride = c.hidden});
+          return y;
+        };
+        std::vector<float> alone;
+        for (int64_t r = 0; r < 100; ++r) {
+          const auto y = run(*backends[0], r, 1, true);
+          alone.insert(alone.end(), y.begin(), y.end());
+        }
+        for (const int64_t rows : {2, 6, 7, 53, 100}) {
+          for (auto& backend : backends) {
+            REQUIRE(SameBits(run(*backend, 0, rows, true), std::span(alone).first(static_cast<size_t>(rows * c.hidden))));
+          }
+        }
+        const auto unweighed = run(*backends[1], 0, 5, false);
+        for (size_t r = 0; r < 5; ++r) {
+          const auto at = r * static_cast<size_t>(c.hidden);
+          const auto out = experts.Evaluate(0, std::span(x).subspan(at, static_cast<size_t>(c.hidden)),
+                                            RoundsInputs(isa, dtype));
+          for (size_t i = 0; i < out.size(); ++i) {
+            const double start = static_cast<double>(before[at + i]);
+            RequireNear(unweighed[at + i], {start + out[i].value, out[i].tolerance + 1e-6});
+            const auto w = static_cast<double>(weight[r]);
+            RequireNear(alone[at + i], {start + w * out[i].value, std::abs(w) * out[i].tolerance + 1e-6});
+          }
+        }
+      }
+    }
+  }
+}
