@@ -1,0 +1,40 @@
+// What the engine's tests ask and what the right answer is.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/request.h"
+#include "engine/token_stream.h"
+
+namespace guildhall {
+
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::vector<TokenLogprob> logprobs;
+  RequestEnd end;
+};
+
+std::shared_ptr<Request> MakeRequest(std::vector<int32_t> prompt, SamplingParams sampling,
+                                     std::string task = "", size_t stream_capacity = 1024);
+SamplingParams Greedy(int32_t max_tokens);
+SamplingParams Seeded(int32_t max_tokens, uint64_t seed);
+
+// Reads to the end. CHECKs that the end comes within a minute and that nothing follows it.
+Answer Collect(TokenStream& stream);
+
+// The tokens of the request when it is alone, computed from FakeLogits without an engine: with the stop or
+// end token that ended it, if one did.
+std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos = {});
+
+// One task, the base, and no limits that matter.
+std::vector<TaskPolicy> BaseTask();
+EngineOptions SmallOptions();
+
+// Waits until nothing runs or waits.
+void AwaitIdle(const Engine& engine);
+
+}  // namespace guildhall

@@ -1,0 +1,68 @@
+// A language model for the engine's tests: small, exact, and unforgiving about block bookkeeping.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "model/language_model.h"
+
+namespace guildhall {
+
+// The logits that follow a prefix: a pure function of its tokens and their order. The oracle of every engine
+// test.
+std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary);
+
+// Keeps tokens and positions in KV slots and computes a row's logits from what it reads back through the
+// block table: a wrong block changes the answer. CHECKs what model/batch.h promises: ascending neighbouring
+// rows, slots that agree with the table, keys that are written before they are read, no slot written by one
+// sequence and read by another.
+class FakeModel final : public LanguageModel {
+ public:
+  struct Options {
+    int64_t vocabulary = 61;
+    int64_t max_positions = 512;
+    int64_t max_rows = 512;
+    int64_t max_outputs = 64;
+    int64_t kv_blocks = 64;
+    bool first_token_is_task = false;                    // then CHECKs that a task's rows are neighbours
+    int32_t poison = -1;                                 // a row of this token gets NaN logits
+    std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw
+  };
+  FakeModel() : FakeModel(Options{}) {}
+  explicit FakeModel(Options options);
+
+  int64_t vocabulary() const override { return options_.vocabulary; }
+  int64_t max_positions() const override { return options_.max_positions; }
+  int64_t max_rows() const override { return options_.max_rows; }
+  int64_t max_outputs() const override { return options_.max_outputs; }
+  int64_t kv_blocks() const override { return options_.kv_blocks; }
+  std::span<const float> Forward(const Batch& batch) override;
+
+  // Readable while the engine runs.
+  int64_t steps() const { return steps_.load(); }
+  int64_t rows() const { return rows_.load(); }
+  int64_t most_rows() const { return most_rows_.load(); }
+
+ private:
+  struct Slot {
+    int32_t token = -1;
+    int32_t position = -1;
+  };
+
+  void CheckShape(const Batch& batch) const;
+  void CheckSharing(const Batch& batch) const;
+  void CheckSegments(const Batch& batch) const;
+  void Write(const Batch& batch);
+  std::span<const int32_t> ReadPrefix(const Batch& batch, int64_t row);
+
+  const Options options_;
+  std::vector<Slot> slots_;  // (kv_blocks * kKvBlockTokens)
+  std::vector<int32_t> prefix_;
+  std::vector<float> logits_;
+  std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0};
+};
+
+}  // namespace guildhall
