@@ -96,22 +96,35 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
+/// Turns a panic of `body` into a failure.
+fn without_panic<T>(body: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    install_hook();
+    PANIC_PLACE.with(|place| *place.borrow_mut() = Some(String::new()));
+    let result = catch_unwind(AssertUnwindSafe(body));
+    let place = PANIC_PLACE.with(|place| place.borrow_mut().take()).unwrap_or_default();
+    result.unwrap_or_else(|payload| {
+        Err(Failure::invalid(format!("the text library refused the input: {} ({place})", panic_text(&*payload))))
+    })
+}
+
+/// Runs `body` on a thread with a stack of that size. Its pages are touched, and so paid for, only when they are used.
+pub fn on_large_stack<T: Send>(bytes: usize, body: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("text".to_owned())
+            .stack_size(bytes)
+            .spawn_scoped(scope, || without_panic(body))
+            .map_err(|error| Failure::new(Code::ResourceExhausted, format!("cannot start a thread: {error}")))?;
+        thread.join().unwrap_or_else(|payload| Err(Failure::new(Code::Internal, panic_text(&*payload))))
+    })
+}
+
 /// Runs `body`, turns an error or a panic into a code and a message, and gives 0 when all went well.
 ///
 /// # Safety
 /// `error` is null or points to a `Buffer` that may be overwritten.
 pub unsafe fn guard(error: *mut Buffer, body: impl FnOnce() -> Outcome<()>) -> i32 {
-    install_hook();
-    PANIC_PLACE.with(|place| *place.borrow_mut() = Some(String::new()));
-    let result = catch_unwind(AssertUnwindSafe(body));
-    let place = PANIC_PLACE.with(|place| place.borrow_mut().take()).unwrap_or_default();
-    let failure = match result {
-        Ok(Ok(())) => return 0,
-        Ok(Err(failure)) => failure,
-        Err(payload) => {
-            Failure::invalid(format!("the text library refused the input: {} ({place})", panic_text(&*payload)))
-        }
-    };
+    let Err(failure) = without_panic(body) else { return 0 };
     if let Some(error) = error.as_mut() {
         *error = Buffer::from_bytes(failure.message.into_bytes());
     }

@@ -9,7 +9,7 @@ pub fn normalize_newlines(source: &str) -> String {
 pub fn replace_generation_tags(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
-    while let Some(at) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
+    while let Some(at) = next_tag(rest) {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
         let end = match rest.starts_with("{#") {
@@ -32,6 +32,11 @@ pub fn replace_generation_tags(source: &str) -> String {
     text
 }
 
+/// The offset of the next `{%` or `{#`.
+fn next_tag(text: &str) -> Option<usize> {
+    text.as_bytes().windows(2).position(|pair| matches!(pair, b"{%" | b"{#"))
+}
+
 /// The word after `{%`, `{%-` or `{%+`, if the tag is that one word.
 fn tag_word(tag: &str) -> Option<&str> {
     let body = &tag[2..tag_end(tag)? - 2];
@@ -40,8 +45,9 @@ fn tag_word(tag: &str) -> Option<&str> {
     body.bytes().all(|byte| byte.is_ascii_alphabetic()).then_some(body)
 }
 
+/// The offset behind the `%}` of a tag of at most 64 bytes: the tags that matter here are short.
 fn tag_end(tag: &str) -> Option<usize> {
-    tag.find("%}").map(|end| end + 2)
+    tag.as_bytes()[2..].windows(2).take(64).position(|pair| pair == b"%}").map(|end| end + 4)
 }
 
 /// The offset behind `{% endraw %}` of a text that begins with `{% raw %}`.

@@ -5,6 +5,7 @@ mod ffi;
 mod files;
 mod folder;
 mod generation;
+mod print;
 mod python;
 mod strftime;
 mod template;

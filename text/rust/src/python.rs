@@ -47,6 +47,9 @@ fn list_index(value: &Value, args: &[Value]) -> Result<Value, Error> {
 /// None where the contrib crate has the method.
 fn text_method(state: &State, text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
     Some(match name {
+        "replace" => replace(state, text, args),
+        "join" => join(state, text, args),
+        "format" => return ensure_format(state, text, args).err().map(Err),
         "removeprefix" => one(args).map(|what| Value::from(text.strip_prefix(what.as_str()).unwrap_or(text))),
         "removesuffix" => one(args).map(|what| Value::from(text.strip_suffix(what.as_str()).unwrap_or(text))),
         "partition" => one(args).and_then(|what| partition(text, &what, text.split_once(what.as_str()), false)),
@@ -63,6 +66,55 @@ fn text_method(state: &State, text: &str, name: &str, args: &[Value]) -> Option<
         "zfill" => zero_fill(state, text, args),
         _ => return None,
     })
+}
+
+/// Fails before a result of that size is made, if the fuel could not pay for it.
+fn ensure(state: &State, bytes: usize) -> Result<(), Error> {
+    match state.fuel_levels() {
+        Some((_, rest)) if bytes as u64 / 64 >= rest => state.consume_fuel(rest + 1),
+        _ => Ok(()),
+    }
+}
+
+fn replace(state: &State, text: &str, args: &[Value]) -> Result<Value, Error> {
+    let (old, new, most): (&str, &str, Option<i64>) = from_args(args)?;
+    let most = most.filter(|most| *most >= 0).map_or(usize::MAX, |most| most as usize);
+    let count = text.matches(old).count().min(most);
+    ensure(state, text.len().saturating_add(count.saturating_mul(new.len())))?;
+    Ok(Value::from(text.replacen(old, new, count)))
+}
+
+fn join(state: &State, separator: &str, args: &[Value]) -> Result<Value, Error> {
+    let (values,): (&Value,) = from_args(args)?;
+    let mut joined = String::new();
+    for (i, value) in values.try_iter()?.checked().enumerate() {
+        let value = value?;
+        let part = value.as_str().ok_or_else(|| {
+            let what = format!("join: item {i}: expected a string, found {}", value.kind());
+            Error::new(ErrorKind::InvalidOperation, what)
+        })?;
+        if i > 0 {
+            joined.push_str(separator);
+        }
+        joined.push_str(part);
+        ensure(state, joined.len().saturating_add(separator.len()))?;
+    }
+    Ok(Value::from(joined))
+}
+
+/// The contrib crate formats without limits: widths and repeated arguments are summed up before.
+fn ensure_format(state: &State, format: &str, args: &[Value]) -> Result<(), Error> {
+    let numbers = format.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let mut bytes = numbers.fold(0usize, |sum, digits| sum.saturating_add(digits.parse().unwrap_or(usize::MAX)));
+    let places = format.matches('{').count();
+    for value in args {
+        let size = match value.as_str() {
+            Some(text) => text.len(),
+            None => state.env().empty_state().format(value.clone())?.len(),
+        };
+        bytes = bytes.saturating_add(size.saturating_mul(places));
+    }
+    ensure(state, bytes)
 }
 
 fn none(args: &[Value]) -> Result<(), Error> {
@@ -134,7 +186,7 @@ fn is_title(text: &str) -> bool {
 
 fn missing(state: &State, text: &str, width: i64) -> Result<usize, Error> {
     let missing = (width.max(0) as usize).saturating_sub(text.chars().count());
-    state.consume_fuel(missing as u64 / 16)?;
+    ensure(state, missing.saturating_mul(4))?;
     Ok(missing)
 }
 

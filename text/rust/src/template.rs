@@ -1,11 +1,13 @@
 //! Chat templates: compiled once, rendered as transformers' `apply_chat_template` renders them.
 
-use crate::ffi::{free_handle, give, guard, handle_from, text_from, Buffer, Code, Failure, Outcome};
+use crate::ffi::{
+    free_handle, give, guard, handle_from, on_large_stack, text_from, Buffer, Code, Failure, Outcome,
+};
 use crate::generation::{normalize_newlines, replace_generation_tags};
+use crate::{print, python};
 use crate::strftime::{self, Now};
 use crate::tojson::tojson;
 use crate::value::{kind_of, parse, to_value};
-use crate::python;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
@@ -15,8 +17,12 @@ use std::io::Write;
 const NAME: &str = "chat_template";
 /// The name of the date in the context; not an identifier, so no template can read or shadow it.
 const NOW: &str = " now";
-/// The largest known template has 30 KB.
-const MAX_SOURCE_BYTES: usize = 512 << 10;
+/// The largest known template has 30 KB. Compiling takes a time that grows with the square of one expression's length.
+const MAX_SOURCE_BYTES: usize = 128 << 10;
+/// The engine compiles, compares, prints and frees by recursion. How deep is bounded by the size of the source and by
+/// fuel, but deeper than an ordinary thread's stack allows; these sizes were measured (tests/text/hostile_template).
+const COMPILE_STACK_BYTES: usize = 1 << 30;
+const RENDER_STACK_BYTES: usize = 1 << 30;
 /// What `render` itself passes; the extra variables may not replace it.
 const OWN_NAMES: [&str; 5] = ["messages", "tools", "documents", "add_generation_prompt", NOW];
 /// Other names under which a message's reasoning arrives; the first is what templates read.
@@ -75,6 +81,8 @@ fn environment(limits: Limits) -> Outcome<Environment<'static>> {
     env.add_filter("tojson", |state: &State, value: &Value, args: Rest<ValueOrKwargs>| {
         tojson(state, value, &args.into_values())
     });
+    env.add_filter("string", print::string);
+    env.set_formatter(print::formatter);
     env.add_function("raise_exception", raise_exception);
     env.add_function("strftime_now", strftime_now);
     python::install(&mut env);
@@ -89,11 +97,13 @@ impl Template {
                 format!("chat template: {} bytes, more than the limit of {MAX_SOURCE_BYTES}", source.len()),
             ));
         }
-        let mut env = environment(limits)?;
-        let source = replace_generation_tags(&normalize_newlines(source));
-        env.add_template_owned(NAME, source)
-            .map_err(|error| Failure::invalid(format!("chat template: cannot compile: {}", describe(&error))))?;
-        Ok(Template { env, max_output_bytes: limits.max_output_bytes as usize })
+        on_large_stack(COMPILE_STACK_BYTES, || {
+            let mut env = environment(limits)?;
+            let source = replace_generation_tags(&normalize_newlines(source));
+            env.add_template_owned(NAME, source)
+                .map_err(|error| Failure::invalid(format!("chat template: cannot compile: {}", describe(&error))))?;
+            Ok(Template { env, max_output_bytes: limits.max_output_bytes as usize })
+        })
     }
 
     fn render(&self, context: Value) -> Outcome<String> {
@@ -275,7 +285,8 @@ pub unsafe extern "C" fn gh_template_render(
 ) -> i32 {
     guard(error, || {
         let template = handle_from(template, "template")?;
-        let text = template.render(context_from(handle_from(args, "arguments")?)?)?;
+        let context = context_from(handle_from(args, "arguments")?)?;
+        let text = on_large_stack(RENDER_STACK_BYTES, || template.render(context))?;
         give(out, Buffer::from_bytes(text.into_bytes()), "text")
     })
 }
