@@ -1,0 +1,13 @@
+// The subcommands that need no server: they load a model folder or are the server.
+#pragma once
+
+#include "client/command.h"
+
+namespace guildhall {
+
+void AddServeCommand(CLI::App& app, Action& action);
+void AddInspectCommand(CLI::App& app, Action& action);
+void AddScoreCommand(CLI::App& app, Action& action);
+void AddBenchCommand(CLI::App& app, Action& action);
+
+}  // namespace guildhall

@@ -1,0 +1,28 @@
+// guildhall: one binary, one subcommand each for the server, its clients and its tools.
+#include <CLI/CLI.hpp>
+
+#include "base/version.h"
+#include "client/command.h"
+#include "commands/commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("guildhall: many fine-tuned tasks over one mixture-of-experts model, in one batch");
+  app.set_version_flag("--version", std::string("guildhall ") + guildhall::kVersion);
+  app.require_subcommand(1);
+  guildhall::Action action;
+  guildhall::AddServeCommand(app, action);
+  guildhall::AddGenerateCommand(app, action);
+  guildhall::AddTasksCommand(app, action);
+  guildhall::AddStatusCommand(app, action);
+  guildhall::AddHealthCommand(app, action);
+  guildhall::AddLoadCommand(app, action);
+  guildhall::AddInspectCommand(app, action);
+  guildhall::AddScoreCommand(app, action);
+  guildhall::AddBenchCommand(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
+  return action();
+}
