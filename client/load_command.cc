@@ -44,15 +44,14 @@ struct Prompt {
   std::string task, prompt, expected;
 };
 
-// {"tasks": {ID: {"examples": [{"prompt": ..., "expected": ...}]}}}, other keys are for other readers.
+// {TASK: {"examples": [{"prompt": ..., "expected": ...}]}}; a task's other keys are for other readers.
 absl::StatusOr<std::vector<Prompt>> ReadPrompts(const LoadFlags& flags) {
   GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(flags.prompts_file, size_t{16} << 20));
   GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, flags.prompts_file));
-  GH_ASSIGN_OR_RETURN(const JsonObject file, JsonObject::From(json, flags.prompts_file));
-  GH_ASSIGN_OR_RETURN(const JsonObject tasks, file.Object("tasks"));
+  GH_ASSIGN_OR_RETURN(const JsonObject tasks, JsonObject::From(json, flags.prompts_file));
   const std::set<std::string> wanted(flags.tasks.begin(), flags.tasks.end());
   std::vector<std::vector<Prompt>> by_task;
-  for (const auto& [id, entry] : json["tasks"].items()) {
+  for (const auto& [id, entry] : json.items()) {
     if (!wanted.empty() && !wanted.contains(id)) continue;
     GH_ASSIGN_OR_RETURN(const JsonObject task, tasks.Object(id));
     const Json* examples = task.Find("examples");
@@ -207,7 +206,7 @@ void AddLoadCommand(CLI::App& app, Action& action) {
   AddConnectionFlags(*command, flags->connection, "127.0.0.1:50051");
   command
       ->add_option("prompts", flags->prompts_file,
-                   "JSON: {\"tasks\": {ID: {\"examples\": [{\"prompt\", \"expected\"}]}}}")
+                   "JSON: {TASK: {\"examples\": [{\"prompt\", \"expected\"}]}}")
       ->required()
       ->check(CLI::ExistingFile);
   command->add_option("-t,--task", flags->tasks, "only these tasks (may be repeated)");
