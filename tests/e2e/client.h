@@ -1,0 +1,40 @@
+// Requests of the end-to-end tests over real channels.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "guildhall/v1/admin.grpc.pb.h"
+#include "guildhall/v1/inference.grpc.pb.h"
+
+namespace guildhall {
+
+struct Answer {
+  grpc::Status status;
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  v1::GenerateEnd end;
+};
+
+// Greedy, `max_tokens` at most, with the chosen tokens' log-probabilities.
+v1::GenerateRequest GreedyRequest(const std::string& task, const std::string& text, int64_t max_tokens = 64);
+
+// Blocks until the stream has ended.
+Answer Ask(const std::string& address, const v1::GenerateRequest& request);
+
+// All at once, each on a thread of its own; answers in the order of the requests.
+std::vector<Answer> AskTogether(const std::string& address, const std::vector<v1::GenerateRequest>& requests);
+
+v1::GetStatusResponse StatusOf(const std::string& admin_address);
+
+// The demo's held-out examples, per task in turn.
+struct Example {
+  std::string task, prompt, expected;
+};
+std::vector<Example> HeldOutExamples(int per_task);
+
+}  // namespace guildhall

@@ -1,0 +1,99 @@
+// The other subcommands of the binary, as their users call them.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <fstream>
+
+#include "base/json.h"
+#include "tests/e2e/process.h"
+#include "tests/support/golden.h"
+
+namespace guildhall {
+
+TEST_CASE("score gives transformers' logits and log-probabilities for every family") {
+  for (const std::string& name : GoldenNames()) {
+    const Golden golden = LoadGolden(name);
+    if (golden.bf16) continue;  // tests/model compares those at every level
+    INFO(name);
+    const TempFolder folder;
+    Json sequences = Json::array();
+    for (size_t i = 0; i < golden.sequences.size(); ++i) {
+      const auto& tokens = golden.sequences[i].tokens;
+      sequences.push_back(i % 2 == 0 ? Json(tokens) : Json{{"tokens", tokens}});
+    }
+    const std::string file = folder.path() + "/tokens.json";
+    std::ofstream(file) << DumpJson(sequences);
+    const Finished scored = RunCommand({"score", "--model", golden.directory, "--tokens-file", file,
+                                        "--logits-dir", folder.path() + "/logits"});
+    INFO(scored.err);
+    REQUIRE(scored.exit_code == 0);
+    for (size_t i = 0; i < golden.sequences.size(); ++i) {
+      const NpyArray found = ReadNpy(folder.path() + "/logits/" + std::to_string(i) + ".npy");
+      const NpyArray& expected = golden.sequences[i].logits;
+      REQUIRE(found.shape == expected.shape);
+      double worst = 0.0;
+      for (size_t j = 0; j < found.values.size(); ++j) {
+        worst = std::max(worst, std::fabs(double{found.values[j]} - double{expected.values[j]}) /
+                                    (1.0 + std::fabs(double{expected.values[j]})));
+      }
+      CHECK(worst <= 1e-4);
+    }
+  }
+}
+
+TEST_CASE("inspect says what a folder is, as text and as JSON") {
+  const std::string model = std::string(GUILDHALL_SOURCE_DIR) + "/demo/model";
+  const Finished text = RunCommand({"inspect", model});
+  CHECK(text.exit_code == 0);
+  CHECK(text.out.find("DeepseekV2ForCausalLM") != std::string::npos);
+  const Finished json = RunCommand({"inspect", model, "--json"});
+  CHECK(json.exit_code == 0);
+  CHECK(ParseJson(json.out, "inspect").ok());
+}
+
+TEST_CASE("a command that cannot do its work says why in one line and exits with its code") {
+  struct Case {
+    std::vector<std::string> arguments;
+    int exit_code;
+    std::string said;
+  };
+  const Case cases[] = {
+      {{"generate", "--server", "unix:/nowhere/at/all", "hello"}, 2, "no answer from unix:/nowhere/at/all"},
+      {{"tasks", "--server", "unix:/nowhere/at/all"}, 2, "no answer from"},
+      {{"status", "--server", "unix:/nowhere/at/all"}, 2, "no answer from"},
+      {{"healthcheck", "--server", "unix:/nowhere/at/all"}, 2, "no answer from"},
+      {{"inspect", "/nowhere/at/all"}, 1, "/nowhere/at/all"},
+      {{"serve", "--set", "model.path=/nowhere/at/all"}, 1, "/nowhere/at/all"},
+      {{"bench", "--shape", "nothing"}, 1, "nothing"},
+      {{"generate"}, 1, "prompt"},
+  };
+  for (const Case& c : cases) {
+    INFO(c.arguments[0]);
+    const Finished finished = RunCommand(c.arguments);
+    CHECK(finished.exit_code == c.exit_code);
+    CHECK((finished.err + finished.out).find(c.said) != std::string::npos);
+  }
+}
+
+TEST_CASE("GUILDHALL_ISA refuses a level that does not exist") {
+  const Finished finished =
+      RunCommand({"bench", "--shape", "small", "--layers", "1"}, {"GUILDHALL_ISA=sse9"});
+  CHECK(finished.exit_code == 1);
+  CHECK(finished.err.find("sse9") != std::string::npos);
+  CHECK(finished.err.find("portable") != std::string::npos);
+}
+
+TEST_CASE("bench reports shares of what it measured, as JSON too") {
+  const Finished finished = RunCommand({"bench", "--shape", "small", "--layers", "2", "--rounds", "1",
+                                        "--seconds", "0.02", "--decode", "1,4", "--prefill", "32", "--json"});
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  const auto json = ParseJson(finished.out, "bench");
+  REQUIRE(json.ok());
+  REQUIRE((*json)["results"].size() == 3);
+  for (const Json& result : (*json)["results"]) {
+    CHECK(result["rows_per_second"].get<double>() > 0.0);
+    CHECK(result["share"].get<double>() > 0.0);
+  }
+}
+
+}  // namespace guildhall

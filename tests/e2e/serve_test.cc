@@ -1,0 +1,163 @@
+// The binary as its users run it: serve the demo model, ask it over real sockets, stop it.
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "tests/e2e/client.h"
+#include "tests/e2e/process.h"
+
+namespace guildhall {
+namespace {
+
+// Tasks that configs/demo.json serves; evaluation.json knows more (for later adapters).
+std::set<std::string> ServedTasks(const std::string& address) {
+  auto stub = v1::Inference::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::ListTasksResponse response;
+  REQUIRE(stub->ListTasks(&context, {}, &response).ok());
+  std::set<std::string> tasks;
+  for (const v1::TaskInfo& task : response.tasks()) tasks.insert(task.id());
+  return tasks;
+}
+
+std::vector<v1::GenerateRequest> MixedRequests(const std::string& address, int per_task) {
+  const std::set<std::string> served = ServedTasks(address);
+  std::vector<v1::GenerateRequest> requests;
+  for (const Example& example : HeldOutExamples(per_task)) {
+    if (!served.contains(example.task)) continue;
+    v1::GenerateRequest request = GreedyRequest(example.task, example.prompt);
+    if (requests.size() % 2 ==
+        1) {  // every other one sampled: the draw must not depend on the company either
+      request.mutable_sampling()->set_temperature(0.9f);
+      request.mutable_sampling()->set_seed(1000 + requests.size());
+    }
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+Json DemoGolden() {
+  const auto text = ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + "/demo/golden.json", size_t{16} << 20);
+  REQUIRE(text.ok());
+  auto json = ParseJson(*text, "golden.json");
+  REQUIRE(json.ok());
+  return *std::move(json);
+}
+
+}  // namespace
+
+TEST_CASE("the served demo answers as transformers does: same prompt ids, same greedy tokens") {
+  // Float arithmetic, as the golden's: the portable level keeps float activations, and here float keys too.
+  const ServerProcess server({"cpu.isa=portable", "memory.kv_dtype=f32"});
+  auto stub =
+      v1::Inference::NewStub(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+  const Json golden = DemoGolden();
+  REQUIRE(golden.size() >= 20);
+  for (const Json& item : golden) {
+    const std::string task = item["task"], prompt = item["prompt"];
+    INFO(task << ": " << prompt);
+    v1::TokenizeRequest tokenize;
+    tokenize.set_task(task);
+    tokenize.set_text(prompt);
+    v1::TokenizeResponse tokens;
+    grpc::ClientContext context;
+    REQUIRE(stub->Tokenize(&context, tokenize, &tokens).ok());
+    CHECK(std::vector<int32_t>(tokens.token_ids().begin(), tokens.token_ids().end()) ==
+          item["prompt_ids"].get<std::vector<int32_t>>());
+    const auto expected = item["output_ids"].get<std::vector<int32_t>>();
+    const Answer answer =
+        Ask(server.address(), GreedyRequest(task, prompt, static_cast<int64_t>(expected.size())));
+    REQUIRE(answer.status.ok());
+    CHECK(answer.tokens == expected);
+    CHECK(answer.text == item["output_text"].get<std::string>());
+  }
+}
+
+TEST_CASE(
+    "every answer has the same tokens and the same bits of log-probability alone and among all others") {
+  const ServerProcess server({"engine.prefill_chunk=7", "engine.token_budget=64"});
+  const std::vector<v1::GenerateRequest> requests = MixedRequests(server.address(), 5);
+  REQUIRE(requests.size() >= 30);
+  std::vector<Answer> alone;
+  for (const v1::GenerateRequest& request : requests) alone.push_back(Ask(server.address(), request));
+  const std::vector<Answer> together = AskTogether(server.address(), requests);
+  // A server that chunks, batches and caches otherwise, on another number of threads.
+  const ServerProcess other(
+      {"engine.prefill_chunk=64", "engine.prefix_cache=false", "cpu.threads=1", "memory.kv=2MiB"});
+  const std::vector<Answer> elsewhere = AskTogether(other.address(), requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    INFO(requests[i].task() << ": " << requests[i].text());
+    REQUIRE(alone[i].status.ok());
+    CHECK(together[i].tokens == alone[i].tokens);
+    CHECK(SameBits(together[i].logprobs, alone[i].logprobs));
+    CHECK(elsewhere[i].tokens == alone[i].tokens);
+    CHECK(SameBits(elsewhere[i].logprobs, alone[i].logprobs));
+  }
+}
+
+TEST_CASE("SIGTERM lets the open request end, refuses new ones and exits with 0") {
+  ServerProcess server;
+  v1::GenerateRequest request = GreedyRequest("", "hello", 400);
+  request.mutable_sampling()->set_ignore_eos(true);
+  Answer open;
+  std::jthread client([&] { open = Ask(server.address(), request); });
+  while (StatusOf(server.admin_address()).engine().running() == 0) absl::SleepFor(absl::Milliseconds(2));
+  server.Signal(SIGTERM);
+  const int code = server.Wait();
+  client.join();
+  CHECK(code == 0);
+  CHECK(open.status.ok());
+  CHECK(open.end.usage().output_tokens() == 400);
+  CHECK_FALSE(Ask(server.address(), request).status.ok());
+}
+
+TEST_CASE("clients that go away leave nothing behind and disturb nobody") {
+  const ServerProcess server;
+  const v1::GenerateRequest asked = GreedyRequest("math", HeldOutExamples(1).front().prompt);
+  const Answer before = Ask(server.address(), asked);
+  for (int round = 0; round < 20; ++round) {
+    auto stub =
+        v1::Inference::NewStub(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    v1::GenerateRequest endless = GreedyRequest("", "go on", 400);
+    endless.mutable_sampling()->set_ignore_eos(true);
+    auto reader = stub->Generate(&context, endless);
+    v1::GenerateResponse response;
+    for (int i = 0; i < round % 4; ++i) reader->Read(&response);
+    context.TryCancel();
+    reader->Finish();
+  }
+  const Answer after = Ask(server.address(), asked);
+  CHECK(after.tokens == before.tokens);
+  CHECK(SameBits(after.logprobs, before.logprobs));
+  v1::GetStatusResponse status;
+  for (int tries = 0; tries < 500; ++tries) {
+    status = StatusOf(server.admin_address());
+    if (status.engine().running() == 0 && status.engine().kv_blocks_free() == status.engine().kv_blocks())
+      break;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  CHECK(status.engine().running() == 0);
+  CHECK(status.engine().queued() == 0);
+  CHECK(status.engine().kv_blocks_free() == status.engine().kv_blocks());
+  CHECK(status.open_streams() == 0);
+}
+
+TEST_CASE("the server's log tells what a user asks first, and no prompt") {
+  ServerProcess server;
+  CHECK(Ask(server.address(), GreedyRequest("math", "a secret 4711 prompt")).status.ok());
+  server.Signal(SIGTERM);
+  CHECK(server.Wait() == 0);
+}
+
+}  // namespace guildhall
