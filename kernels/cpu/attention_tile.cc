@@ -8,6 +8,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+#include "hwy/cache_control.h"
 #include "hwy/contrib/math/math-inl.h"
 
 #include <cstring>
@@ -62,13 +63,15 @@ struct Work {
   int64_t out_stride;
   const T* keys[kSpanBlocks];             // null where no query looks
   const T* values[kSpanBlocks];
+  const T* next_keys[kSpanBlocks];        // of the next span, to be fetched early; as above where there is none
+  const T* next_values[kSpanBlocks];
   int64_t key_dim, value_dim, value_stride;
   float scale;
 };
 
 // scores[i][t] for kQueries neighbouring queries and kBlocks whole blocks of transposed keys: one chain of multiply-adds
 // over the elements for each.
-template <int kQueries, int kBlocks, typename T>
+template <int kQueries, int kBlocks, bool kFetch, typename T>
 void ScoreTransposed(const Work<T>& work, int query, int block) {
   constexpr int kVectors = kBlocks * kBlockVectors;
   const D d;
@@ -79,8 +82,15 @@ void ScoreTransposed(const Work<T>& work, int query, int block) {
     GH_UNROLL for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::Zero(d);
   }
   const T* keys[kBlocks];
-  GH_UNROLL for (int b = 0; b < kBlocks; ++b) keys[b] = work.keys[block + b];
+  const T* next[kBlocks];
+  GH_UNROLL for (int b = 0; b < kBlocks; ++b) {
+    keys[b] = work.keys[block + b];
+    next[b] = work.next_keys[block + b];
+  }
   for (int64_t e = 0; e < work.key_dim; ++e) {
+    if constexpr (kFetch) {
+      GH_UNROLL for (int b = 0; b < kBlocks; ++b) hwy::Prefetch(next[b] + e * kKvBlockTokens);
+    }
     V key[kVectors];
     GH_UNROLL for (int v = 0; v < kVectors; ++v) {
       key[v] = LoadWide(keys[v / kBlockVectors] + e * kKvBlockTokens + v % kBlockVectors * kLanes);
@@ -178,8 +188,14 @@ void ScoreQueries(const Work<T>& work, int query) {
   } else {
     constexpr int kFit = HWY_MAX(1, kAccumulators / (kQueries * kBlockVectors));
     constexpr int kBlocks = HWY_MIN(kFit, kSpanBlocks);
-    for (; block + kBlocks <= end; block += kBlocks) ScoreTransposed<kQueries, kBlocks>(work, query, block);
-    for (; block < end; ++block) ScoreTransposed<kQueries, 1>(work, query, block);
+    for (; block + kBlocks <= end; block += kBlocks) {
+      if (query == 0) {
+        ScoreTransposed<kQueries, kBlocks, true>(work, query, block);
+      } else {
+        ScoreTransposed<kQueries, kBlocks, false>(work, query, block);
+      }
+    }
+    for (; block < end; ++block) ScoreTransposed<kQueries, 1, false>(work, query, block);
   }
 }
 
@@ -223,7 +239,7 @@ void WeighQuery(Work<T>& work, int query) {
 
 // out[i][begin ..] += weights[i] values over the tokens [lo, hi), one chain of multiply-adds in the order of the tokens
 // for each element. kVectors vectors at once, or the row's last `part` elements.
-template <int kQueries, int kVectors, bool kPart, typename T>
+template <int kQueries, int kVectors, bool kPart, bool kFetch, typename T>
 void AddValueVectors(const Work<T>& work, int query, int lo, int hi, int64_t begin, [[maybe_unused]] int64_t part) {
   const D d;
   V sum[kQueries][kVectors];
@@ -234,8 +250,13 @@ void AddValueVectors(const Work<T>& work, int query, int lo, int hi, int64_t beg
   const float* weights = work.scores + query * kSpanTokens;
   for (int token = lo; token < hi;) {
     const T* values = work.values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
+    const T* next = work.next_values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
     const int end = HWY_MIN(hi, (token / kKvBlockTokens + 1) * kKvBlockTokens);
-    for (; token < end; ++token, values += work.value_stride) {
+    for (; token < end; ++token, values += work.value_stride, next += work.value_stride) {
+      if constexpr (kFetch) {
+        constexpr int kLine = 64 / sizeof(T);
+        for (int line = 0; line < kVectors * kLanes; line += kLine) hwy::Prefetch(next + line);
+      }
       V value[kVectors];
       GH_UNROLL for (int v = 0; v < kVectors; ++v) {
         if constexpr (kPart) {
@@ -260,10 +281,16 @@ void AddValues(const Work<T>& work, int query, int lo, int hi, int64_t begin, in
   constexpr int kVectors = HWY_MIN(8, kAccumulators / kQueries);
   if (hi <= lo) return;
   for (; begin + kVectors * kLanes <= end; begin += kVectors * kLanes) {
-    AddValueVectors<kQueries, kVectors, false>(work, query, lo, hi, begin, 0);
+    if (query == 0) {
+      AddValueVectors<kQueries, kVectors, false, true>(work, query, lo, hi, begin, 0);
+    } else {
+      AddValueVectors<kQueries, kVectors, false, false>(work, query, lo, hi, begin, 0);
+    }
   }
-  for (; begin + kLanes <= end; begin += kLanes) AddValueVectors<kQueries, 1, false>(work, query, lo, hi, begin, 0);
-  if (begin < end) AddValueVectors<kQueries, 1, true>(work, query, lo, hi, begin, end - begin);
+  for (; begin + kLanes <= end; begin += kLanes) {
+    AddValueVectors<kQueries, 1, false, false>(work, query, lo, hi, begin, 0);
+  }
+  if (begin < end) AddValueVectors<kQueries, 1, true, false>(work, query, lo, hi, begin, end - begin);
 }
 
 // The tokens that all of the queries see in one go, those of single queries before and after: ascending for each.
@@ -300,15 +327,19 @@ void LookAtSpan(const AttentionArgs& args, const AttentionTile& tile, const KvLa
   const int64_t first_block = work.first[0] / kKvBlockTokens;
   const int64_t last_block = work.position[work.queries - 1] / kKvBlockTokens;
   const int32_t* table = args.block_table + args.sequence[tile.row] * args.max_blocks;
+  const auto find = [&](int64_t block) -> const T* {
+    if (block < first_block || block > last_block) return nullptr;
+    return reinterpret_cast<const T*>(static_cast<const std::byte*>(args.cache) +
+                                      static_cast<size_t>(table[block]) * layout.block +
+                                      static_cast<size_t>(tile.kv_head) * layout.head);
+  };
+  const size_t values = layout.values / sizeof(T);
   for (int b = 0; b < kSpanBlocks; ++b) {
     const int64_t block = span * kSpanBlocks + b;
-    work.keys[b] = work.values[b] = nullptr;
-    if (block < first_block || block > last_block) continue;
-    const std::byte* head = static_cast<const std::byte*>(args.cache) +
-                            static_cast<size_t>(table[block]) * layout.block +
-                            static_cast<size_t>(tile.kv_head) * layout.head;
-    work.keys[b] = reinterpret_cast<const T*>(head);
-    work.values[b] = reinterpret_cast<const T*>(head + layout.values);
+    work.keys[b] = find(block);
+    work.values[b] = work.keys[b] == nullptr ? nullptr : work.keys[b] + values;
+    work.next_keys[b] = block + kSpanBlocks > last_block ? work.keys[b] : find(block + kSpanBlocks);
+    work.next_values[b] = work.next_keys[b] == nullptr ? nullptr : work.next_keys[b] + values;
   }
 }
 
