@@ -126,7 +126,7 @@ void Scheduler::Order() {
 void Scheduler::GrantDecodes() {
   const auto first_in_line = [&](const Candidate& candidate) {
     const Task& task = TaskOf(candidate);
-    return Decodes(candidate) && task.deficit >= -CreditOf(task);
+    return Decodes(candidate) && NormalDeficit(task) >= -kCredit * limits_.token_budget;
   };
   int64_t decodes = 0;
   for (const int32_t i : order_) decodes += first_in_line(candidates_[static_cast<size_t>(i)]) ? 1 : 0;
@@ -278,7 +278,7 @@ Scheduler::Candidate* Scheduler::PickVictim(bool only_paused, int32_t only_task)
   const auto key = [&](const Candidate& candidate) {
     const Task& task = TaskOf(candidate);
     const SequenceView& view = View(candidate);
-    return std::tuple(view.paused, -task.deficit / task.policy.weight, view.admission);
+    return std::tuple(view.paused, -NormalDeficit(task), view.admission);
   };
   for (size_t i = 0; i < input_->running.size(); ++i) {
     Candidate& candidate = candidates_[i];
@@ -309,10 +309,10 @@ void Scheduler::TakeBlocks(Candidate& candidate, int64_t blocks) {
   committed_ += Commitment(candidate);
 }
 
-// Rule 5. Deficits are kept relative to the least-served task that still wants: it has 0.
+// Rule 5. Deficits are kept relative to the least-served task that still wants: it has 0, and nobody owes it
+// more than the credit and one step.
 void Scheduler::Settle() {
-  double top = 0.0;
-  bool unmet = false;
+  const Task* top = nullptr;
   for (Task& task : tasks_) {
     for (size_t i = task.next; i < task.end && !task.unmet; ++i) {
       const Candidate& candidate = candidates_[static_cast<size_t>(order_[i])];
@@ -321,13 +321,12 @@ void Scheduler::Settle() {
       task.unmet = !own_limit && WantsMore(candidate);
     }
     if (!task.unmet) continue;
-    const double normal = task.deficit / task.policy.weight;
-    top = unmet ? std::max(top, normal) : normal;
-    unmet = true;
+    if (top == nullptr || NormalDeficit(task) > NormalDeficit(*top)) top = &task;
   }
+  const double level = top == nullptr ? 0.0 : NormalDeficit(*top);
+  const double most = top == nullptr ? 0.0 : (kCredit + 1.0) * limits_.token_budget / top->policy.weight;
   for (Task& task : tasks_) {
-    const double floor = -CreditOf(task) - limits_.token_budget;
-    task.deficit = unmet ? std::clamp(task.deficit - top * task.policy.weight, floor, 0.0) : 0.0;
+    task.deficit = std::clamp((NormalDeficit(task) - level), -most, 0.0) * task.policy.weight;
   }
 }
 

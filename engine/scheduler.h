@@ -140,7 +140,7 @@ class Scheduler {
   int64_t Commitment(const Candidate& candidate) const;
   bool Decodes(const Candidate& candidate) const;
   Task& TaskOf(const Candidate& candidate) { return tasks_[static_cast<size_t>(candidate.task)]; }
-  double CreditOf(const Task& task) const { return kCredit * limits_.token_budget * task.policy.weight; }
+  static double NormalDeficit(const Task& task) { return task.deficit / task.policy.weight; }
 
   const SchedulerLimits limits_;
   std::vector<Task> tasks_;
