@@ -1,0 +1,163 @@
+// What goes wrong with one request or one step stays there.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+
+#include "absl/time/clock.h"
+#include "tests/engine/answers.h"
+#include "tests/engine/fake_model.h"
+
+namespace guildhall {
+namespace {
+
+// Allocations of the engine thread fail when their number is up. Armed by the model's hook, so that the
+// thread is known.
+thread_local bool on_engine_thread = false;
+std::atomic<int64_t> failing_allocation{0};  // counts down; 0: off
+
+}  // namespace
+
+bool AllocationFails() {
+  if (!on_engine_thread || failing_allocation.load() == 0) return false;
+  return failing_allocation.fetch_sub(1) == 1;
+}
+
+}  // namespace guildhall
+
+void* operator new(size_t size) {
+  if (guildhall::AllocationFails()) throw std::bad_alloc();
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+
+namespace guildhall {
+namespace {
+
+TEST_CASE("NaN logits end their own request with INTERNAL and no other") {
+  FakeModel model({.poison = 60});
+  Engine engine(model, SmallOptions(), BaseTask());
+  auto good = MakeRequest({1, 2, 3}, Greedy(10));
+  good->sampling.logit_bias = {
+      {60, -std::numeric_limits<float>::infinity()}};  // must not choose it by itself
+  auto bad = MakeRequest({1, 2, 60}, Greedy(10));
+  auto scored = MakeRequest({1, 60, 2}, Greedy(0));
+  scored->sampling.prompt_logprobs = true;
+  for (const auto& request : {good, bad, scored}) REQUIRE(engine.Submit(request).ok());
+  engine.Start();
+  CHECK(Collect(*good->stream).tokens == SoloTokens(*good, 61));
+  for (const auto& request : {bad, scored}) {
+    const Answer answer = Collect(*request->stream);
+    CHECK(answer.end.reason == FinishReason::kError);
+    CHECK(answer.end.status.code() == absl::StatusCode::kInternal);
+    CHECK(answer.tokens.empty());
+  }
+  CHECK(engine.Status().healthy);
+}
+
+TEST_CASE("Repeated NaN makes the engine unhealthy, a good row makes it healthy again") {
+  FakeModel model({.poison = 60});
+  Engine engine(model, SmallOptions(), BaseTask());
+  engine.Start();
+  for (int i = 1; i <= 3; ++i) {
+    auto bad = MakeRequest({60}, Greedy(1));
+    REQUIRE(engine.Submit(bad).ok());
+    Collect(*bad->stream);
+    CHECK(engine.Status().consecutive_numeric_failures == i);
+    CHECK(engine.Status().healthy == (i < 3));
+  }
+  auto good = MakeRequest({1}, Greedy(1));
+  REQUIRE(engine.Submit(good).ok());
+  Collect(*good->stream);
+  CHECK(engine.Status().healthy);
+  CHECK(engine.Status().consecutive_numeric_failures == 0);
+}
+
+TEST_CASE("A callback that throws ends its own request") {
+  FakeModel model;
+  Engine engine(model, SmallOptions(), BaseTask());
+  auto bad = MakeRequest(std::vector<int32_t>(20, 3), Greedy(10));
+  bad->on_prompt_logits = [](int32_t position, std::span<const float>) {
+    if (position == 7) throw std::runtime_error("the disk is full");
+  };
+  auto good = MakeRequest({1, 2, 3}, Greedy(10));
+  for (const auto& request : {bad, good}) REQUIRE(engine.Submit(request).ok());
+  engine.Start();
+  const Answer answer = Collect(*bad->stream);
+  CHECK(answer.end.reason == FinishReason::kError);
+  CHECK(answer.end.status.message() == "the disk is full");
+  CHECK(Collect(*good->stream).tokens == SoloTokens(*good, 61));
+}
+
+TEST_CASE("A step that fails ends the requests that were in it; the next ones are served") {
+  FakeModel model({.before_step = [](int64_t step) {
+    static bool failed = false;
+    if (step == 2 && !failed) {
+      failed = true;
+      throw std::runtime_error("boom");
+    }
+  }});
+  Engine engine(model, SmallOptions(), BaseTask());
+  engine.Start();
+  auto first = MakeRequest({1, 2, 3}, Greedy(10));
+  REQUIRE(engine.Submit(first).ok());
+  const Answer answer = Collect(*first->stream);
+  CHECK(answer.tokens.size() == 2);
+  CHECK(answer.end.status.code() == absl::StatusCode::kInternal);
+  auto second = MakeRequest({1, 2, 3}, Greedy(10));
+  REQUIRE(engine.Submit(second).ok());
+  CHECK(Collect(*second->stream).tokens == SoloTokens(*second, 61));
+  CHECK(engine.Status().kv_blocks_free == 64);
+}
+
+// The k-th allocation of the engine thread fails, for every k until a run needs fewer than k.
+TEST_CASE(
+    "Whichever allocation of the engine fails, every request ends once, and right unless it says otherwise") {
+  int failures = 0;
+  for (int64_t k = 1; k < 4000; ++k) {
+    FakeModel model({.kv_blocks = 12, .before_step = [&](int64_t step) {
+                       if (step > 0) return;
+                       on_engine_thread = true;
+                       failing_allocation = k;
+                     }});
+    Engine engine(model, SmallOptions(), BaseTask());
+    std::vector<std::shared_ptr<Request>> requests;
+    for (int i = 0; i < 4; ++i) {
+      requests.push_back(
+          MakeRequest(std::vector<int32_t>(static_cast<size_t>(10 + 15 * i), 1 + i), Greedy(20)));
+      requests.back()->sampling.logprobs = true;
+      requests.back()->sampling.top_logprobs = 2;
+      requests.back()->sampling.prompt_logprobs = i == 1;
+      REQUIRE(engine.Submit(requests.back()).ok());
+    }
+    engine.Start();
+    int failed = 0;
+    for (const auto& request : requests) {
+      const Answer answer = Collect(*request->stream);
+      if (answer.end.reason == FinishReason::kError) {
+        CHECK((answer.end.status.code() == absl::StatusCode::kResourceExhausted ||
+               answer.end.status.code() == absl::StatusCode::kInternal));
+        ++failed;
+      } else {
+        CHECK(answer.tokens == SoloTokens(*request, 61));
+      }
+    }
+    const bool reached = failing_allocation.exchange(0) == 0;
+    CHECK(failed <= (reached ? 4 : 0));
+    CHECK(engine.Status().kv_blocks_free == 12);
+    failures += failed;
+    if (!reached) break;
+    REQUIRE(k < 3999);
+  }
+  CHECK(failures > 20);
+}
+
+}  // namespace
+}  // namespace guildhall
