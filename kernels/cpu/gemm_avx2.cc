@@ -13,7 +13,20 @@ constexpr int kMaxRowsOfTwoPanels = 3;
 // Higher tiles of two panels go panel by panel through pieces of k that stay in the first-level cache.
 constexpr int64_t kPieceElements = 128;
 
-inline __m256 Broadcast(const float* x) { return _mm256_broadcast_ss(x); }
+// sum + a * b with one rounding. Stated as the instruction that overwrites its sum: given the choice, GCC 12 lets it
+// overwrite a factor, moves sums from register to register and spills five of the twelve.
+inline __m256 AddProduct(__m256 sum, __m256 a, __m256 b) {
+  asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  return sum;
+}
+
+// Volatile, so that it is loaded again where it is needed again: the sums leave four registers, and keeping broadcasts
+// from panel to panel would spill some.
+inline __m256 Broadcast(const float& x) {
+  __m256 broadcast;
+  asm volatile("vbroadcastss %1, %0" : "=x"(broadcast) : "m"(x));
+  return broadcast;
+}
 
 template <int R, int P>
 struct Accumulators {
@@ -37,31 +50,29 @@ struct Accumulators {
     }
   }
 
-  void MultiplyAdd(const float* const* x, int64_t k, const __m256* w) {
+  // Panel `p` only: its two vectors of weights are all that lives beside the sums.
+  void MultiplyAdd(int p, const float* const* x, int64_t k, __m256 w0, __m256 w1) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const __m256 broadcast = Broadcast(x[r] + k);
-#pragma GCC unroll 4
-      for (int v = 0; v < 2 * P; ++v) value[r][v] = _mm256_fmadd_ps(broadcast, w[v], value[r][v]);
+      const __m256 broadcast = Broadcast(x[r][k]);
+      value[r][2 * p] = AddProduct(value[r][2 * p], broadcast, w0);
+      value[r][2 * p + 1] = AddProduct(value[r][2 * p + 1], broadcast, w1);
     }
   }
 };
 
-// The weights of one unit of k: kUnit elements along k of 16 columns a panel.
+// The weights of one unit of k: kUnit elements along k of 16 columns a panel. Load() widens one of the elements of
+// vector `v` of a panel.
 struct WeightsBF16 {
   static constexpr int kUnit = 2;
   static constexpr int kPanelBytes = 64;
 
   // Of each pair the even element is the lower half of a 32-bit word: a shift or a mask widens it.
-  template <int V>
-  static void Load(const std::byte* w, int element, __m256* out) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + v * 32));
-      const __m256i wide = element == 0 ? _mm256_slli_epi32(pair, 16)
-                                        : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
-      out[v] = _mm256_castsi256_ps(wide);
-    }
+  static __m256 Load(const std::byte* panel, int element, int v) {
+    const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(panel + v * 32));
+    const __m256i wide = element == 0 ? _mm256_slli_epi32(pair, 16)
+                                      : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+    return _mm256_castsi256_ps(wide);
   }
 };
 
@@ -69,10 +80,8 @@ struct WeightsF32 {
   static constexpr int kUnit = 1;
   static constexpr int kPanelBytes = 64;
 
-  template <int V>
-  static void Load(const std::byte* w, int, __m256* out) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) out[v] = _mm256_load_ps(reinterpret_cast<const float*>(w + v * 32));
+  static __m256 Load(const std::byte* panel, int, int v) {
+    return _mm256_load_ps(reinterpret_cast<const float*>(panel + v * 32));
   }
 };
 
@@ -80,12 +89,8 @@ struct WeightsF16 {
   static constexpr int kUnit = 1;
   static constexpr int kPanelBytes = 32;
 
-  template <int V>
-  static void Load(const std::byte* w, int, __m256* out) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      out[v] = _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(w + v * 16)));
-    }
+  static __m256 Load(const std::byte* panel, int, int v) {
+    return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(panel + v * 16)));
   }
 };
 
@@ -96,21 +101,23 @@ void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, in
   const float* x[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) x[r] = x_rows[r];
-  __m256 weights[2 * P];
+  const auto add = [&](int64_t i, int element) {
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+      const std::byte* panel = w + p * Weights::kPanelBytes;
+      acc.MultiplyAdd(p, x, i, Weights::Load(panel, element, 0), Weights::Load(panel, element, 1));
+    }
+    // The same for the other half of a pair.
+    asm volatile("" : "+r"(w));
+  };
   int64_t i = 0;
   for (; i + Weights::kUnit <= k; i += Weights::kUnit, w += stride) {
     _mm_prefetch(w + kPrefetchBytes, _MM_HINT_T0);
     if constexpr (P == 2) _mm_prefetch(w + kPrefetchBytes + 64, _MM_HINT_T0);
 #pragma GCC unroll 2
-    for (int element = 0; element < Weights::kUnit; ++element) {
-      Weights::template Load<2 * P>(w, element, weights);
-      acc.MultiplyAdd(x, i + element, weights);
-    }
+    for (int element = 0; element < Weights::kUnit; ++element) add(i + element, element);
   }
-  if (i < k) {  // an odd k leaves half a unit; x ends before its other half
-    Weights::template Load<2 * P>(w, 0, weights);
-    acc.MultiplyAdd(x, i, weights);
-  }
+  if (i < k) add(i, 0);  // an odd k leaves half a unit; x ends before its other half
   acc.Store(tile);
 }
 
@@ -158,21 +165,22 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
 // As many independent chains as the registers hold beside the operands.
 constexpr int kChains = 12;
 
-// Keeps a value alive without a store.
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
 template <typename T>
-void Keep(const T& value) {
-  asm volatile("" : : "x"(value));
+void Launder(T& value) {
+  asm volatile("" : "+x"(value));
 }
 
 double ProbeFp32(int64_t rounds) {
   __m256 chain[kChains] = {};
   __m256 x = _mm256_set1_ps(1.0f);
-  asm volatile("" : "+x"(x));
+  Launder(x);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) chain[c] = _mm256_fmadd_ps(x, x, chain[c]);
   }
-  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 8 * 2;
 }
 
@@ -181,14 +189,15 @@ double ProbeInt8(int64_t rounds) {
   __m256i chain[kChains] = {};
   __m256i bytes = _mm256_set1_epi8(1);
   const __m256i words = _mm256_set1_epi16(1);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
     for (int c = 0; c < kChains; ++c) {
-      asm volatile("" : "+x"(bytes));  // or all products would be computed once
+      Launder(bytes);  // or all products would be computed once
       chain[c] = _mm256_add_epi32(chain[c], _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, bytes), words));
     }
   }
-  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 32 * 2;
 }
 

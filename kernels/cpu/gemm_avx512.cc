@@ -128,45 +128,48 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
 // Enough independent chains to fill the pipes at any latency seen so far.
 constexpr int kChains = 16;
 
-// Keeps a value alive without a store.
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
 template <typename T>
-void Keep(const T& value) {
-  asm volatile("" : : "v"(value));
+void Launder(T& value) {
+  asm volatile("" : "+v"(value));
 }
 
 double ProbeFp32(int64_t rounds) {
   __m512 chain[kChains] = {};
   __m512 x = _mm512_set1_ps(1.0f);
-  asm volatile("" : "+v"(x));
+  Launder(x);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 16
     for (int c = 0; c < kChains; ++c) chain[c] = _mm512_fmadd_ps(x, x, chain[c]);
   }
-  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 16 * 2;
 }
 
 double ProbeBF16(int64_t rounds) {
   __m512 chain[kChains] = {};
   __m512i ones = _mm512_set1_epi16(0x3f80);
-  asm volatile("" : "+v"(ones));
+  Launder(ones);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 16
     for (int c = 0; c < kChains; ++c) chain[c] = _mm512_dpbf16_ps(chain[c], (__m512bh)ones, (__m512bh)ones);
   }
-  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 32 * 2;
 }
 
 double ProbeInt8(int64_t rounds) {
   __m512i chain[kChains] = {};
   __m512i ones = _mm512_set1_epi8(1);
-  asm volatile("" : "+v"(ones));
+  Launder(ones);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 16
     for (int c = 0; c < kChains; ++c) chain[c] = _mm512_dpbusd_epi32(chain[c], ones, ones);
   }
-  for (int c = 0; c < kChains; ++c) Keep(chain[c]);
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 64 * 2;
 }
 

@@ -117,20 +117,20 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
+inline void Launder(Vector& value) { asm volatile("" : "+m"(value)); }
+
 double ProbeFp32(int64_t rounds) {
   constexpr int kChains = 12;
   Vector chain[kChains] = {};
-  volatile float one = 1.0f;
-  const Vector x = Set(one);
+  Vector x = Set(1.0f);
+  Launder(x);
+  for (auto& value : chain) Launder(value);
   for (int64_t i = 0; i < rounds; ++i) {
 #pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) chain[c] += x * x;
-    // Otherwise the product, and then the sums, could leave the loop.
-    asm volatile("" : : : "memory");
+    for (int c = 0; c < kChains; ++c) chain[c] = chain[c] * x + x;
   }
-  Vector sum = chain[0];
-  for (int c = 1; c < kChains; ++c) sum += chain[c];
-  one = sum[0];
+  for (auto& value : chain) Launder(value);
   return static_cast<double>(rounds) * kChains * 4 * 2;
 }
 
