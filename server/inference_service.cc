@@ -1,0 +1,226 @@
+#include "server/inference_service.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "engine/token_stream.h"
+#include "server/answer_stream.h"
+#include "server/guarded.h"
+#include "server/prompt_builder.h"
+#include "server/request_log.h"
+#include "server/status_mapping.h"
+#include "server/token_text.h"
+#include "server/validate.h"
+
+namespace guildhall {
+namespace {
+
+class GrpcSink final : public ResponseSink {
+ public:
+  GrpcSink(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateResponse>& writer, OpenCalls::Ticket& ticket)
+      : context_(context), writer_(writer), ticket_(ticket) {}
+
+  bool Write(const v1::GenerateResponse& response) override {
+    ticket_.BeginWrite();
+    const bool written = writer_.Write(response);
+    ticket_.EndWrite();
+    return written;
+  }
+  bool ClientGone() override { return context_.IsCancelled(); }
+
+ private:
+  grpc::ServerContext& context_;
+  grpc::ServerWriter<v1::GenerateResponse>& writer_;
+  OpenCalls::Ticket& ticket_;
+};
+
+uint64_t DrawSeed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+absl::Time Deadline(const grpc::ServerContext& context, absl::Duration time_limit) {
+  const auto call = context.deadline();
+  const absl::Time of_call = call == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
+                                                                                  : absl::FromChrono(call);
+  return std::min(of_call, absl::Now() + time_limit);
+}
+
+// max_tokens of a default gives way to the context; what the client asked for is refused by name.
+absl::Status FitLength(const ServedLimits& limits, int64_t prompt_tokens, ValidatedRequest& validated) {
+  SamplingParams& sampling = validated.sampling;
+  const int64_t room = limits.context_tokens - prompt_tokens;
+  if (!validated.max_tokens_given && room > 0 && sampling.max_tokens > room) {
+    sampling.max_tokens = static_cast<int32_t>(room);
+    sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
+  }
+  if (sampling.max_tokens <= room) return absl::OkStatus();
+  return WithField(absl::OutOfRangeError(StrCat("prompt tokens (", prompt_tokens, ") + max_tokens (", sampling.max_tokens,
+                                                ") exceed the limit of ", limits.context_tokens,
+                                                " tokens; nothing is cut off, send a shorter prompt or ask for less")),
+                   "sampling.max_tokens");
+}
+
+struct Prepared {
+  ValidatedRequest validated;
+  std::shared_ptr<Request> request;
+  std::string prompt_text;
+};
+
+absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::GenerateRequest& proto,
+                                 const grpc::ServerContext& context, uint64_t id) {
+  GH_ASSIGN_OR_RETURN(auto task, deployment.tasks->Find(proto.task()));
+  Prepared prepared;
+  GH_ASSIGN_OR_RETURN(prepared.validated, ValidateGenerate(proto, std::move(task), deployment.limits, DrawSeed()));
+  ValidatedRequest& validated = prepared.validated;
+  if (deployment.text.tokenizer == nullptr && !validated.stop.empty()) {
+    return PreconditionError("TOKENIZER", "model", "sampling.stop: the model folder has no tokenizer, so there is no text "
+                                                   "to look for stop strings in; use stop_token_ids");
+  }
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
+                      BuildPrompt(*validated.task, validated.input, deployment.text, deployment.limits));
+  validated.input = std::string();  // not needed any more; a long prompt would be kept twice
+  GH_RETURN_IF_ERROR(FitLength(deployment.limits, static_cast<int64_t>(prompt.ids.size()), validated));
+  prepared.request = std::make_shared<Request>();
+  Request& request = *prepared.request;
+  request.id = id;
+  request.task = validated.task->id;
+  request.prompt = std::move(prompt.ids);
+  request.sampling = validated.sampling;
+  request.deadline = Deadline(context, validated.time_limit);
+  request.stream = std::make_shared<TokenStream>(static_cast<size_t>(deployment.stream_capacity));
+  prepared.prompt_text = std::move(prompt.text);
+  return prepared;
+}
+
+v1::GenerateResponse StartMessage(const Request& request) {
+  v1::GenerateResponse response;
+  v1::GenerateStart& start = *response.mutable_start();
+  start.set_request_id(request.id);
+  start.set_task(request.task);
+  start.set_seed(request.sampling.seed);
+  start.set_prompt_tokens(static_cast<int64_t>(request.prompt.size()));
+  return response;
+}
+
+// Whatever leaves the call early, an exception included: the engine does not go on for nobody.
+struct CancelAtExit {
+  std::shared_ptr<TokenStream> stream;
+  ~CancelAtExit() { stream->Cancel(FinishReason::kCancelled); }
+};
+
+absl::Status Run(const Deployment& deployment, const v1::GenerateRequest& proto, const grpc::ServerContext& context,
+                 uint64_t id, ResponseSink& sink, RequestLogLine& line) {
+  GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, context, id));
+  line.prompt_tokens = static_cast<int64_t>(prepared.request->prompt.size());
+  if (deployment.log_prompts) line.prompt = prepared.prompt_text;
+  GH_RETURN_IF_ERROR(deployment.engine->Submit(prepared.request));
+  const CancelAtExit guard{prepared.request->stream};
+  // A client that is gone already shows in StreamAnswer's first look.
+  sink.Write(StartMessage(*prepared.request));
+  const AnswerSummary summary = StreamAnswer(deployment, prepared.validated, *prepared.request, sink);
+  line.summary = summary;
+  return summary.status;
+}
+
+// What a cancelled request is told when it was the shutdown that cancelled it.
+absl::Status AtShutdown(const ServerState& state, absl::Status status, bool client_gone) {
+  const bool cancelled = absl::IsCancelled(status) || absl::IsUnavailable(status);
+  if (client_gone || !cancelled || state.phase() != ServerState::Phase::kDraining) return status;
+  return WithRetry(absl::UnavailableError("the server shut down before the answer was complete"), absl::Seconds(1));
+}
+
+void FillDefaults(const SamplingDefaults& from, v1::SamplingOptions& to) {
+  const SamplingParams params;
+  to.set_temperature(static_cast<float>(from.temperature.value_or(static_cast<double>(params.temperature))));
+  to.set_top_k(from.top_k.value_or(params.top_k));
+  to.set_top_p(static_cast<float>(from.top_p.value_or(static_cast<double>(params.top_p))));
+  to.set_min_p(static_cast<float>(from.min_p.value_or(static_cast<double>(params.min_p))));
+  to.set_repetition_penalty(
+      static_cast<float>(from.repetition_penalty.value_or(static_cast<double>(params.repetition_penalty))));
+  to.set_presence_penalty(static_cast<float>(from.presence_penalty.value_or(static_cast<double>(params.presence_penalty))));
+  to.set_frequency_penalty(
+      static_cast<float>(from.frequency_penalty.value_or(static_cast<double>(params.frequency_penalty))));
+  to.set_max_tokens(from.max_tokens.value_or(params.max_tokens));
+  to.set_min_tokens(from.min_tokens.value_or(params.min_tokens));
+  to.set_ignore_eos(from.ignore_eos.value_or(params.ignore_eos));
+  to.set_include_stop(from.include_stop.value_or(false));
+  for (const std::string& stop : from.stop) to.add_stop(stop);
+  for (const int64_t token : from.stop_token_ids) to.add_stop_token_ids(static_cast<int32_t>(token));
+}
+
+absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request,
+                          v1::TokenizeResponse& response) {
+  GH_ASSIGN_OR_RETURN(const auto task, deployment.tasks->Find(request.task()));
+  if (deployment.text.tokenizer == nullptr) {
+    return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer");
+  }
+  GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*task, input, deployment.text, deployment.limits));
+  if (request.has_token_ids()) {
+    GH_ASSIGN_OR_RETURN(prompt.text, deployment.text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
+  }
+  response.mutable_token_ids()->Add(prompt.ids.begin(), prompt.ids.end());
+  response.set_text(prompt.text);
+  if (request.pieces()) {
+    for (const int32_t id : prompt.ids) response.add_pieces(TokenBytes(deployment.text.tokenizer.get(), id));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::Status InferenceService::Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
+                                        grpc::ServerWriter<v1::GenerateResponse>* writer) {
+  RequestLogLine line;
+  line.id = next_id_.fetch_add(1);
+  line.task = request->task();
+  line.peer = context->peer();
+  const absl::Time begin = absl::Now();
+  bool log = true;
+  absl::Status status = Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, state_.ForRequest());
+    log = deployment->log_requests;
+    GH_ASSIGN_OR_RETURN(const auto ticket, calls_.Enter(*context));
+    GrpcSink sink(*context, *writer, *ticket);
+    return Run(*deployment, *request, *context, line.id, sink, line);
+  });
+  status = AtShutdown(state_, std::move(status), context->IsCancelled());
+  line.status = status;
+  line.total = absl::Now() - begin;
+  if (log) LogRequest(line);
+  return ToGrpcStatus(status);
+}
+
+grpc::Status InferenceService::Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
+                                        v1::TokenizeResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, state_.ForRequest());
+    return TokenizeInto(*deployment, *request, *response);
+  }));
+}
+
+grpc::Status InferenceService::ListTasks(grpc::ServerContext*, const v1::ListTasksRequest*,
+                                         v1::ListTasksResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, state_.ForRequest());
+    const auto snapshot = deployment->tasks->Snapshot();
+    for (const auto& [id, task] : *snapshot) {
+      v1::TaskInfo& info = *response->add_tasks();
+      info.set_id(id);
+      info.set_description(task->description);
+      info.set_adapter(task->adapter);
+      info.set_has_chat_template(task->has_chat_template);
+      info.set_has_system_prompt(!task->system_prompt.empty());
+      FillDefaults(task->defaults, *info.mutable_defaults());
+    }
+    return absl::OkStatus();
+  }));
+}
+
+}  // namespace guildhall

@@ -1,0 +1,61 @@
+// The tasks that requests may name.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+#include "server/server_config.h"
+#include "text/folder.h"
+
+namespace guildhall {
+
+// One task, resolved and immutable. A request keeps the version that it began with.
+struct Task {
+  std::string id;
+  std::string description;
+  std::string adapter;
+  std::shared_ptr<const ChatTemplate> chat_template;  // the task's own; null: the model folder's
+  bool has_chat_template = false;                     // own or the folder's
+  std::string system_prompt;
+  bool text_is_chat = false;   // plain text is one user message
+  SamplingDefaults defaults;   // task -> generation_config.json -> server, merged
+  TaskPolicy policy;
+};
+
+using TaskSnapshot = std::map<std::string, std::shared_ptr<const Task>>;
+
+// Values of `over` where set, else of `under`.
+SamplingDefaults MergeDefaults(const SamplingDefaults& over, const SamplingDefaults& under);
+
+// What generation_config.json of the model folder says about sampling; nothing where there is no such file. An explicit
+// do_sample = false is temperature 0. INVALID_ARGUMENT names the key.
+absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& directory);
+
+// Thread-safe. Readers take an immutable snapshot; a change replaces the whole map.
+class TaskRegistry {
+ public:
+  explicit TaskRegistry(TaskSnapshot tasks) : tasks_(std::make_shared<const TaskSnapshot>(std::move(tasks))) {}
+
+  // Resolves the configured tasks and adds the base, "". INVALID_ARGUMENT names the task and its key: a template that
+  // does not compile, a file that cannot be read, text = "chat" without any template.
+  static absl::StatusOr<std::unique_ptr<TaskRegistry>> Build(const ServerConfig& config, const TextAssets& text,
+                                                             const SamplingDefaults& generation_defaults);
+
+  // NOT_FOUND with a ResourceInfo.
+  absl::StatusOr<std::shared_ptr<const Task>> Find(const std::string& id) const;
+  std::shared_ptr<const TaskSnapshot> Snapshot() const;
+  // For the engine.
+  std::vector<TaskPolicy> Policies() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const TaskSnapshot> tasks_;
+};
+
+}  // namespace guildhall
