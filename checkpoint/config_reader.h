@@ -25,8 +25,9 @@ class ConfigReader {
   bool IsNull(std::string_view key) const;                           // present and null
 
   int64_t Int(std::string_view key, int64_t fallback, int64_t min = 1, int64_t max = kMaxSize);
+  // A size inside a head or a low-rank form.
   int Dim(std::string_view key, int64_t fallback, int64_t min = 1) {
-    return static_cast<int>(Int(key, fallback, min));
+    return static_cast<int>(Int(key, fallback, min, 1 << 16));
   }
   double Number(std::string_view key, double fallback);
   double PositiveNumber(std::string_view key, double fallback);
