@@ -97,6 +97,8 @@ class Loader {
     if (std::find(std::begin(kOtherVariables), std::end(kOtherVariables), name) != std::end(kOtherVariables)) {
       return absl::OkStatus();
     }
+    // The client commands' flags.
+    if (StartsWith(name, "GUILDHALL_CLIENT_")) return absl::OkStatus();
     // Kubernetes gives such variables to every container beside a service that is called "guildhall".
     if (StartsWith(name, "GUILDHALL_SERVICE_") || StartsWith(name, "GUILDHALL_PORT")) return absl::OkStatus();
     return absl::InvalidArgumentError(StrCat("environment: unknown variable ", name, Suggest(name, names, "")));
