@@ -11,6 +11,8 @@ import format as format_rule
 import headers_alone
 import include_ladder
 import leftovers
+import links
+import scripts
 from sources import own_files, read_includes, without_comments
 
 
@@ -255,6 +257,29 @@ class Leftovers(TreeTest):
         line = "RUN --mount=type=cache,target=/ro" + "ot/.cargo true\n"
         self.assertEqual(self.problems(line, "docker/Dockerfile"), [])
         self.assertEqual(len(self.problems(line, "scripts/x.sh")), 1)
+
+
+class Links(TreeTest):
+    def test_a_link_to_nothing(self):
+        self.plant({"docs/a.md": "# A\n\n[b](b.md) [c](../c.md#how-it-works) [web](https://x.org) [d](gone.md)\n",
+                    "docs/b.md": "", "c.md": "# C\n## How it works\n"})
+        self.assertEqual(links.check_page(self.root, "docs/a.md"), ["docs/a.md:3: links to gone.md: no such file"])
+
+    def test_a_link_to_a_heading_that_is_gone(self):
+        self.plant({"a.md": "[here](#one) [there](#two)\n# One\n```\n# Two\n```\n"})
+        self.assertEqual(links.check_page(self.root, "a.md"), ["a.md:1: links to #two: no such heading"])
+
+    def test_a_script_that_is_gone(self):
+        self.plant({"a.md": "run `scripts/here` or `scripts/gone -x`\n", "scripts/here": ""})
+        self.assertEqual(links.check_page(self.root, "a.md"), ["a.md:1: names scripts/gone: no such script"])
+
+
+class Scripts(TreeTest):
+    def test_what_keeps_a_script_from_running(self):
+        self.plant({"scripts/a": "#!/usr/bin/env bash\nset -euo pipefail\necho\n", "scripts/b": "if true; then\n"})
+        (self.root / "scripts/a").chmod(0o755)
+        self.assertEqual(scripts.check_script(self.root, "scripts/a"), [])
+        self.assertEqual(len(scripts.check_script(self.root, "scripts/b")), 4)
 
 
 if __name__ == "__main__":
