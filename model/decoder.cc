@@ -49,11 +49,12 @@ size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optio
   return spec.layers.size() * backend.KvBlockBytes(shape.kv);
 }
 
-size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options) {
+DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend,
+                              const DecoderOptions& options) {
   const ModelSpec& spec = source.spec();
   const StepShape shape =
       StepShape::Of(spec, options.max_rows, options.max_outputs, KvDType(spec, options.kv_dtype));
-  return PackedWeightBytes(source, backend) + Activations::Bytes(spec, shape);
+  return {PackedWeightBytes(source, backend), Activations::Bytes(spec, shape)};
 }
 
 Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -28,8 +28,13 @@ using ProgressFunction = std::function<void(size_t done_bytes, size_t total_byte
 // Bytes of one KV block over all layers.
 size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype);
 
-// Bytes that the packed weights and the step's activations take, KV blocks not counted.
-size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options);
+// Bytes that a decoder takes beside its KV blocks.
+struct DecoderMemory {
+  size_t weights = 0;  // packed
+  size_t step = 0;     // activations and logits
+};
+DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend,
+                              const DecoderOptions& options);
 
 class Decoder final : public LanguageModel {
  public:

@@ -1,0 +1,198 @@
+// guildhall score: how probable a model finds given texts, through the engine in one batch.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "base/status.h"
+#include "commands/commands.h"
+#include "commands/progress.h"
+#include "engine/base_model.h"
+#include "engine/npy.h"
+#include "engine/score.h"
+#include "text/folder.h"
+
+namespace guildhall {
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+
+using Sequences = std::vector<std::vector<int32_t>>;
+
+struct ScoreFlags {
+  BaseModelOptions model;
+  std::string tokens_file, text_file, logits_dir;
+  bool json = false;
+};
+
+// Token ids in [0, vocabulary), at least one a sequence and no more than the context holds.
+absl::Status CheckSequence(const std::vector<int64_t>& tokens, const ModelSpec& spec,
+                           const std::string& where) {
+  if (tokens.empty()) return absl::InvalidArgumentError(where + ": expected at least one token, found none");
+  if (static_cast<int64_t>(tokens.size()) > spec.max_positions) {
+    return absl::OutOfRangeError(where + ": expected at most " + std::to_string(spec.max_positions) +
+                                 " tokens (the model's context), found " + std::to_string(tokens.size()));
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] >= 0 && tokens[i] < spec.vocabulary) continue;
+    return absl::InvalidArgumentError(where + "[" + std::to_string(i) + "]: expected a token id in [0, " +
+                                      std::to_string(spec.vocabulary) + "), found " +
+                                      std::to_string(tokens[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Sequences> ReadTokens(const std::string& path, const ModelSpec& spec) {
+  GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxFileBytes));
+  JsonLimits limits;
+  limits.max_bytes = kMaxFileBytes;
+  GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, path, limits));
+  if (!json.is_array()) {
+    return absl::InvalidArgumentError(
+        path + ": expected an array of sequences, each an array of token ids or {\"tokens\": [...]}");
+  }
+  Sequences sequences;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const Json& item = json[i];
+    const std::string where = path + ": [" + std::to_string(i) + "]";
+    const Json wrapped = item.is_array() ? Json{{"tokens", item}} : item;
+    GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(wrapped, where));
+    GH_ASSIGN_OR_RETURN(const std::vector<int64_t> tokens, object.IntsOr("tokens", {}));
+    GH_RETURN_IF_ERROR(object.CheckAllRead());
+    GH_RETURN_IF_ERROR(CheckSequence(tokens, spec, where));
+    sequences.emplace_back(tokens.begin(), tokens.end());
+  }
+  if (sequences.empty())
+    return absl::InvalidArgumentError(path + ": expected at least one sequence, found none");
+  return sequences;
+}
+
+// The whole file as one sequence, with the special tokens that the tokenizer adds by itself.
+absl::StatusOr<Sequences> ReadText(const ScoreFlags& flags, const ModelSpec& spec) {
+  GH_ASSIGN_OR_RETURN(const TextAssets assets, LoadTextAssets(flags.model.path));
+  if (assets.tokenizer == nullptr) {
+    return absl::FailedPreconditionError(
+        flags.model.path + ": --text needs a tokenizer.json and the folder has none: give --tokens-file");
+  }
+  GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(flags.text_file, kMaxFileBytes));
+  GH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, assets.tokenizer->Encode(text, true));
+  GH_RETURN_IF_ERROR(CheckSequence({tokens.begin(), tokens.end()}, spec, flags.text_file));
+  return Sequences{tokens};
+}
+
+// D/0.npy, D/1.npy ...: one file per sequence, (tokens, vocabulary).
+class LogitFiles {
+ public:
+  static absl::StatusOr<LogitFiles> Create(const std::string& directory, const Sequences& sequences,
+                                           int64_t vocabulary) {
+    LogitFiles files;
+    if (directory.empty()) return files;
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error) return absl::PermissionDeniedError(directory + ": cannot be created: " + error.message());
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      GH_ASSIGN_OR_RETURN(NpyWriter writer,
+                          NpyWriter::Create(directory + "/" + std::to_string(i) + ".npy",
+                                            static_cast<int64_t>(sequences[i].size()), vocabulary));
+      files.writers_.push_back(std::move(writer));
+    }
+    return files;
+  }
+
+  absl::Status Append(size_t sequence, std::span<const float> logits) {
+    return writers_.empty() ? absl::OkStatus() : writers_[sequence].Append(logits);
+  }
+
+  absl::Status Close() {
+    for (NpyWriter& writer : writers_) GH_RETURN_IF_ERROR(writer.Close());
+    return absl::OkStatus();
+  }
+
+ private:
+  std::vector<NpyWriter> writers_;
+};
+
+void PrintText(const Sequences& sequences, const std::vector<ScoreResult>& results) {
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    std::printf("sequence %zu: %zu tokens, perplexity %.6g\n", i, sequences[i].size(), results[i].perplexity);
+    std::printf("%8s %10s %12s\n%8d %10d %12s\n", "position", "token", "logprob", 0, sequences[i][0], "-");
+    for (size_t j = 1; j < sequences[i].size(); ++j) {
+      std::printf("%8zu %10d %12.6f\n", j, sequences[i][j], static_cast<double>(results[i].logprobs[j - 1]));
+    }
+  }
+}
+
+void PrintJson(const Sequences& sequences, const std::vector<ScoreResult>& results) {
+  Json report = Json::array();
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Json item{{"tokens", sequences[i]}, {"logprobs", results[i].logprobs}, {"perplexity", nullptr}};
+    if (!results[i].logprobs.empty()) item["perplexity"] = results[i].perplexity;
+    report.push_back(std::move(item));
+  }
+  std::printf("%s\n", DumpJson(report, 2).c_str());
+}
+
+absl::Status Score(const ScoreFlags& flags) {
+  LoadProgress progress("loading " + flags.model.path);
+  GH_ASSIGN_OR_RETURN(const BaseModel model, LoadBaseModel(flags.model, {}, [&](size_t done, size_t all) {
+                        progress.Update(done, all);
+                      }));
+  const ModelSpec& spec = model.decoder->spec();
+  GH_ASSIGN_OR_RETURN(const Sequences sequences,
+                      flags.text_file.empty() ? ReadTokens(flags.tokens_file, spec) : ReadText(flags, spec));
+  GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
+  EngineOptions options;
+  options.token_budget = options.prefill_chunk = static_cast<int>(model.decoder->max_rows());
+  options.max_running = static_cast<int>(flags.model.max_sequences);
+  Engine engine(*model.decoder, options, {TaskPolicy{}});
+  engine.Start();
+  GH_ASSIGN_OR_RETURN(
+      const std::vector<ScoreResult> results,
+      Score(engine, "", sequences, [&](size_t sequence, int32_t, std::span<const float> logits) {
+        return files.Append(sequence, logits);
+      }));
+  GH_RETURN_IF_ERROR(files.Close());
+  flags.json ? PrintJson(sequences, results) : PrintText(sequences, results);
+  return absl::OkStatus();
+}
+
+int RunScore(const ScoreFlags& flags) {
+  const absl::Status status = Score(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "guildhall score: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+void AddScoreCommand(CLI::App& app, Action& action) {
+  CLI::App* command =
+      app.add_subcommand("score", "each token's log-probability and the perplexity of given sequences");
+  auto flags = std::make_shared<ScoreFlags>();
+  command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
+  CLI::Option* tokens =
+      command->add_option("--tokens-file", flags->tokens_file,
+                          "JSON array of sequences, each an array of token ids or {\"tokens\": [...]}");
+  command->add_option("--text", flags->text_file, "a text file, scored as one sequence")->excludes(tokens);
+  command->add_option(
+      "--logits-dir", flags->logits_dir,
+      "write DIR/0.npy, DIR/1.npy ...: the logits after each token, float32 (tokens, vocabulary)");
+  command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
+      ->check(CLI::Range(0, 1024));
+  command->add_option("--isa", flags->model.cpu.isa,
+                      "portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
+  command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "print JSON");
+  command->callback([flags, &action] {
+    if (flags->tokens_file.empty() && flags->text_file.empty())
+      throw CLI::RequiredError("--tokens-file or --text");
+    action = [flags] { return RunScore(*flags); };
+  });
+}
+
+}  // namespace guildhall

@@ -1,0 +1,53 @@
+#include "engine/base_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status.h"
+
+namespace guildhall {
+namespace {
+
+absl::StatusOr<MemoryUse> PlanMemory(const BaseModelOptions& options, const Checkpoint& checkpoint,
+                                     const Backend& backend, const DecoderOptions& decoder) {
+  const DecoderMemory need = DecoderMemoryOf(checkpoint, backend, decoder);
+  KvBudgetQuestion question;
+  question.budget = options.kv_budget;
+  GH_ASSIGN_OR_RETURN(question.available, ReadAvailableMemory());
+  question.weight_bytes = need.weights + need.step;
+  question.block_bytes = KvBytesPerBlock(checkpoint.spec(), backend, options.kv_dtype);
+  question.context = checkpoint.spec().max_positions;
+  question.max_sequences = options.max_sequences;
+  question.must_hold = options.must_hold;
+  GH_ASSIGN_OR_RETURN(const KvBudget budget, PlanKvBudget(question));
+  MemoryUse use;
+  use.weights = need.weights;
+  use.step = need.step;
+  use.kv = budget.bytes;
+  use.kv_blocks = budget.blocks;
+  use.text = budget.text;
+  return use;
+}
+
+}  // namespace
+
+absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan,
+                                        const ProgressFunction& progress) {
+  BaseModel model;
+  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                      Checkpoint::Open(options.path, options.checkpoint));
+  GH_ASSIGN_OR_RETURN(model.backend, MakeCpuBackend(options.cpu));
+  DecoderOptions decoder;
+  decoder.max_rows = options.max_rows;
+  decoder.max_outputs = std::min(options.max_outputs, options.max_rows);
+  decoder.kv_dtype = options.kv_dtype;
+  GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, *checkpoint, *model.backend, decoder));
+  decoder.kv_blocks = model.memory.kv_blocks;
+  if (on_plan) on_plan(checkpoint->spec(), *model.backend, model.memory);
+  GH_ASSIGN_OR_RETURN(model.decoder, Decoder::Load(*checkpoint, *model.backend, decoder, progress));
+  GH_RETURN_IF_ERROR(checkpoint->CheckUnchanged());
+  model.generation = checkpoint->generation();
+  return model;
+}
+
+}  // namespace guildhall

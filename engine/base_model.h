@@ -1,0 +1,55 @@
+// The base model ready to serve: folder, back end, decoder and KV cache, with what each of them costs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "checkpoint/checkpoint.h"
+#include "engine/memory_budget.h"
+#include "kernels/backend.h"
+#include "model/decoder.h"
+
+namespace guildhall {
+
+struct BaseModelOptions {
+  std::string path;  // a Hugging Face folder
+  CheckpointOptions checkpoint;
+  CpuOptions cpu;
+  std::string kv_budget = "auto";  // see MemoryAmount
+  std::optional<DType> kv_dtype;   // unset: F32 for F32 models, else BF16
+  int64_t max_rows = 512;          // of one step
+  int64_t max_sequences = 64;      // that run at a time
+  int64_t max_outputs = 64;        // logit rows of one step
+  int64_t must_hold = 0;           // tokens of one sequence that the KV cache must hold; 0: one block
+};
+
+// What takes memory, in bytes.
+struct MemoryUse {
+  uint64_t weights = 0;  // packed
+  uint64_t step = 0;     // activations and the vocabulary's logits
+  uint64_t kv = 0;
+  int64_t kv_blocks = 0;
+  std::string text;  // the arithmetic, one line
+};
+
+// Owns everything; the decoder uses the back end until it goes. Move-only.
+struct BaseModel {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Decoder> decoder;
+  GenerationConfig generation;
+  MemoryUse memory;
+};
+
+// Called once the sizes are known and before the weights are read.
+using PlanFunction =
+    std::function<void(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory)>;
+
+// Opens, plans the memory, loads. Errors as Checkpoint::Open, MakeCpuBackend, PlanKvBudget and Decoder::Load.
+absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan = {},
+                                        const ProgressFunction& progress = {});
+
+}  // namespace guildhall
