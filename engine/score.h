@@ -1,0 +1,32 @@
+// Scores token sequences: how probable the model finds them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/engine.h"
+
+namespace guildhall {
+
+struct ScoreResult {
+  std::vector<float> logprobs;  // (tokens - 1): of token i + 1 after tokens 0 .. i
+  double perplexity = 0.0;      // exp(-mean(logprobs)); NaN for a sequence of one token
+};
+
+// The logits that follow `position` of sequence `sequence`: each position of each sequence once, ascending
+// within a sequence. Called on the engine thread; an error ends the scoring.
+using LogitRowFunction =
+    std::function<absl::Status(size_t sequence, int32_t position, std::span<const float> logits)>;
+
+// All sequences go through the engine at once (as many as its queue takes at a time). The engine has been
+// started. An error names the sequence; then nothing is left running.
+absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, const std::string& task,
+                                               std::span<const std::vector<int32_t>> sequences,
+                                               const LogitRowFunction& on_row = {});
+
+}  // namespace guildhall
