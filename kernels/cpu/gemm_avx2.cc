@@ -7,7 +7,7 @@
 namespace guildhall {
 namespace {
 
-constexpr int kPrefetchBytes = 1024;
+constexpr int kProbeAheadBytes = 4096;
 // A panel is two vectors wide, so sixteen registers hold 6 rows of one panel or 3 rows of two.
 constexpr int kMaxRowsOfTwoPanels = 3;
 // Higher tiles of two panels go panel by panel through pieces of k that stay in the first-level cache.
@@ -96,7 +96,8 @@ struct WeightsF16 {
 
 // R rows times P panels that lie `stride` bytes apart from unit to unit.
 template <typename Weights, int R, int P>
-void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, int64_t k, float* tile, bool resume) {
+void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, int64_t k, float* tile, bool resume,
+              const std::byte* ahead, int64_t ahead_step) {
   Accumulators<R, P> acc(tile, resume);
   const float* x[R];
 #pragma GCC unroll 8
@@ -111,9 +112,9 @@ void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, in
     asm volatile("" : "+r"(w));
   };
   int64_t i = 0;
-  for (; i + Weights::kUnit <= k; i += Weights::kUnit, w += stride) {
-    _mm_prefetch(w + kPrefetchBytes, _MM_HINT_T0);
-    if constexpr (P == 2) _mm_prefetch(w + kPrefetchBytes + 64, _MM_HINT_T0);
+  for (; i + Weights::kUnit <= k; i += Weights::kUnit, w += stride, ahead += ahead_step) {
+    _mm_prefetch(ahead, _MM_HINT_T0);
+    if constexpr (P == 2) _mm_prefetch(ahead + ahead_step / 2, _MM_HINT_T0);
 #pragma GCC unroll 2
     for (int element = 0; element < Weights::kUnit; ++element) add(i + element, element);
   }
@@ -130,16 +131,22 @@ struct Tile {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(args.x[r]);
     if constexpr (P == 1 || R <= kMaxRowsOfTwoPanels) {
-      Multiply<Weights, R, P>(args.w, kStride, x, args.k, args.tile, args.resume);
+      Multiply<Weights, R, P>(args.w, kStride, x, args.k, args.tile, args.resume, args.ahead, args.ahead_step);
     } else {
+      // Each panel fetches one of the two lines.
       const std::byte* w = args.w;
+      const std::byte* ahead = args.ahead;
+      const int64_t half = args.ahead_step / 2;
       bool resume = args.resume;
       for (int64_t begin = 0; begin < args.k; begin += kPieceElements) {
         const int64_t k = args.k - begin < kPieceElements ? args.k - begin : kPieceElements;
-        Multiply<Weights, R, 1>(w, kStride, x, k, args.tile, resume);
-        Multiply<Weights, R, 1>(w + Weights::kPanelBytes, kStride, x, k, args.tile + kPanelColumns, resume);
+        for (int p = 0; p < 2; ++p) {
+          Multiply<Weights, R, 1>(w + p * Weights::kPanelBytes, kStride, x, k, args.tile + p * kPanelColumns, resume,
+                                  ahead + p * half, args.ahead_step);
+        }
         resume = true;
         w += kPieceElements / Weights::kUnit * kStride;
+        ahead += kPieceElements / Weights::kUnit * args.ahead_step;
         for (int r = 0; r < R; ++r) x[r] += kPieceElements;
       }
     }
@@ -149,8 +156,8 @@ struct Tile {
 uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
   __m256i sum[4] = {};
   for (int64_t i = 0; i < bytes; i += 128) {
-    _mm_prefetch(data + i + kPrefetchBytes, _MM_HINT_T0);
-    _mm_prefetch(data + i + kPrefetchBytes + 64, _MM_HINT_T0);
+    _mm_prefetch(data + i + kProbeAheadBytes, _MM_HINT_T0);
+    _mm_prefetch(data + i + kProbeAheadBytes + 64, _MM_HINT_T0);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       sum[j] = _mm256_add_epi64(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + j * 32)));
@@ -221,6 +228,7 @@ MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kAvx2;
   kernels.group_panels = 2;
+  kernels.piece_bytes = 16 << 10;
   kernels.bf16_rows = false;
   Fill<WeightsBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
   Fill<WeightsF32>(kernels.tile[static_cast<int>(DType::kF32)]);

@@ -7,13 +7,12 @@
 namespace guildhall {
 namespace {
 
-// Far enough ahead to hide the way to memory while a single row streams through the weights.
-constexpr int kPrefetchBytes = 2048;
+constexpr int kProbeAheadBytes = 4096;
 
-template <int P, int kBytes>
-inline void Prefetch(const std::byte* w) {
-#pragma GCC unroll 4
-  for (int line = 0; line * 64 < P * kBytes; ++line) _mm_prefetch(w + kPrefetchBytes + line * 64, _MM_HINT_T0);
+// Two lines a unit are enough for the four of a whole group: the CPU fetches their neighbours by itself.
+inline void Prefetch(const std::byte* ahead, int64_t half_step) {
+  _mm_prefetch(ahead, _MM_HINT_T0);
+  _mm_prefetch(ahead + half_step, _MM_HINT_T0);
 }
 
 template <int R, int P>
@@ -48,9 +47,11 @@ struct TileBF16 {
     const int32_t* x[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) x[r] = static_cast<const int32_t*>(args.x[r]);
+    const std::byte* ahead = args.ahead;
+    const int64_t half_step = args.ahead_step / 2;
     const int64_t pairs = (args.k + 1) / 2;
-    for (int64_t i = 0; i < pairs; ++i, w += P * 64) {
-      Prefetch<P, 64>(w);
+    for (int64_t i = 0; i < pairs; ++i, w += P * 64, ahead += args.ahead_step) {
+      Prefetch(ahead, half_step);
       __m512bh weights[P];
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) weights[p] = (__m512bh)_mm512_load_si512(w + p * 64);
@@ -87,8 +88,10 @@ struct TileFloat {
       const float* x[R];
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(args.x[r]);
-      for (int64_t i = 0; i < args.k; ++i, w += P * Weights::kBytes) {
-        Prefetch<P, Weights::kBytes>(w);
+      const std::byte* ahead = args.ahead;
+      const int64_t half_step = args.ahead_step / 2;
+      for (int64_t i = 0; i < args.k; ++i, w += P * Weights::kBytes, ahead += args.ahead_step) {
+        Prefetch(ahead, half_step);
         __m512 weights[P];
 #pragma GCC unroll 4
         for (int p = 0; p < P; ++p) weights[p] = Weights::Load(w + p * Weights::kBytes);
@@ -117,7 +120,7 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 256) {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      _mm_prefetch(data + i + kPrefetchBytes + j * 64, _MM_HINT_T0);
+      _mm_prefetch(data + i + kProbeAheadBytes + j * 64, _MM_HINT_T0);
       sum[j] = _mm512_add_epi64(sum[j], _mm512_load_si512(data + i + j * 64));
     }
   }
@@ -195,6 +198,7 @@ MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kAvx512;
   kernels.group_panels = 4;
+  kernels.piece_bytes = 32 << 10;
   kernels.bf16_rows = true;
   Fill<TileBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
   Fill<TileFloat<LoadF32>::Of>(kernels.tile[static_cast<int>(DType::kF32)]);

@@ -138,6 +138,7 @@ MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kPortable;
   kernels.group_panels = 2;
+  kernels.piece_bytes = 16 << 10;
   kernels.bf16_rows = false;
   Fill<WeightsBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
   Fill<WeightsF32>(kernels.tile[static_cast<int>(DType::kF32)]);

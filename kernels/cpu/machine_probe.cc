@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kMemoryBytes = size_t{512} << 20;  // many times the last cache level
+constexpr size_t kMemoryBytes = size_t{256} << 20;  // many times the last cache level
 constexpr int64_t kStretchBytes = int64_t{1} << 20;  // one item of a read
 constexpr int64_t kRounds = 100000;                  // of a peak's item
 

@@ -24,9 +24,13 @@ inline constexpr int kDTypes = 3;
 struct TileArgs {
   const std::byte* w;    // the group from the first k on, 64-byte aligned
   const void* const* x;  // (rows of the tile) pointers to the first k: float, or bf16 where bf16_rows says so
-  int64_t k;             // elements to sum; a chain that is resumed later stops at an even one
+  int64_t k;             // elements to sum; a chain that is resumed later stops after a whole unit
   float* tile;           // (rows, kTileStride) out
   bool resume;           // go on from what is in `tile` instead of from zero
+  // Weights to fetch into the caches meanwhile: with every unit of k two lines, at `ahead` and half a step behind it;
+  // then `ahead` moves by the step. Never read, so it may point past the end.
+  const std::byte* ahead;
+  int64_t ahead_step;
 };
 using TileFunction = void (*)(const TileArgs& args);
 
@@ -43,6 +47,7 @@ struct ProbeFunctions {
 struct MicroKernels {
   Isa isa;
   int group_panels;  // panels of a whole group; even, at most kMaxGroupPanels
+  int piece_bytes;   // weights that stay in the first-level cache beside the rest while several tiles pass over them
   // The kernels of bf16 weights read rows of bf16, padded with a zero to an even length; all others read float.
   bool bf16_rows;
   TileFunction tile[kDTypes][kMaxGroupPanels][kMaxTileRows];  // [dtype][panels - 1][rows - 1]

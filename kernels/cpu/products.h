@@ -38,10 +38,25 @@ inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t widt
 InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype, std::byte* destination,
                       size_t destination_bytes, CpuContext& context);
 
-// Weights that stay in the first-level cache while several tiles of rows pass over them.
-inline constexpr int64_t kPieceBytes = 32 << 10;
-// Tiles whose unfinished sums are kept meanwhile.
+// Tiles whose unfinished sums are kept while one piece of the weights passes over all of them.
 inline constexpr int64_t kMaxTiles = 16;
+
+// What a tile fetches for later while it multiplies, see TileArgs.
+struct Ahead {
+  const std::byte* begin;
+  int64_t step;
+};
+
+// One tile alone runs a fixed stretch ahead of itself. Several over one piece of weights share out the next piece, so
+// that memory has work while the later ones read from a cache.
+inline Ahead AheadOf(const std::byte* w, int64_t units, int64_t unit_bytes, int64_t tile, int64_t tiles) {
+  constexpr int64_t kStretchBytes = 4096;
+  if (tiles == 1) return {w + kStretchBytes, unit_bytes};
+  const int64_t step = RoundUp(CeilDiv(unit_bytes, tiles), 64);
+  const int64_t offset = tile * units * step;
+  if (offset >= units * unit_bytes) return {w, 0};  // the others have all of it
+  return {w + units * unit_bytes + offset, step};
+}
 
 // Multiplies rows [begin, end) by one group. row_of(i) points to row i of the input; finish(i, rows, tile) takes the
 // sums of rows [i, i + rows), kTileStride apart. Which tile a row is in, and where k is cut, changes no bit.
@@ -49,29 +64,34 @@ template <typename RowOf, typename Finish>
 void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& group, int64_t k, int64_t begin,
                    int64_t end, RowOf row_of, Finish finish) {
   const auto& functions = kernels.tile[static_cast<size_t>(dtype)][group.panels - 1];
-  const size_t row_element = ReadsBF16Rows(kernels, dtype) ? sizeof(uint16_t) : sizeof(float);
-  const size_t unit_bytes = static_cast<size_t>(group.panels * kPanelColumns * KUnit(dtype)) * DTypeSize(dtype);
+  const size_t element_bytes = ReadsBF16Rows(kernels, dtype) ? sizeof(uint16_t) : sizeof(float);
+  const int64_t unit = KUnit(dtype);
+  const int64_t unit_bytes = group.panels * kPanelColumns * unit * static_cast<int64_t>(DTypeSize(dtype));
   alignas(64) float sums[kMaxTiles][kMaxTileRows * kTileStride];
   while (begin < end) {
     const int64_t rows = std::min(end - begin, kMaxTiles * kMaxTileRows);
     const int64_t tiles = CeilDiv(rows, kMaxTileRows);
     // One tile alone reads the weights once and needs no pieces.
-    const int64_t piece_units = std::max<int64_t>(16, kPieceBytes / static_cast<int64_t>(unit_bytes));
-    const int64_t piece = tiles == 1 ? k : piece_units * KUnit(dtype);
+    const int64_t piece = tiles == 1 ? k : kernels.piece_bytes / unit_bytes * unit;
     for (int64_t from = 0; from < k; from += piece) {
+      const std::byte* w = group.w + from / unit * unit_bytes;
+      const int64_t count = std::min(piece, k - from);
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t first = rows * t / tiles;
         const int64_t height = rows * (t + 1) / tiles - first;
         const void* x[kMaxTileRows];
         for (int64_t r = 0; r < height; ++r) {
-          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) + static_cast<size_t>(from) * row_element;
+          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) + static_cast<size_t>(from) * element_bytes;
         }
-        functions[height - 1]({.w = group.w + static_cast<size_t>(from / KUnit(dtype)) * unit_bytes,
+        const Ahead ahead = AheadOf(w, CeilDiv(count, unit), unit_bytes, t, tiles);
+        functions[height - 1]({.w = w,
                                .x = x,
-                               .k = std::min(piece, k - from),
+                               .k = count,
                                .tile = sums[t],
-                               .resume = from > 0});
-        if (from + piece >= k) finish(begin + first, static_cast<int>(height), sums[t]);
+                               .resume = from > 0,
+                               .ahead = ahead.begin,
+                               .ahead_step = ahead.step});
+        if (from + count == k) finish(begin + first, static_cast<int>(height), sums[t]);
       }
     }
     begin += rows;
