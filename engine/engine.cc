@@ -146,7 +146,7 @@ EngineStatus Engine::Status() const {
   for (size_t i = 0; i < impl_->tasks.size(); ++i) {
     status.tasks.push_back({.policy = impl_->tasks[i],
                             .queued = queued[i].queued,
-                            .running = counters.tasks[i].running,
+                            .running = queued[i].running,
                             .requests = queued[i].accepted,
                             .rejected = queued[i].rejected,
                             .prompt_tokens = counters.tasks[i].prompt_tokens,

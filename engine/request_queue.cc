@@ -70,17 +70,30 @@ void RequestQueue::TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size
   inbox_.clear();
 }
 
-void RequestQueue::LeftTheLine(int32_t task) {
+void RequestQueue::Admitted(int32_t task) {
   std::lock_guard lock(mutex_);
-  GH_CHECK_GT(counts_[static_cast<size_t>(task)].queued, 0);
-  --counts_[static_cast<size_t>(task)].queued;
+  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  GH_CHECK_GT(counts.queued, 0);
+  --counts.queued;
   --queued_;
+  ++counts.running;
 }
 
-void RequestQueue::BackInLine(int32_t task) {
+void RequestQueue::Preempted(int32_t task) {
   std::lock_guard lock(mutex_);
-  ++counts_[static_cast<size_t>(task)].queued;
+  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  --counts.running;
+  ++counts.queued;
   ++queued_;
+}
+
+void RequestQueue::Ending(int32_t task, bool was_queued) {
+  std::lock_guard lock(mutex_);
+  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  int& line = was_queued ? counts.queued : counts.running;
+  GH_CHECK_GT(line, 0);
+  --line;
+  if (was_queued) --queued_;
 }
 
 void RequestQueue::Ended(size_t count) {

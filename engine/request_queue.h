@@ -21,7 +21,7 @@ namespace guildhall {
 class RequestQueue {
  public:
   struct TaskCounts {
-    int queued = 0;
+    int queued = 0, running = 0;  // each accepted sequence is one or the other until it ends
     uint64_t accepted = 0, rejected = 0;
   };
 
@@ -34,9 +34,10 @@ class RequestQueue {
   // Engine thread. Moves all that came to the back of `waiting`, which gets room for `spare` more. May throw
   // bad_alloc; then nothing has moved.
   void TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare);
-  void LeftTheLine(int32_t task);  // admitted, or ended before
-  void BackInLine(int32_t task);   // preempted
-  void Ended(size_t count);
+  void Admitted(int32_t task);
+  void Preempted(int32_t task);
+  void Ending(int32_t task, bool was_queued);  // leaves the counts
+  void Ended(size_t count);                    // after the ends were sent: what a drain waits for
   // Sleeps until Wake(), a Push or `deadline`; not at all if there was one since the last call.
   void Sleep(absl::Time deadline);
 

@@ -188,7 +188,7 @@ void StepLoop::Preempt(Sequence& sequence) {
   ReleaseBlocks(sequence);
   ++sequence.end.usage.preemptions;
   ++counters_.preemptions;
-  queue_.BackInLine(sequence.task);
+  queue_.Preempted(sequence.task);
 }
 
 void StepLoop::Admit(Sequence& sequence) {
@@ -201,7 +201,7 @@ void StepLoop::Admit(Sequence& sequence) {
   sequence.registered = static_cast<int32_t>(sequence.blocks.size());
   sequence.computed = sequence.registered * kKvBlockTokens;
   sequence.admission = next_admission_++;
-  queue_.LeftTheLine(sequence.task);
+  queue_.Admitted(sequence.task);
   if (sequence.scheduled == absl::InfiniteFuture()) {
     sequence.scheduled = now_;
     sequence.end.usage.cached_tokens = sequence.computed;
@@ -294,11 +294,12 @@ void StepLoop::CollectEnded() {
   for (auto& sequence : running_) {
     if (!sequence->ended) continue;
     ReleaseBlocks(*sequence);
+    queue_.Ending(sequence->task, /*was_queued=*/false);
     ended_.push_back(std::move(sequence));
   }
   for (auto& sequence : waiting_) {
     if (!sequence->ended) continue;
-    queue_.LeftTheLine(sequence->task);
+    queue_.Ending(sequence->task, /*was_queued=*/true);
     ended_.push_back(std::move(sequence));
   }
   std::erase(running_, nullptr);
@@ -317,8 +318,6 @@ bool StepLoop::Finish() {
 }
 
 void StepLoop::PublishCounters() {
-  for (StepCounters::Task& task : counters_.tasks) task.running = 0;
-  for (const auto& sequence : running_) ++counters_.tasks[static_cast<size_t>(sequence->task)].running;
   counters_.kv_blocks_free = blocks_.available();
   counters_.kv_blocks_cached = blocks_.cached();
   std::lock_guard lock(published_mutex_);

@@ -25,7 +25,6 @@ namespace guildhall {
 // What a step leaves for Status().
 struct StepCounters {
   struct Task {
-    int running = 0;
     uint64_t prompt_tokens = 0;  // of requests that have started
     uint64_t output_tokens = 0;
   };
