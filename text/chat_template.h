@@ -23,11 +23,11 @@ struct ChatTemplateLimits {
 };
 
 struct RenderArgs {
-  std::string_view messages_json;  // an array of objects with role, content, tool_calls, ...
-  std::string_view tools_json;     // an array of objects; empty: no tools (None in the template)
+  std::string_view messages_json = {};  // an array of objects with role, content, tool_calls, ...
+  std::string_view tools_json = {};     // an array of objects; empty: no tools (None in the template)
   bool add_generation_prompt = true;
-  std::string_view variables_json;       // an object of further variables: bos_token, eos_token, enable_thinking, ...
-  std::optional<absl::CivilSecond> now;  // what strftime_now tells; unset: the local time of the call
+  std::string_view variables_json = {};       // an object of further ones: bos_token, eos_token, enable_thinking, ...
+  std::optional<absl::CivilSecond> now = {};  // what strftime_now tells; unset: the local time of the call
 };
 
 // Immutable; Render may run on many threads at once.

@@ -42,6 +42,8 @@ struct TextAssets {
 // Reads tokenizer.json, tokenizer_config.json (tokens as text or objects, add_bos_token and add_eos_token,
 // chat_template as text or list), special_tokens_map.json, chat_template.jinja, chat_template.json and
 // additional_chat_templates/*.jinja, as transformers 4 and 5 write them. Absent files are fine, broken ones are not.
+// add_bos_token and add_eos_token of tokenizer_config.json win over tokenizer.json, as in transformers 4, which wrote
+// them for models that need them (DeepSeek-V3); transformers 5 writes neither and reads neither.
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const ChatTemplateLimits& limits = {});
 
 }  // namespace guildhall

@@ -29,7 +29,7 @@ enum Stage {
     /// A link that treats the last token apart: one token is held.
     Last { link: DecoderWrapper, held: Option<String> },
     /// A run of `<0xNN>` tokens is text if all of it is UTF-8, else one replacement character per byte.
-    ByteFallback { run: Vec<u8>, broken: bool },
+    ByteFallback(ByteRun),
     /// Characters that stand for bytes; at most three bytes of an unfinished character are held.
     ByteLevel { pending: Vec<u8> },
     /// Cuts up to `start` leading and `stop` trailing `content` characters of the whole text.
@@ -128,7 +128,7 @@ fn stage_of(link: &DecoderWrapper, fused: &mut bool) -> Option<Option<Stage>> {
             *fused = true;
             Stage::ByteLevel { pending: Vec::new() }
         }
-        (DecoderWrapper::ByteFallback(_), false) => Stage::ByteFallback { run: Vec::new(), broken: false },
+        (DecoderWrapper::ByteFallback(_), false) => Stage::ByteFallback(ByteRun::default()),
         (DecoderWrapper::Metaspace(_) | DecoderWrapper::WordPiece(_), false) => {
             Stage::First { link: link.clone(), seen: false }
         }
@@ -167,10 +167,11 @@ impl Stage {
                     out.push(tokens.swap_remove(0));
                 }
             }
-            Stage::ByteFallback { run, broken } => match byte_of(&token) {
-                Some(byte) => push_byte(byte, run, broken, out),
+            Stage::ByteFallback(run) => match byte_of(&token) {
+                // No empty tokens: the next link may count them.
+                Some(byte) => out.extend(run.push(byte)),
                 None => {
-                    end_run(run, broken, out);
+                    out.extend(run.end());
                     out.push(token);
                 }
             },
@@ -194,7 +195,7 @@ impl Stage {
                     out.extend(link.decode_chain(vec![token]).map_err(failure)?);
                 }
             }
-            Stage::ByteFallback { run, broken } => end_run(run, broken, out),
+            Stage::ByteFallback(run) => out.extend(run.end()),
             Stage::ByteLevel { pending } => {
                 out.push(String::from_utf8_lossy(pending).into_owned());
                 pending.clear();
@@ -213,32 +214,42 @@ fn byte_of(token: &str) -> Option<u8> {
     u8::from_str_radix(token.get(3..5)?, 16).ok()
 }
 
-fn push_byte(byte: u8, run: &mut Vec<u8>, broken: &mut bool, out: &mut Vec<String>) {
-    if *broken {
-        out.push(char::REPLACEMENT_CHARACTER.to_string());
-        return;
-    }
-    run.push(byte);
-    // Only the last character can be open: its first byte is at most four back.
-    let tail = run.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
-    if let Err(error) = std::str::from_utf8(&run[tail..]) {
-        if error.error_len().is_some() {
-            *broken = true;
-            out.push(char::REPLACEMENT_CHARACTER.to_string().repeat(run.len()));
-            run.clear();
+/// The byte tokens since the last other token.
+#[derive(Default)]
+struct ByteRun {
+    bytes: Vec<u8>,
+    /// `bytes` up to here are whole characters.
+    whole: usize,
+    /// The run can no longer become text.
+    broken: bool,
+}
+
+impl ByteRun {
+    fn push(&mut self, byte: u8) -> Option<String> {
+        if self.broken {
+            return Some(replacements(1));
         }
+        self.bytes.push(byte);
+        match std::str::from_utf8(&self.bytes[self.whole..]) {
+            Ok(_) => self.whole = self.bytes.len(),
+            Err(error) if error.error_len().is_none() => {}
+            Err(_) => {
+                self.broken = true;
+                return Some(replacements(std::mem::take(&mut self.bytes).len()));
+            }
+        }
+        None
+    }
+
+    fn end(&mut self) -> Option<String> {
+        let run = std::mem::take(self);
+        let size = run.bytes.len();
+        (size > 0).then(|| String::from_utf8(run.bytes).unwrap_or_else(|_| replacements(size)))
     }
 }
 
-fn end_run(run: &mut Vec<u8>, broken: &mut bool, out: &mut Vec<String>) {
-    *broken = false;
-    if run.is_empty() {
-        return;
-    }
-    let count = run.len();
-    out.push(
-        String::from_utf8(std::mem::take(run)).unwrap_or_else(|_| char::REPLACEMENT_CHARACTER.to_string().repeat(count)),
-    );
+fn replacements(count: usize) -> String {
+    char::REPLACEMENT_CHARACTER.to_string().repeat(count)
 }
 
 /// The byte-level alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and on, in order.

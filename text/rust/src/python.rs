@@ -1,15 +1,58 @@
 //! Python's own ways that templates rely on and the engine or its contrib crate lack.
 
-use minijinja::value::{from_args, Rest, Tuple, ValueKind};
+use minijinja::value::{from_args, Tuple, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
 
 pub fn install(env: &mut Environment<'static>) {
     env.set_unknown_method_callback(method);
+    env.add_filter("int", to_int);
+    env.add_filter("float", to_float);
+    env.add_filter("wordcount", |text: &str| text.split_whitespace().count());
+    env.add_filter("center", |state: &State, text: &str, width: Option<i64>| {
+        pad(state, text, &[Value::from(width.unwrap_or(80))], center_sides)
+    });
     env.add_test("iterable", |value: &Value| is_text(value) || has_items(value) || value.is_undefined());
     env.add_test("sequence", |value: &Value| {
         is_text(value) || matches!(value.kind(), ValueKind::Seq | ValueKind::Map) || value.is_undefined()
     });
+}
+
+/// Python puts the odd space left of an odd width's text and right of an even one's.
+fn center_sides(missing: usize, width: usize) -> (usize, usize) {
+    let left = missing / 2 + (missing & width & 1);
+    (left, missing - left)
+}
+
+/// As Jinja's: what is no number gives the default.
+fn to_int(value: &Value, default: Option<Value>, base: Option<u32>) -> Value {
+    let default = default.unwrap_or_else(|| Value::from(0));
+    match value.kind() {
+        ValueKind::Bool => Value::from(i64::from(value.is_true())),
+        ValueKind::Number if value.is_integer() => value.clone(),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default().trim().replace('_', "");
+            let base = base.filter(|base| (2..=36).contains(base)).unwrap_or(10);
+            match i128::from_str_radix(&text, base) {
+                Ok(number) => i64::try_from(number).map_or_else(|_| Value::from(number), Value::from),
+                Err(_) => text.parse::<f64>().ok().and_then(truncate).unwrap_or(default),
+            }
+        }
+        _ => f64::try_from(value.clone()).ok().and_then(truncate).unwrap_or(default),
+    }
+}
+
+fn truncate(number: f64) -> Option<Value> {
+    (number.abs() < 9e18).then_some(Value::from(number.trunc() as i64))
+}
+
+fn to_float(value: &Value, default: Option<Value>) -> Value {
+    let number = match value.kind() {
+        ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        ValueKind::String => value.as_str().unwrap_or_default().trim().parse().ok(),
+        _ => f64::try_from(value.clone()).ok(),
+    };
+    number.map_or_else(|| default.unwrap_or_else(|| Value::from(0.0)), Value::from)
 }
 
 fn is_text(value: &Value) -> bool {
@@ -60,9 +103,9 @@ fn text_method(state: &State, text: &str, name: &str, args: &[Value]) -> Option<
         "casefold" => none(args).map(|()| Value::from(text.to_lowercase())),
         "swapcase" => none(args).map(|()| Value::from(text.chars().map(swap_case).collect::<String>())),
         "istitle" => none(args).map(|()| Value::from(is_title(text))),
-        "ljust" => pad(state, text, args, |missing| (0, missing)),
-        "rjust" => pad(state, text, args, |missing| (missing, 0)),
-        "center" => pad(state, text, args, |missing| (missing / 2, missing - missing / 2)),
+        "ljust" => pad(state, text, args, |missing, _| (0, missing)),
+        "rjust" => pad(state, text, args, |missing, _| (missing, 0)),
+        "center" => pad(state, text, args, center_sides),
         "zfill" => zero_fill(state, text, args),
         _ => return None,
     })
@@ -190,13 +233,18 @@ fn missing(state: &State, text: &str, width: i64) -> Result<usize, Error> {
     Ok(missing)
 }
 
-fn pad(state: &State, text: &str, args: &[Value], sides: impl Fn(usize) -> (usize, usize)) -> Result<Value, Error> {
-    let (width, fill, _): (i64, Option<String>, Rest<Value>) = from_args(args)?;
+fn pad(
+    state: &State,
+    text: &str,
+    args: &[Value],
+    sides: impl Fn(usize, usize) -> (usize, usize),
+) -> Result<Value, Error> {
+    let (width, fill): (i64, Option<String>) = from_args(args)?;
     let fill = fill.unwrap_or_else(|| " ".to_owned());
     if fill.chars().count() != 1 {
         return Err(Error::new(ErrorKind::InvalidOperation, "the fill character must be exactly one character long"));
     }
-    let (left, right) = sides(missing(state, text, width)?);
+    let (left, right) = sides(missing(state, text, width)?, width.max(0) as usize);
     Ok(Value::from(fill.repeat(left) + text + &fill.repeat(right)))
 }
 

@@ -159,6 +159,9 @@ pub unsafe extern "C" fn gh_tokenizer_decode(
         }
         let ids = if size == 0 { &[] } else { std::slice::from_raw_parts(ids, size) };
         let ids = ids.iter().map(|id| id_from(*id)).collect::<Outcome<Vec<u32>>>()?;
+        if ids.is_empty() {
+            return give(out, Buffer::from_bytes(Vec::new()), "text"); // some decoders fail on no tokens
+        }
         let text = tokenizer
             .tokenizer
             .decode(&ids, skip_special)

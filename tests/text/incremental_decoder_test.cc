@@ -1,0 +1,151 @@
+// The text of a stream is that of the whole, after every token.
+#include "text/incremental_decoder.h"
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <span>
+
+#include "tests/text/data.h"
+
+namespace guildhall {
+namespace {
+
+using text_test::DataPath;
+using text_test::Json;
+using text_test::ReadJson;
+using Ids = std::vector<int32_t>;
+
+bool IsWholeUtf8(std::string_view text) {
+  // A strict parser of JSON strings is a UTF-8 check that is not ours.
+  return Json::accept(Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace)) &&
+         Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::ignore).size() ==
+             Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace).size();
+}
+
+// After each token: what was given so far plus Finish is Decode of the ids so far, and nothing given is taken back.
+void CheckEveryPrefix(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special) {
+  for (size_t size = 0; size <= ids.size(); ++size) {
+    CAPTURE(size, skip_special);
+    IncrementalDecoder decoder(tokenizer, skip_special);
+    std::string text;
+    for (const int32_t id : ids.first(size)) {
+      const auto piece = decoder.Append(id);
+      REQUIRE(piece.ok());
+      REQUIRE(IsWholeUtf8(*piece));
+      text += *piece;
+    }
+    text += decoder.Finish().value();
+    REQUIRE(text == tokenizer.Decode(ids.first(size), skip_special).value());
+  }
+}
+
+void CheckDecodings(const Tokenizer& tokenizer, const Json& decodings) {
+  for (const Json& decoding : decodings) {
+    const Ids ids = decoding["ids"].get<Ids>();
+    CAPTURE(ids);
+    CHECK(tokenizer.Decode(ids, false).value() == decoding["text"].get<std::string>());
+    CHECK(tokenizer.Decode(ids, true).value() == decoding["plain"].get<std::string>());
+    CheckEveryPrefix(tokenizer, ids, false);
+    CheckEveryPrefix(tokenizer, ids, true);
+  }
+}
+
+TEST_CASE("streams equal the whole on every prefix for the kinds of tokenizers that models use") {
+  for (const Json& golden : ReadJson("tokenizer_goldens.json")) {
+    const std::string name = golden["tokenizer"];
+    CAPTURE(name);
+    const auto tokenizer = Tokenizer::Load(DataPath("tokenizers/" + name)).value();
+    CheckDecodings(*tokenizer, golden["decodings"]);
+    for (const Json& encoding : golden["encodings"]) {
+      const Ids ids = encoding["special"].get<Ids>();
+      CAPTURE(encoding["text"].get<std::string>());
+      CheckEveryPrefix(*tokenizer, ids, ids.size() % 2 == 0);
+    }
+  }
+}
+
+TEST_CASE("streams equal the whole on every prefix for odd chains of decoders") {
+  size_t chains = 0;
+  for (const Json& golden : ReadJson("decoder_goldens.json")) {
+    CAPTURE(golden["name"].get<std::string>());
+    const auto tokenizer = Tokenizer::FromJson(golden["tokenizer"].get<std::string>()).value();
+    CheckDecodings(*tokenizer, golden["decodings"]);
+    ++chains;
+  }
+  CHECK(chains >= 12);
+}
+
+TEST_CASE("text comes as soon as it is final") {
+  const auto tokenizer = Tokenizer::Load(DataPath("tokenizers/byte_level.json")).value();
+  const Ids ids = tokenizer->Encode("ab \xf0\x9f\x99\x82!", false).value();
+  IncrementalDecoder decoder(*tokenizer);
+  std::vector<std::string> pieces;
+  for (const int32_t id : ids) pieces.push_back(decoder.Append(id).value());
+  // The face has four bytes, which no merge of this vocabulary joins to one token: none of them shows alone.
+  REQUIRE(ids.size() >= 5);
+  size_t with_face = 0;
+  for (const std::string& piece : pieces) {
+    CHECK(piece.find("\xef\xbf\xbd") == std::string::npos);
+    with_face += piece.find("\xf0\x9f\x99\x82") == std::string::npos ? 0 : 1;
+  }
+  CHECK(with_face == 1);
+  CHECK(pieces.front() == "ab");
+  CHECK(pieces.back() == "!");
+  CHECK(decoder.Finish().value().empty());
+}
+
+TEST_CASE("a run of byte tokens is held until it ends") {
+  const auto tokenizer = Tokenizer::Load(DataPath("tokenizers/llama.json")).value();
+  const auto byte = [&](const char* name) { return tokenizer->TokenId(name).value(); };
+  IncrementalDecoder decoder(*tokenizer);
+  const int32_t word = tokenizer->TokenId("e").value();
+  CHECK(decoder.Append(word).value() == "e");
+  CHECK(decoder.Append(byte("<0xC3>")).value().empty());
+  CHECK(decoder.Append(byte("<0xA9>")).value().empty());
+  CHECK(decoder.Append(word).value() == "\xc3\xa9" "e");
+  // A bad byte makes replacement characters of the whole run, as decoding the whole does.
+  CHECK(decoder.Append(byte("<0xC3>")).value().empty());
+  CHECK(decoder.Append(byte("<0xC3>")).value() == "\xef\xbf\xbd\xef\xbf\xbd");
+  CHECK(decoder.Append(byte("<0x41>")).value() == "\xef\xbf\xbd");
+  CHECK(decoder.Append(word).value() == "e");
+}
+
+TEST_CASE("a token costs the same whatever came before it") {
+  const auto tokenizer = Tokenizer::Load(DataPath("tokenizers/llama.json")).value();
+  const Ids ids = tokenizer->Encode("The guild hall \xe4\xbb\x8a\xe5\xa4\xa9 opens at nine. ", false).value();
+  IncrementalDecoder decoder(*tokenizer);
+  const auto seconds_for = [&](int rounds) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < rounds; ++i) {
+      for (const int32_t id : ids) REQUIRE(decoder.Append(id).ok());
+    }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  seconds_for(500);
+  const double early = seconds_for(2000);
+  seconds_for(20000);
+  const double late = seconds_for(2000);
+  // A stream that decodes all it has again would be about ten times slower by now.
+  CHECK(late < 5 * early + 0.05);
+}
+
+TEST_CASE("ids without a token add nothing and negative ones are refused") {
+  const auto tokenizer = Tokenizer::Load(DataPath("tokenizers/byte_level.json")).value();
+  IncrementalDecoder decoder(*tokenizer);
+  CHECK(decoder.Append(2147483647).value().empty());
+  CHECK(decoder.Append(-1).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(decoder.Append(tokenizer->TokenId("a").value()).value() == "a");
+  IncrementalDecoder moved = std::move(decoder);
+  CHECK(moved.Append(tokenizer->TokenId("b").value()).value() == "b");
+}
+
+TEST_CASE("a stream keeps its tokenizer alive") {
+  auto tokenizer = Tokenizer::Load(DataPath("tokenizers/byte_level.json")).value();
+  const int32_t id = tokenizer->TokenId("a").value();
+  IncrementalDecoder decoder(*tokenizer);
+  tokenizer.reset();
+  CHECK(decoder.Append(id).value() == "a");
+}
+
+}  // namespace
+}  // namespace guildhall
