@@ -1,5 +1,6 @@
 #include "checkpoint/config_reader.h"
 
+#include <cmath>
 #include <utility>
 
 #include "base/str_cat.h"
@@ -23,12 +24,16 @@ int64_t ConfigReader::Int(std::string_view key, int64_t fallback, int64_t min, i
 }
 
 double ConfigReader::Number(std::string_view key, double fallback) {
-  return Take(object_.NumberOr(key, fallback), fallback);
+  const double value = Take(object_.NumberOr(key, fallback), fallback);
+  // Whatever is computed in float later must stay one.
+  if (std::abs(value) <= 1e30) return value;
+  Refuse(key, "a number from -1e30 to 1e30");
+  return fallback;
 }
 
 double ConfigReader::PositiveNumber(std::string_view key, double fallback) {
   const double value = Number(key, fallback);
-  if (value > 0.0) return value;
+  if (value >= 1e-30) return value;
   Refuse(key, "a number above 0");
   return fallback;
 }

@@ -109,7 +109,9 @@ std::vector<int32_t> ReadTokenIds(const JsonObject& object, std::string_view key
           key, StrCat("expected a token id or a list of them, found ", Quote(DumpJson(*json), 60))));
       return {};
     }
-    const bool fits = item.is_number_unsigned() && item.get<uint64_t>() < static_cast<uint64_t>(vocabulary);
+    // Text that was parsed holds unsigned numbers; a tree that was built may hold signed ones.
+    const bool negative = !item.is_number_unsigned() && item.get<int64_t>() < 0;
+    const bool fits = !negative && item.get<uint64_t>() < static_cast<uint64_t>(vocabulary);
     if (fits) {
       ids.push_back(item.get<int32_t>());
     } else {
@@ -156,6 +158,14 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
   if (family.names.extra_layers) {
     result.extra_layers = static_cast<int>(
         config.Int(config.EitherName("num_nextn_predict_layers", "num_mtp_layers"), 1, 0, 64));
+  }
+  // Each number was sane alone; their product may still leave the range of a float.
+  if (!std::isfinite(spec.attention.softmax_scale) || !(spec.attention.softmax_scale > 0.0f) ||
+      !std::isfinite(static_cast<float>(rope.spec.attention_factor))) {
+    problems.Add(
+        "config.json: rope: expected scales of attention in the range of a float, found none: correct "
+        "factor, "
+        "mscale and mscale_all_dim");
   }
   CheckRemainingKeys(config, options.ignore_config_keys);
   Settle(spec);

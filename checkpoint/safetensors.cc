@@ -143,12 +143,11 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    // The library's text quotes the input: what it found is said in words, where in bytes.
     const std::string_view what = error.what();
-    const size_t reason = what.rfind("; ");
+    const bool bad_text = what.find("UTF-8") != what.npos || what.find("control character") != what.npos;
     return Refuse(StrCat("the header is not valid JSON (byte ", position, "): ",
-                         what.find("UTF-8") != what.npos ? "ill-formed UTF-8"
-                         : reason == what.npos           ? "syntax error"
-                                                         : what.substr(reason + 2)));
+                         bad_text ? "ill-formed UTF-8 or a control character in a string" : "syntax error"));
   }
 
   SafetensorsHeader Take() { return std::move(header_); }
