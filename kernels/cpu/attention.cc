@@ -73,6 +73,7 @@ void AttentionOp(const AttentionArgs& args, CpuContext& context) {
 
   const Plan plan = MakePlan(args, max_queries, context.pool.threads());
   auto* ranges = reinterpret_cast<RowRange*>(scratch.input);  // 8 bytes a row; the op has no converted inputs
+  GH_CHECK_LE(static_cast<size_t>(args.rows) * sizeof(RowRange), scratch.input_bytes);
   const int64_t range_count = CutRows(args, plan.rows_at_once, ranges);
   const int64_t group = args.heads / args.shape.kv_heads;
   const int64_t parts = (group + plan.heads_at_once - 1) / plan.heads_at_once;

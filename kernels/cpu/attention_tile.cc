@@ -30,6 +30,8 @@ constexpr int kBlockVectors = kKvBlockTokens / kLanes;
 constexpr int kSpanBlocks = kSpanTokens / kKvBlockTokens;
 // Accumulators that stay in registers: 32 registers, or 16.
 constexpr int kAccumulators = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 16 : 8;
+// Queries of a register tile.
+constexpr int kGroup = kAccumulators >= 4 * kBlockVectors ? 4 : 2;
 static_assert(kKvBlockTokens % kLanes == 0);
 
 HWY_INLINE V LoadWide(const float* from) { return hn::LoadU(D(), from); }
@@ -347,8 +349,10 @@ void LookAtSpan(const AttentionArgs& args, const AttentionTile& tile, const KvLa
 template <bool kLatent, typename T>
 void AttendSpan(Work<T>& work) {
   int i = 0;
-  for (; i + 4 <= work.queries; i += 4) ScoreQueries<4, kLatent>(work, i);
-  for (; i + 2 <= work.queries; i += 2) ScoreQueries<2, kLatent>(work, i);
+  for (; i + kGroup <= work.queries; i += kGroup) ScoreQueries<kGroup, kLatent>(work, i);
+  if constexpr (kGroup > 2) {
+    for (; i + 2 <= work.queries; i += 2) ScoreQueries<2, kLatent>(work, i);
+  }
   for (; i < work.queries; ++i) ScoreQueries<1, kLatent>(work, i);
 
   for (i = 0; i < work.queries; ++i) {
@@ -359,8 +363,10 @@ void AttendSpan(Work<T>& work) {
   for (int64_t begin = 0; begin < work.value_dim; begin += kChunk) {
     const int64_t end = HWY_MIN(begin + kChunk, work.value_dim);
     i = 0;
-    for (; i + 4 <= work.queries; i += 4) AddQueryValues<4>(work, i, begin, end);
-    for (; i + 2 <= work.queries; i += 2) AddQueryValues<2>(work, i, begin, end);
+    for (; i + kGroup <= work.queries; i += kGroup) AddQueryValues<kGroup>(work, i, begin, end);
+    if constexpr (kGroup > 2) {
+      for (; i + 2 <= work.queries; i += 2) AddQueryValues<2>(work, i, begin, end);
+    }
     for (; i < work.queries; ++i) AddQueryValues<1>(work, i, begin, end);
   }
 }
