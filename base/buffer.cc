@@ -57,8 +57,8 @@ absl::StatusOr<Buffer> Buffer::Allocate(size_t bytes, const char* what) {
     data = mmap(nullptr, MappedBytes(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   }
   if (data == MAP_FAILED) {
-    return absl::ResourceExhaustedError(
-        StrCat(what, ": cannot get ", bytes, " bytes of memory: ", static_cast<const char*>(strerror(errno))));
+    return absl::ResourceExhaustedError(StrCat(
+        what, ": cannot get ", bytes, " bytes of memory: ", static_cast<const char*>(strerror(errno))));
   }
   buffer.data_ = data;
   buffer.size_ = bytes;

@@ -21,7 +21,8 @@ std::optional<int> CpusOf(std::string_view quota, std::string_view period) {
   int64_t quota_us = 0;
   int64_t period_us = 0;
   if (!absl::SimpleAtoi(absl::string_view(quota.data(), quota.size()), &quota_us) || quota_us <= 0) return {};
-  if (!absl::SimpleAtoi(absl::string_view(period.data(), period.size()), &period_us) || period_us <= 0) return {};
+  if (!absl::SimpleAtoi(absl::string_view(period.data(), period.size()), &period_us) || period_us <= 0)
+    return {};
   const int64_t cpus = quota_us / period_us + (quota_us % period_us != 0);
   return static_cast<int>(std::min<int64_t>(cpus, 1 << 20));
 }
@@ -42,7 +43,8 @@ std::optional<int> Smaller(std::optional<int> a, std::optional<int> b) {
   return b ? std::min(*a, *b) : a;
 }
 
-// A container may see its own group as the root, so every folder from `path` upward is asked, `base` included.
+// A container may see its own group as the root, so every folder from `path` upward is asked, `base`
+// included.
 template <typename Quota>
 std::optional<int> SmallestUpward(const std::string& base, std::string path, Quota quota) {
   std::optional<int> smallest;

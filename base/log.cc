@@ -35,7 +35,9 @@ void AppendEscaped(std::string_view text, spdlog::memory_buf_t& out) {
   }
 }
 
-void Append(std::string_view text, spdlog::memory_buf_t& out) { out.append(text.data(), text.data() + text.size()); }
+void Append(std::string_view text, spdlog::memory_buf_t& out) {
+  out.append(text.data(), text.data() + text.size());
+}
 
 // {"time": "2026-05-01T12:00:00.123Z", "level": "info", "message": "..."} and a newline.
 class JsonFormatter : public spdlog::formatter {
@@ -58,7 +60,8 @@ class JsonFormatter : public spdlog::formatter {
 };
 
 std::shared_ptr<spdlog::logger> MakeLogger(LogFormat format, spdlog::level::level_enum level) {
-  auto logger = std::make_shared<spdlog::logger>("guildhall", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("guildhall", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   if (format == LogFormat::kJson) {
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
@@ -97,6 +100,8 @@ absl::Status SetUpLog(const std::string& level, LogFormat format) {
   return absl::OkStatus();
 }
 
-spdlog::logger& Log() { return *AllLoggers().current.load(std::memory_order_acquire); }
+spdlog::logger& Log() {
+  return *AllLoggers().current.load(std::memory_order_acquire);
+}
 
 }  // namespace guildhall

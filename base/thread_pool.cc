@@ -16,7 +16,8 @@
 namespace guildhall {
 namespace {
 
-// Long enough to bridge the serial pieces between two loops of a step, short enough to leave a virtual CPU to others.
+// Long enough to bridge the serial pieces between two loops of a step, short enough to leave a virtual CPU to
+// others.
 constexpr auto kSpin = std::chrono::microseconds(40);
 
 void Relax() {
@@ -62,14 +63,15 @@ void PinCurrentThread(int cpu) {
 
 }  // namespace
 
-// Nobody waits for a worker that has not taken an item: one that wakes late finds the loop over and goes back to sleep.
+// Nobody waits for a worker that has not taken an item: one that wakes late finds the loop over and goes back
+// to sleep.
 struct ThreadPool::State {
   // The loop of now: written by the caller while no item is out, read by whoever has taken one.
   Function function = nullptr;
   void* context = nullptr;
 
-  // Items of the loop in the upper half, the next item in the lower. Taking one is a compare-exchange of the whole
-  // word, so an item can only belong to the loop of now.
+  // Items of the loop in the upper half, the next item in the lower. Taking one is a compare-exchange of the
+  // whole word, so an item can only belong to the loop of now.
   alignas(64) std::atomic<uint64_t> ticket{0};
   alignas(64) std::atomic<int> unfinished{0};
   alignas(64) std::atomic<int> loops{0};  // counts loops; workers wait for it to change
@@ -79,7 +81,8 @@ struct ThreadPool::State {
   bool Take(int64_t* item) {
     uint64_t word = ticket.load(std::memory_order_acquire);
     while ((word & 0xffffffffu) < (word >> 32)) {
-      if (ticket.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      if (ticket.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
         *item = static_cast<int64_t>(word & 0xffffffffu);
         return true;
       }

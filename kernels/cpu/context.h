@@ -13,12 +13,12 @@ namespace guildhall {
 
 struct MicroKernels;  // kernels/cpu/micro_kernels.h
 
-// Memory of one step, sized by CpuBackend::Prepare() and reused by every op. A region belongs to the op that runs.
-// Ops may call MatMulOp() inside, which uses `input` only.
+// Memory of one step, sized by CpuBackend::Prepare() and reused by every op. A region belongs to the op that
+// runs. Ops may call MatMulOp() inside, which uses `input` only.
 struct Scratch {
   StepLimits limits;
 
-  std::byte* input = nullptr;   // (rows, width) inputs converted to bf16
+  std::byte* input = nullptr;  // (rows, width) inputs converted to bf16
   size_t input_bytes = 0;
   std::byte* hidden = nullptr;  // (entries, ffn_width) products of gate and up, bf16 or float
   size_t hidden_bytes = 0;
@@ -26,7 +26,8 @@ struct Scratch {
   int32_t* active = nullptr;    // (entries) slots that have entries
   float* logits = nullptr;      // (rows, experts) router scores
   std::byte* worker = nullptr;  // (threads, worker_bytes) for one worker each, 64-byte aligned
-  size_t worker_bytes = 0;      // the larger of WorkerScratchBytes(limits) and HeadScratchBytes(limits), rounded up
+  size_t worker_bytes =
+      0;  // the larger of WorkerScratchBytes(limits) and HeadScratchBytes(limits), rounded up
 
   std::byte* Worker(int index) const { return worker + static_cast<size_t>(index) * worker_bytes; }
 

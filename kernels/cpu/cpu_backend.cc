@@ -71,7 +71,9 @@ std::string CpuBackend::Describe() const {
                 pool_.threads() == 1 ? " thread (" : " threads (", CpuModel(), ")");
 }
 
-std::string CpuBackend::Isa() const { return std::string(IsaName(context_.isa)); }
+std::string CpuBackend::Isa() const {
+  return std::string(IsaName(context_.isa));
+}
 
 absl::Status CpuBackend::Prepare(const StepLimits& limits) {
   Scratch scratch;
@@ -87,7 +89,9 @@ absl::Status CpuBackend::Prepare(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
-size_t CpuBackend::PackedBytes(DType dtype, int64_t out, int64_t in) const { return PackedMatrixBytes(dtype, out, in); }
+size_t CpuBackend::PackedBytes(DType dtype, int64_t out, int64_t in) const {
+  return PackedMatrixBytes(dtype, out, in);
+}
 
 Matrix CpuBackend::Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const {
   return PackMatrix(parts, dtype, context_.kernels.group_panels, destination);
@@ -97,23 +101,48 @@ size_t CpuBackend::PackedGateUpBytes(DType dtype, int64_t width, int64_t in) con
   return PackedGateUpMatrixBytes(dtype, width, in);
 }
 
-Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, DType dtype, std::byte* destination) const {
+Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
+                              std::byte* destination) const {
   return PackGateUpMatrix(gate, up, dtype, context_.kernels.group_panels, destination);
 }
 
-size_t CpuBackend::KvBlockBytes(const KvShape& shape) const { return CpuKvBlockBytes(shape); }
+size_t CpuBackend::KvBlockBytes(const KvShape& shape) const {
+  return CpuKvBlockBytes(shape);
+}
 
-void CpuBackend::Embed(const EmbedArgs& args) { EmbedOp(args, context_); }
-void CpuBackend::RmsNorm(const RmsNormArgs& args) { RmsNormOp(args, context_); }
-void CpuBackend::MatMul(const MatMulArgs& args) { MatMulOp(args, context_); }
-void CpuBackend::HeadMatMul(const HeadMatMulArgs& args) { HeadMatMulOp(args, context_); }
-void CpuBackend::Rope(const RopeArgs& args) { RopeOp(args, context_); }
-void CpuBackend::AppendKv(const AppendKvArgs& args) { AppendKvOp(args, context_); }
-void CpuBackend::Attention(const AttentionArgs& args) { AttentionOp(args, context_); }
-void CpuBackend::Route(const RouteArgs& args) { RouteOp(args, context_); }
-void CpuBackend::ExpertFfn(const ExpertFfnArgs& args) { ExpertFfnOp(args, context_); }
-void CpuBackend::Ffn(const FfnArgs& args) { FfnOp(args, context_); }
-void CpuBackend::GatherRows(const GatherRowsArgs& args) { GatherRowsOp(args, context_); }
+void CpuBackend::Embed(const EmbedArgs& args) {
+  EmbedOp(args, context_);
+}
+void CpuBackend::RmsNorm(const RmsNormArgs& args) {
+  RmsNormOp(args, context_);
+}
+void CpuBackend::MatMul(const MatMulArgs& args) {
+  MatMulOp(args, context_);
+}
+void CpuBackend::HeadMatMul(const HeadMatMulArgs& args) {
+  HeadMatMulOp(args, context_);
+}
+void CpuBackend::Rope(const RopeArgs& args) {
+  RopeOp(args, context_);
+}
+void CpuBackend::AppendKv(const AppendKvArgs& args) {
+  AppendKvOp(args, context_);
+}
+void CpuBackend::Attention(const AttentionArgs& args) {
+  AttentionOp(args, context_);
+}
+void CpuBackend::Route(const RouteArgs& args) {
+  RouteOp(args, context_);
+}
+void CpuBackend::ExpertFfn(const ExpertFfnArgs& args) {
+  ExpertFfnOp(args, context_);
+}
+void CpuBackend::Ffn(const FfnArgs& args) {
+  FfnOp(args, context_);
+}
+void CpuBackend::GatherRows(const GatherRowsArgs& args) {
+  GatherRowsOp(args, context_);
+}
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options) {
   GH_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));

@@ -21,7 +21,8 @@ class CpuBackend final : public Backend {
   size_t PackedBytes(DType dtype, int64_t out, int64_t in) const override;
   Matrix Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const override;
   size_t PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const override;
-  Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype, std::byte* destination) const override;
+  Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
+                    std::byte* destination) const override;
   size_t KvBlockBytes(const KvShape& shape) const override;
 
   void Embed(const EmbedArgs& args) override;

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/epilogue.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+
 #include "hwy/contrib/math/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -102,9 +103,15 @@ HWY_EXPORT(StoreTileImpl);
 HWY_EXPORT(StoreSwiGluImpl);
 HWY_EXPORT(AddWeighedSumImpl);
 
-void StoreTile(const StoreArgs& args, Isa isa) { GH_SIMD(StoreTileImpl, isa)(args); }
-void StoreSwiGlu(const SwiGluArgs& args, Isa isa) { GH_SIMD(StoreSwiGluImpl, isa)(args); }
-void AddWeighedSum(const WeighedSumArgs& args, Isa isa) { GH_SIMD(AddWeighedSumImpl, isa)(args); }
+void StoreTile(const StoreArgs& args, Isa isa) {
+  GH_SIMD(StoreTileImpl, isa)(args);
+}
+void StoreSwiGlu(const SwiGluArgs& args, Isa isa) {
+  GH_SIMD(StoreSwiGluImpl, isa)(args);
+}
+void AddWeighedSum(const WeighedSumArgs& args, Isa isa) {
+  GH_SIMD(AddWeighedSumImpl, isa)(args);
+}
 
 }  // namespace guildhall
 #endif

@@ -10,9 +10,9 @@ namespace guildhall {
 
 // y = epilogue(tile + bias) for the first `columns` columns; the order is that of MatMulArgs.
 struct StoreArgs {
-  const float* tile;   // (rows, kTileStride)
-  const float* bias;   // (columns) or null
-  float* const* y;     // (rows) pointers to the group's first column
+  const float* tile;  // (rows, kTileStride)
+  const float* bias;  // (columns) or null
+  float* const* y;    // (rows) pointers to the group's first column
   int rows, columns;
   float clip;
   bool sigmoid, accumulate;

@@ -1,8 +1,8 @@
 // Feed-forward networks, gated: many experts with a group of rows each, or one for all rows.
 //
-// Three loops with a barrier after each: (1) h = silu(gate x) * (up x) for every entry, (2) entry_out = down h,
-// (3) y += the weighed outputs of the row's entries in the order of selection. An item of the first two is one expert
-// times a block of its panels, so that its weights are read once for all of its rows.
+// Three loops with a barrier after each: (1) h = silu(gate x) * (up x) for every entry, (2) entry_out = down
+// h, (3) y += the weighed outputs of the row's entries in the order of selection. An item of the first two is
+// one expert times a block of its panels, so that its weights are read once for all of its rows.
 #include <algorithm>
 
 #include "base/check.h"
@@ -27,7 +27,9 @@ struct Job {
   int64_t x_stride, y_stride;
 
   int64_t Begin(int32_t slot) const { return group_begin != nullptr ? group_begin[slot] : 0; }
-  int64_t Size(int32_t slot) const { return group_begin != nullptr ? group_begin[slot + 1] - group_begin[slot] : rows; }
+  int64_t Size(int32_t slot) const {
+    return group_begin != nullptr ? group_begin[slot + 1] - group_begin[slot] : rows;
+  }
   int64_t Entry(int64_t place) const { return group_entry != nullptr ? group_entry[place] : place; }
   int64_t LargestGroup() const { return active.empty() ? 0 : Size(active[0]); }
 };
@@ -42,7 +44,9 @@ void CheckWeights(const Job& job, const FfnWeights& weights) {
 }
 
 // Bytes from place to place in Scratch::hidden.
-size_t HiddenStride(int64_t width) { return static_cast<size_t>(RoundUp(width, 32)) * sizeof(float); }
+size_t HiddenStride(int64_t width) {
+  return static_cast<size_t>(RoundUp(width, 32)) * sizeof(float);
+}
 
 // Rows of h are kept by their place in the grouping, so that an expert's rows are neighbours.
 void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
@@ -54,7 +58,8 @@ void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t 
                           : InputRows{reinterpret_cast<const std::byte*>(job.x),
                                       static_cast<size_t>(job.x_stride) * sizeof(float)};
   const int64_t column = group.first_panel / 2 * kPanelColumns;
-  const auto columns = static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
+  const auto columns =
+      static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
   const bool to_bf16 = ReadsBF16Rows(context.kernels, weights.down.dtype);
   MultiplyGroup(
       context.kernels, weights.gate_up.dtype, group, job.hidden, begin, end,
@@ -70,7 +75,8 @@ void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t 
                      .columns = columns},
                     context.isa);
         for (int r = 0; r < rows; ++r) {
-          std::byte* row = context.scratch.hidden + static_cast<size_t>(first + i + r) * HiddenStride(job.width);
+          std::byte* row =
+              context.scratch.hidden + static_cast<size_t>(first + i + r) * HiddenStride(job.width);
           const float* from = h + r * kTileStride;
           if (to_bf16) {
             // Panels are 16 wide, so an odd number of columns can only be the row's end.
@@ -90,10 +96,12 @@ void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
   const int64_t column = group.first_panel * kPanelColumns;
   const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, job.hidden - column));
   MultiplyGroup(
-      context.kernels, weights.down.dtype, group, job.width, begin, end, [&](int64_t i) { return h[first + i]; },
+      context.kernels, weights.down.dtype, group, job.width, begin, end,
+      [&](int64_t i) { return h[first + i]; },
       [&](int64_t i, int rows, const float* tile) {
         float* y[kMaxTileRows];
-        for (int r = 0; r < rows; ++r) y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
+        for (int r = 0; r < rows; ++r)
+          y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
         StoreTile({.tile = tile,
                    .bias = weights.down_bias != nullptr ? weights.down_bias + column : nullptr,
                    .y = y,
@@ -160,12 +168,14 @@ void RunJob(const Job& job, CpuContext& context) {
                        kernels.group_panels);
   };
   if (!job.active.empty()) {
-    ForBlocks(job, gate_up(job.active[0]), context, [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
-      GateUpBlock(job, slot, gate_up(slot)[group], begin, end, converted, context);
-    });
-    ForBlocks(job, down(job.active[0]), context, [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
-      DownBlock(job, slot, down(slot)[group], begin, end, context);
-    });
+    ForBlocks(job, gate_up(job.active[0]), context,
+              [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
+                GateUpBlock(job, slot, gate_up(slot)[group], begin, end, converted, context);
+              });
+    ForBlocks(job, down(job.active[0]), context,
+              [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
+                DownBlock(job, slot, down(slot)[group], begin, end, context);
+              });
   }
   AddOutputs(job, context);
 }
@@ -178,9 +188,8 @@ std::span<const int32_t> ActiveSlots(const ExpertFfnArgs& args, CpuContext& cont
     if (args.group_begin[slot + 1] > args.group_begin[slot]) active[count++] = static_cast<int32_t>(slot);
   }
   const auto size = [&](int32_t slot) { return args.group_begin[slot + 1] - args.group_begin[slot]; };
-  std::sort(active, active + count, [&](int32_t a, int32_t b) {
-    return size(a) != size(b) ? size(a) > size(b) : a < b;
-  });
+  std::sort(active, active + count,
+            [&](int32_t a, int32_t b) { return size(a) != size(b) ? size(a) > size(b) : a < b; });
   return {active, count};
 }
 

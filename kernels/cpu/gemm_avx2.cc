@@ -1,5 +1,5 @@
-// Tiles for AVX2 with FMA and F16C. Compiled for that level: nothing here may run before isa.cc has said yes, and no
-// inline function of another header may be called from here.
+// Tiles for AVX2 with FMA and F16C. Compiled for that level: nothing here may run before isa.cc has said yes,
+// and no inline function of another header may be called from here.
 #include <immintrin.h>
 
 #include "kernels/cpu/micro_kernels.h"
@@ -13,15 +13,15 @@ constexpr int kMaxRowsOfTwoPanels = 3;
 // Higher tiles of two panels go panel by panel through pieces of k that stay in the first-level cache.
 constexpr int64_t kPieceElements = 128;
 
-// sum + a * b with one rounding. Stated as the instruction that overwrites its sum: given the choice, GCC 12 lets it
-// overwrite a factor, moves sums from register to register and spills five of the twelve.
+// sum + a * b with one rounding. Stated as the instruction that overwrites its sum: given the choice, GCC 12
+// lets it overwrite a factor, moves sums from register to register and spills five of the twelve.
 inline __m256 AddProduct(__m256 sum, __m256 a, __m256 b) {
   asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
   return sum;
 }
 
-// Volatile, so that it is loaded again where it is needed again: the sums leave four registers, and keeping broadcasts
-// from panel to panel would spill some.
+// Volatile, so that it is loaded again where it is needed again: the sums leave four registers, and keeping
+// broadcasts from panel to panel would spill some.
 inline __m256 Broadcast(const float& x) {
   __m256 broadcast;
   asm volatile("vbroadcastss %1, %0" : "=x"(broadcast) : "m"(x));
@@ -61,8 +61,8 @@ struct Accumulators {
   }
 };
 
-// The weights of one unit of k: kUnit elements along k of 16 columns a panel. Load() widens one of the elements of
-// vector `v` of a panel.
+// The weights of one unit of k: kUnit elements along k of 16 columns a panel. Load() widens one of the
+// elements of vector `v` of a panel.
 struct WeightsBF16 {
   static constexpr int kUnit = 2;
   static constexpr int kPanelBytes = 64;
@@ -70,8 +70,9 @@ struct WeightsBF16 {
   // Of each pair the even element is the lower half of a 32-bit word: a shift or a mask widens it.
   static __m256 Load(const std::byte* panel, int element, int v) {
     const __m256i pair = _mm256_load_si256(reinterpret_cast<const __m256i*>(panel + v * 32));
-    const __m256i wide = element == 0 ? _mm256_slli_epi32(pair, 16)
-                                      : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+    const __m256i wide = element == 0
+                             ? _mm256_slli_epi32(pair, 16)
+                             : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
     return _mm256_castsi256_ps(wide);
   }
 };
@@ -96,8 +97,8 @@ struct WeightsF16 {
 
 // R rows times P panels that lie `stride` bytes apart from unit to unit.
 template <typename Weights, int R, int P>
-void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, int64_t k, float* tile, bool resume,
-              const std::byte* ahead, int64_t ahead_step) {
+void Multiply(const std::byte* w, int64_t stride, const float* const* x_rows, int64_t k, float* tile,
+              bool resume, const std::byte* ahead, int64_t ahead_step) {
   Accumulators<R, P> acc(tile, resume);
   const float* x[R];
 #pragma GCC unroll 8
@@ -131,7 +132,8 @@ struct Tile {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(args.x[r]);
     if constexpr (P == 1 || R <= kMaxRowsOfTwoPanels) {
-      Multiply<Weights, R, P>(args.w, kStride, x, args.k, args.tile, args.resume, args.ahead, args.ahead_step);
+      Multiply<Weights, R, P>(args.w, kStride, x, args.k, args.tile, args.resume, args.ahead,
+                              args.ahead_step);
     } else {
       // Each panel fetches one of the two lines.
       const std::byte* w = args.w;
@@ -141,8 +143,8 @@ struct Tile {
       for (int64_t begin = 0; begin < args.k; begin += kPieceElements) {
         const int64_t k = args.k - begin < kPieceElements ? args.k - begin : kPieceElements;
         for (int p = 0; p < 2; ++p) {
-          Multiply<Weights, R, 1>(w + p * Weights::kPanelBytes, kStride, x, k, args.tile + p * kPanelColumns, resume,
-                                  ahead + p * half, args.ahead_step);
+          Multiply<Weights, R, 1>(w + p * Weights::kPanelBytes, kStride, x, k, args.tile + p * kPanelColumns,
+                                  resume, ahead + p * half, args.ahead_step);
         }
         resume = true;
         w += kPieceElements / Weights::kUnit * kStride;
@@ -160,7 +162,8 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
     _mm_prefetch(data + i + kProbeAheadBytes + 64, _MM_HINT_T0);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      sum[j] = _mm256_add_epi64(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + j * 32)));
+      sum[j] =
+          _mm256_add_epi64(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + j * 32)));
     }
   }
   alignas(32) uint64_t lanes[4];
@@ -172,7 +175,8 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
 // As many independent chains as the registers hold beside the operands.
 constexpr int kChains = 12;
 
-// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it
+// alive.
 template <typename T>
 void Launder(T& value) {
   asm volatile("" : "+x"(value));

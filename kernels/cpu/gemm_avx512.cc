@@ -1,5 +1,5 @@
-// Tiles for AVX-512 with BF16 and VNNI. Compiled for that level: nothing here may run before isa.cc has said yes, and
-// no inline function of another header may be called from here.
+// Tiles for AVX-512 with BF16 and VNNI. Compiled for that level: nothing here may run before isa.cc has said
+// yes, and no inline function of another header may be called from here.
 #include <immintrin.h>
 
 #include "kernels/cpu/micro_kernels.h"
@@ -24,7 +24,8 @@ struct Accumulators {
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) {
-        value[r][p] = args.resume ? _mm512_load_ps(args.tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
+        value[r][p] =
+            args.resume ? _mm512_load_ps(args.tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
       }
     }
   }
@@ -131,7 +132,8 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
 // Enough independent chains to fill the pipes at any latency seen so far.
 constexpr int kChains = 16;
 
-// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it
+// alive.
 template <typename T>
 void Launder(T& value) {
   asm volatile("" : "+v"(value));

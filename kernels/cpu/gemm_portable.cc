@@ -1,5 +1,5 @@
-// Tiles for any CPU, on the vectors of four that GCC and Clang have for every target. Product and sum round apart, in
-// every tile alike (-ffp-contract=off).
+// Tiles for any CPU, on the vectors of four that GCC and Clang have for every target. Product and sum round
+// apart, in every tile alike (-ffp-contract=off).
 #include <utility>
 
 #include "kernels/cpu/micro_kernels.h"
@@ -17,7 +17,9 @@ V LoadAs(const void* p) {
   return *static_cast<const V*>(p);
 }
 
-inline Vector Set(float value) { return Vector{value, value, value, value}; }
+inline Vector Set(float value) {
+  return Vector{value, value, value, value};
+}
 
 struct WeightsBF16 {
   static constexpr int kUnit = 2;
@@ -53,14 +55,16 @@ struct WeightsF16 {
 
 // R rows times one panel of a group that takes `stride` bytes a unit.
 template <typename Weights, int R>
-void Multiply(const std::byte* w, int64_t stride, const void* const* x_rows, int64_t k, float* tile, bool resume) {
+void Multiply(const std::byte* w, int64_t stride, const void* const* x_rows, int64_t k, float* tile,
+              bool resume) {
   Vector acc[R][kVectors];
   const float* x[R];
 #pragma GCC unroll 2
   for (int r = 0; r < R; ++r) {
     x[r] = static_cast<const float*>(x_rows[r]);
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = resume ? LoadAs<Vector>(tile + r * kTileStride + 4 * v) : Vector{};
+    for (int v = 0; v < kVectors; ++v)
+      acc[r][v] = resume ? LoadAs<Vector>(tile + r * kTileStride + 4 * v) : Vector{};
   }
   const auto add = [&](int64_t i, int element) {
 #pragma GCC unroll 4
@@ -117,8 +121,11 @@ uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it alive.
-inline void Launder(Vector& value) { asm volatile("" : "+m"(value)); }
+// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it
+// alive.
+inline void Launder(Vector& value) {
+  asm volatile("" : "+m"(value));
+}
 
 double ProbeFp32(int64_t rounds) {
   constexpr int kChains = 12;

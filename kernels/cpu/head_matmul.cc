@@ -49,7 +49,9 @@ void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64
 
 }  // namespace
 
-size_t HeadScratchBytes(const StepLimits& limits) { return kChunkRows * BF16RowBytes(limits.max_width); }
+size_t HeadScratchBytes(const StepLimits& limits) {
+  return kChunkRows * BF16RowBytes(limits.max_width);
+}
 
 void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.rows, 0);
@@ -66,8 +68,8 @@ void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
   const int64_t chunks = CeilDiv(args.rows, kChunkRows);
   context.pool.Run(heads * chunks, [&](int64_t item, int worker) {
     const int64_t begin = item % chunks * kChunkRows;
-    MultiplyHead(args, item / chunks, begin, std::min(args.rows, begin + kChunkRows), context.scratch.Worker(worker),
-                 context);
+    MultiplyHead(args, item / chunks, begin, std::min(args.rows, begin + kChunkRows),
+                 context.scratch.Worker(worker), context);
   });
 }
 

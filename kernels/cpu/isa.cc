@@ -19,17 +19,24 @@ bool HasAvx512() {
          __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 }
 #else
-bool HasAvx2() { return false; }
-bool HasAvx512() { return false; }
+bool HasAvx2() {
+  return false;
+}
+bool HasAvx512() {
+  return false;
+}
 #endif
 
 }  // namespace
 
 std::string_view IsaName(Isa isa) {
   switch (isa) {
-    case Isa::kPortable: return "portable";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   return "?";
 }

@@ -14,11 +14,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kMemoryBytes = size_t{256} << 20;  // many times the last cache level
+constexpr size_t kMemoryBytes = size_t{256} << 20;   // many times the last cache level
 constexpr int64_t kStretchBytes = int64_t{1} << 20;  // one item of a read
 constexpr int64_t kRounds = 100000;                  // of a peak's item
 
-double SecondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 // Runs `items` items on all threads or on the caller alone; returns the seconds that it took.
 template <typename Body>
@@ -32,7 +34,8 @@ double Timed(CpuContext& context, bool all_threads, int64_t items, Body body) {
   return SecondsSince(begin);
 }
 
-// The best rate of `operations` in giga per second over runs of about `seconds` in all; 0 without such a function.
+// The best rate of `operations` in giga per second over runs of about `seconds` in all; 0 without such a
+// function.
 double Peak(CpuContext& context, bool all_threads, double seconds, double (*operations)(int64_t)) {
   if (operations == nullptr) return 0;
   const int64_t items = all_threads ? context.pool.threads() : 1;

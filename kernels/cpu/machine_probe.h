@@ -6,8 +6,8 @@
 
 namespace guildhall {
 
-// Peaks count a multiply and an add as two. The bf16 and int8 dot products are those of the chosen level; 0 where it
-// has none, and its bf16 products then run at the fp32 rate.
+// Peaks count a multiply and an add as two. The bf16 and int8 dot products are those of the chosen level; 0
+// where it has none, and its bf16 products then run at the fp32 rate.
 struct MachinePeaks {
   double read_gbps = 0;
   double fp32_gflops = 0;
@@ -15,13 +15,15 @@ struct MachinePeaks {
   double int8_gops = 0;
 };
 
-// Measures on a pool: one thread, or all. Reads run over memory of its own on 2 MiB pages that no cache holds.
+// Measures on a pool: one thread, or all. Reads run over memory of its own on 2 MiB pages that no cache
+// holds.
 class MachineProbe {
  public:
   // RESOURCE_EXHAUSTED without the memory to read.
   static absl::StatusOr<MachineProbe> Make();
 
-  // Takes about `seconds` for each figure and keeps the best of several short runs within it; ~0.2 is enough for peaks.
+  // Takes about `seconds` for each figure and keeps the best of several short runs within it; ~0.2 is enough
+  // for peaks.
   MachinePeaks Measure(CpuContext& context, bool all_threads, double seconds) const;
 
   // The median read rate of one pass after another for `seconds`: beside a measurement, not instead of it.

@@ -8,7 +8,8 @@
 namespace guildhall {
 namespace {
 
-// Elements of one column that are converted and scattered at a time: 16 columns of them fit the first-level cache.
+// Elements of one column that are converted and scattered at a time: 16 columns of them fit the first-level
+// cache.
 constexpr int64_t kPiece = 64;
 
 // Round to nearest, ties to even; overflow becomes infinity, a NaN stays one.
@@ -28,7 +29,8 @@ uint16_t FloatToF16(float value) {
 }
 
 // Elements [begin, begin + count) of a row as `dtype`, two or four bytes each.
-void CopyPiece(const TensorView& tensor, int64_t row, int64_t begin, int64_t count, DType dtype, void* piece) {
+void CopyPiece(const TensorView& tensor, int64_t row, int64_t begin, int64_t count, DType dtype,
+               void* piece) {
   const int64_t in = tensor.shape[1];
   const int64_t first = row * in + begin;
   if (tensor.dtype == dtype) {
@@ -49,8 +51,8 @@ template <typename Word>
 void Scatter(const void* piece, int64_t units, std::byte* destination, size_t unit_stride) {
   const auto* words = static_cast<const std::byte*>(piece);
   for (int64_t u = 0; u < units; ++u) {
-    std::memcpy(destination + static_cast<size_t>(u) * unit_stride, words + static_cast<size_t>(u) * sizeof(Word),
-                sizeof(Word));
+    std::memcpy(destination + static_cast<size_t>(u) * unit_stride,
+                words + static_cast<size_t>(u) * sizeof(Word), sizeof(Word));
   }
 }
 
@@ -61,7 +63,8 @@ struct Column {
 };
 
 // Packs the 16 columns of one panel; units of the panel are `unit_stride` bytes apart.
-void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, std::byte* panel, size_t unit_stride) {
+void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, std::byte* panel,
+               size_t unit_stride) {
   const int64_t unit = KUnit(dtype);
   const size_t unit_bytes = static_cast<size_t>(unit) * DTypeSize(dtype);
   alignas(64) std::byte piece[kPiece * sizeof(float)];
@@ -70,7 +73,8 @@ void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, 
     const int64_t units = CeilDiv(count, unit);
     for (size_t c = 0; c < kPanelColumns; ++c) {
       std::memset(piece, 0, sizeof(piece));
-      if (columns[c].tensor != nullptr) CopyPiece(*columns[c].tensor, columns[c].row, begin, count, dtype, piece);
+      if (columns[c].tensor != nullptr)
+        CopyPiece(*columns[c].tensor, columns[c].row, begin, count, dtype, piece);
       std::byte* destination = panel + static_cast<size_t>(begin / unit) * unit_stride + c * unit_bytes;
       if (unit_bytes == 4) {
         Scatter<uint32_t>(piece, units, destination, unit_stride);
@@ -83,7 +87,8 @@ void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, 
 
 // Packs `panels` panels; column_of(panel, c) tells what stands in them.
 template <typename ColumnOf>
-void PackPanels(int64_t panels, int64_t in, DType dtype, int group_panels, std::byte* destination, ColumnOf column_of) {
+void PackPanels(int64_t panels, int64_t in, DType dtype, int group_panels, std::byte* destination,
+                ColumnOf column_of) {
   const size_t panel_bytes = PanelBytes(dtype, in);
   const size_t unit_bytes = kPanelColumns * static_cast<size_t>(KUnit(dtype)) * DTypeSize(dtype);
   for (int64_t panel = 0; panel < panels; ++panel) {
@@ -92,7 +97,8 @@ void PackPanels(int64_t panels, int64_t in, DType dtype, int group_panels, std::
     Column columns[kPanelColumns];
     for (int c = 0; c < kPanelColumns; ++c) columns[c] = column_of(panel, c);
     PackPanel(columns, in, dtype,
-              destination + static_cast<size_t>(first) * panel_bytes + static_cast<size_t>(panel - first) * unit_bytes,
+              destination + static_cast<size_t>(first) * panel_bytes +
+                  static_cast<size_t>(panel - first) * unit_bytes,
               group_size * unit_bytes);
   }
 }
@@ -135,10 +141,11 @@ Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, DType dtyp
   CheckPart(gate, in);
   CheckPart(up, in);
   GH_CHECK_EQ(up.shape[0], width);
-  PackPanels(2 * CeilDiv(width, kPanelColumns), in, dtype, group_panels, destination, [&](int64_t panel, int c) {
-    const int64_t row = panel / 2 * kPanelColumns + c;
-    return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
-  });
+  PackPanels(2 * CeilDiv(width, kPanelColumns), in, dtype, group_panels, destination,
+             [&](int64_t panel, int c) {
+               const int64_t row = panel / 2 * kPanelColumns + c;
+               return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
+             });
   return {2 * width, in, dtype, destination};
 }
 

@@ -1,9 +1,9 @@
 // The layout of packed matrices.
 //
-// Output columns go in panels of 16, the last one filled up with zeros; panels go in groups of `group_panels` of the
-// level, the last group may be smaller. Inside a group the panels alternate from k unit to k unit, so that a product
-// of one row reads one ascending stream. A unit is one element of k for F32 and F16 and a pair for BF16 (an odd end is
-// filled up with zero); of each column its unit's elements are neighbours:
+// Output columns go in panels of 16, the last one filled up with zeros; panels go in groups of `group_panels`
+// of the level, the last group may be smaller. Inside a group the panels alternate from k unit to k unit, so
+// that a product of one row reads one ascending stream. A unit is one element of k for F32 and F16 and a pair
+// for BF16 (an odd end is filled up with zero); of each column its unit's elements are neighbours:
 //
 //   group: [unit][panel][column of 16][element of the unit]
 #pragma once
@@ -20,10 +20,16 @@
 namespace guildhall {
 
 // Elements of k that stand together.
-constexpr int64_t KUnit(DType dtype) { return dtype == DType::kBF16 ? 2 : 1; }
+constexpr int64_t KUnit(DType dtype) {
+  return dtype == DType::kBF16 ? 2 : 1;
+}
 
-constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
+constexpr int64_t CeilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+constexpr int64_t RoundUp(int64_t a, int64_t b) {
+  return CeilDiv(a, b) * b;
+}
 
 // Bytes of one panel.
 constexpr size_t PanelBytes(DType dtype, int64_t in) {
@@ -50,7 +56,10 @@ struct PanelGroup {
 class PanelGroups {
  public:
   PanelGroups(const Matrix& matrix, int64_t panels, int group_panels)
-      : data_(matrix.data), panels_(panels), group_panels_(group_panels), panel_bytes_(PanelBytes(matrix.dtype, matrix.in)) {}
+      : data_(matrix.data),
+        panels_(panels),
+        group_panels_(group_panels),
+        panel_bytes_(PanelBytes(matrix.dtype, matrix.in)) {}
 
   int64_t count() const { return CeilDiv(panels_, group_panels_); }
   size_t GroupBytes() const { return panel_bytes_ * static_cast<size_t>(group_panels_); }

@@ -15,8 +15,8 @@ constexpr int64_t kMinChunkRows = 8 * kMaxTileRows;
 
 }  // namespace
 
-InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype, std::byte* destination,
-                      size_t destination_bytes, CpuContext& context) {
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype,
+                      std::byte* destination, size_t destination_bytes, CpuContext& context) {
   if (!ReadsBF16Rows(context.kernels, dtype)) {
     return {reinterpret_cast<const std::byte*>(x), static_cast<size_t>(stride) * sizeof(float)};
   }
@@ -24,7 +24,8 @@ InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t strid
   GH_CHECK_LE(static_cast<size_t>(rows) * row_bytes, destination_bytes);
   ForRowChunks(context.pool, rows, width, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
-      ConvertRow(context.kernels, x + row * stride, width, destination + static_cast<size_t>(row) * row_bytes);
+      ConvertRow(context.kernels, x + row * stride, width,
+                 destination + static_cast<size_t>(row) * row_bytes);
     }
   });
   return {destination, row_bytes};

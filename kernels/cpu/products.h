@@ -25,7 +25,9 @@ inline bool ReadsBF16Rows(const MicroKernels& kernels, DType dtype) {
 }
 
 // Bytes from row to row of `width` converted elements.
-constexpr size_t BF16RowBytes(int64_t width) { return static_cast<size_t>(RoundUp(width, 32)) * sizeof(uint16_t); }
+constexpr size_t BF16RowBytes(int64_t width) {
+  return static_cast<size_t>(RoundUp(width, 32)) * sizeof(uint16_t);
+}
 
 // One row to bf16, a zero behind an odd end.
 inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t width, std::byte* row) {
@@ -35,8 +37,8 @@ inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t widt
 }
 
 // The input of a product with weights of `dtype`: x itself, or its rows converted into `destination`.
-InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype, std::byte* destination,
-                      size_t destination_bytes, CpuContext& context);
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype,
+                      std::byte* destination, size_t destination_bytes, CpuContext& context);
 
 // Tiles whose unfinished sums are kept while one piece of the weights passes over all of them.
 inline constexpr int64_t kMaxTiles = 16;
@@ -47,8 +49,8 @@ struct Ahead {
   int64_t step;
 };
 
-// One tile alone runs a fixed stretch ahead of itself. Several over one piece of weights share out the next piece, so
-// that memory has work while the later ones read from a cache.
+// One tile alone runs a fixed stretch ahead of itself. Several over one piece of weights share out the next
+// piece, so that memory has work while the later ones read from a cache.
 inline Ahead AheadOf(const std::byte* w, int64_t units, int64_t unit_bytes, int64_t tile, int64_t tiles) {
   constexpr int64_t kStretchBytes = 4096;
   if (tiles == 1) return {w + kStretchBytes, unit_bytes};
@@ -58,11 +60,12 @@ inline Ahead AheadOf(const std::byte* w, int64_t units, int64_t unit_bytes, int6
   return {w + units * unit_bytes + offset, step};
 }
 
-// Multiplies rows [begin, end) by one group. row_of(i) points to row i of the input; finish(i, rows, tile) takes the
-// sums of rows [i, i + rows), kTileStride apart. Which tile a row is in, and where k is cut, changes no bit.
+// Multiplies rows [begin, end) by one group. row_of(i) points to row i of the input; finish(i, rows, tile)
+// takes the sums of rows [i, i + rows), kTileStride apart. Which tile a row is in, and where k is cut,
+// changes no bit.
 template <typename RowOf, typename Finish>
-void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& group, int64_t k, int64_t begin,
-                   int64_t end, RowOf row_of, Finish finish) {
+void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& group, int64_t k,
+                   int64_t begin, int64_t end, RowOf row_of, Finish finish) {
   const auto& functions = kernels.tile[static_cast<size_t>(dtype)][group.panels - 1];
   const size_t element_bytes = ReadsBF16Rows(kernels, dtype) ? sizeof(uint16_t) : sizeof(float);
   const int64_t unit = KUnit(dtype);
@@ -81,7 +84,8 @@ void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& g
         const int64_t height = rows * (t + 1) / tiles - first;
         const void* x[kMaxTileRows];
         for (int64_t r = 0; r < height; ++r) {
-          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) + static_cast<size_t>(from) * element_bytes;
+          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) +
+                 static_cast<size_t>(from) * element_bytes;
         }
         const Ahead ahead = AheadOf(w, CeilDiv(count, unit), unit_bytes, t, tiles);
         functions[height - 1]({.w = w,
@@ -108,8 +112,8 @@ struct ItemPlan {
   int64_t items() const { return blocks * chunks; }
 };
 
-// Items of at least a good stretch of memory each, and enough of them for every thread. `products` such plans run in
-// one loop. Rows are cut only where there are many of them and few groups.
+// Items of at least a good stretch of memory each, and enough of them for every thread. `products` such plans
+// run in one loop. Rows are cut only where there are many of them and few groups.
 ItemPlan PlanItems(const PanelGroups& groups, int64_t rows, int64_t products, int threads);
 
 // Bytes that HeadMatMulOp wants of Scratch::Worker() for steps within `limits`.

@@ -24,7 +24,9 @@ class Folder {
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file) << text;
   }
-  std::optional<int> Quota() const { return CpuQuota((path_ / "self").string(), (path_ / "cgroup").string()); }
+  std::optional<int> Quota() const {
+    return CpuQuota((path_ / "self").string(), (path_ / "cgroup").string());
+  }
 
  private:
   std::filesystem::path path_;
@@ -32,7 +34,9 @@ class Folder {
 
 }  // namespace
 
-TEST_CASE("without a control group there is no quota") { CHECK(!Folder().Quota()); }
+TEST_CASE("without a control group there is no quota") {
+  CHECK(!Folder().Quota());
+}
 
 TEST_CASE("version 2: quota over period, rounded up, the smallest on the way to the root") {
   Folder folder;

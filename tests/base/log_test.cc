@@ -1,8 +1,8 @@
 #include "base/log.h"
 
 #include <catch2/catch.hpp>
-#include <nlohmann/json.hpp>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include <unistd.h>

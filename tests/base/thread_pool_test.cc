@@ -34,7 +34,8 @@ TEST_CASE("what items wrote is visible when the loop returns, loop after loop") 
   std::vector<int> values(64, 0);
   for (int round = 1; round <= 20000; ++round) {
     // Plain memory on purpose: the thread sanitizer watches that the pool orders it.
-    pool.Run(static_cast<int64_t>(values.size()), [&](int64_t item, int) { values[static_cast<size_t>(item)] += 1; });
+    pool.Run(static_cast<int64_t>(values.size()),
+             [&](int64_t item, int) { values[static_cast<size_t>(item)] += 1; });
     REQUIRE(values[static_cast<size_t>(round) % values.size()] == round);
   }
 }

@@ -12,7 +12,9 @@ std::atomic<int64_t> allocations{0};
 
 namespace guildhall {
 
-int64_t AllocationCount() { return allocations.load(); }
+int64_t AllocationCount() {
+  return allocations.load();
+}
 
 }  // namespace guildhall
 
@@ -22,5 +24,9 @@ void* operator new(size_t size) {
   if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, size_t) noexcept {
+  std::free(p);
+}

@@ -112,14 +112,36 @@ TEST_CASE("products allocate nothing") {
       if (rows == 1) begin = {0, 0, 1, 1, 1};
       if (rows == kRows) begin = {0, 40, 40, 50, 60};
       const int64_t before = AllocationCount();
-      backend->MatMul({.x = x.data(), .w = packed.matrix, .y = y.data(), .rows = rows, .x_stride = 200, .y_stride = 300});
-      backend->HeadMatMul({.x = x.data(), .w = heads, .y = y.data(), .rows = rows, .x_stride = 400,
-                           .x_head_stride = 200, .y_stride = 600, .y_head_stride = 300});
-      backend->Ffn({.x = x.data(), .w = ffn, .y = y.data(), .rows = rows, .hidden = 200, .width = 300,
-                    .x_stride = 200, .y_stride = 200});
-      backend->ExpertFfn({.x = x.data(), .table = table, .group_begin = begin.data(), .group_entry = entry.data(),
-                          .weight = nullptr, .y = y.data(), .rows = rows, .k = 1, .hidden = 200, .width = 300,
-                          .x_stride = 200, .y_stride = 200});
+      backend->MatMul(
+          {.x = x.data(), .w = packed.matrix, .y = y.data(), .rows = rows, .x_stride = 200, .y_stride = 300});
+      backend->HeadMatMul({.x = x.data(),
+                           .w = heads,
+                           .y = y.data(),
+                           .rows = rows,
+                           .x_stride = 400,
+                           .x_head_stride = 200,
+                           .y_stride = 600,
+                           .y_head_stride = 300});
+      backend->Ffn({.x = x.data(),
+                    .w = ffn,
+                    .y = y.data(),
+                    .rows = rows,
+                    .hidden = 200,
+                    .width = 300,
+                    .x_stride = 200,
+                    .y_stride = 200});
+      backend->ExpertFfn({.x = x.data(),
+                          .table = table,
+                          .group_begin = begin.data(),
+                          .group_entry = entry.data(),
+                          .weight = nullptr,
+                          .y = y.data(),
+                          .rows = rows,
+                          .k = 1,
+                          .hidden = 200,
+                          .width = 300,
+                          .x_stride = 200,
+                          .y_stride = 200});
       CHECK(AllocationCount() == before);
     }
     CHECK(AllocationCount() > 0);  // the counter counts

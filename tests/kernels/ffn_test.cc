@@ -11,7 +11,7 @@ struct Case {
   int64_t hidden, width, slots, k;
   bool biases;
 };
-const std::vector<Case> kCases = {{16, 16, 4, 2, false}, {33, 1, 3, 1, true},  {64, 48, 7, 3, false},
+const std::vector<Case> kCases = {{16, 16, 4, 2, false}, {33, 1, 3, 1, true},    {64, 48, 7, 3, false},
                                   {100, 17, 5, 4, true}, {130, 70, 9, 8, false}, {257, 100, 3, 2, true}};
 const std::vector<DType> kAllDTypes = {DType::kF32, DType::kBF16, DType::kF16};
 constexpr int64_t kRows = 40;
@@ -59,7 +59,8 @@ struct Experts {
     double error = 0;
     for (int64_t i = 0; i < shape.width; ++i) {
       const auto row = i * shape.hidden;
-      Expected g = Dot(inputs.values.data(), inputs.slack.data(), gate[slot].values.data() + row, shape.hidden);
+      Expected g =
+          Dot(inputs.values.data(), inputs.slack.data(), gate[slot].values.data() + row, shape.hidden);
       Expected u = Dot(inputs.values.data(), inputs.slack.data(), up[slot].values.data() + row, shape.hidden);
       g.value += Bias(gate_bias, slot, i);
       u.value += Bias(up_bias, slot, i);
@@ -73,8 +74,8 @@ struct Experts {
     Inputs rounded = RoundedInputs(h, round, 1e-6);
     for (double& slack : rounded.slack) slack += error;
     for (int64_t c = 0; c < shape.hidden; ++c) {
-      Expected value =
-          Dot(rounded.values.data(), rounded.slack.data(), down[slot].values.data() + c * shape.width, shape.width);
+      Expected value = Dot(rounded.values.data(), rounded.slack.data(),
+                           down[slot].values.data() + c * shape.width, shape.width);
       value.value += Bias(down_bias, slot, c);
       value.tolerance += 1e-7 * std::abs(value.value);
       out.push_back(value);
@@ -83,7 +84,8 @@ struct Experts {
   }
 };
 
-// Random selections: `k` different slots a row, some slots left out, and the grouping that the router would make.
+// Random selections: `k` different slots a row, some slots left out, and the grouping that the router would
+// make.
 struct Routing {
   std::vector<int32_t> slot;
   std::vector<float> weight;
@@ -112,8 +114,9 @@ struct Groups {
 };
 
 // Rows [first, first + rows) in one call; y starts from `before`.
-std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& routing, const std::vector<float>& x,
-                       const std::vector<float>& before, int64_t first, int64_t rows, bool weighed) {
+std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& routing,
+                       const std::vector<float>& x, const std::vector<float>& before, int64_t first,
+                       int64_t rows, bool weighed) {
   const Case& c = experts.shape;
   const int64_t x_stride = c.hidden + 3, y_stride = c.hidden + 1;
   std::vector<float> wide_x(static_cast<size_t>(rows * x_stride), std::nanf(""));
@@ -122,7 +125,8 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
     std::copy_n(x.begin() + (first + r) * c.hidden, c.hidden, wide_x.begin() + r * x_stride);
     std::copy_n(before.begin() + (first + r) * c.hidden, c.hidden, wide_y.begin() + r * y_stride);
   }
-  const auto slots = std::span(routing.slot).subspan(static_cast<size_t>(first * c.k), static_cast<size_t>(rows * c.k));
+  const auto slots =
+      std::span(routing.slot).subspan(static_cast<size_t>(first * c.k), static_cast<size_t>(rows * c.k));
   const Groups groups(slots, c.slots);
   backend.ExpertFfn({.x = wide_x.data(),
                      .table = experts.table,
@@ -152,7 +156,8 @@ TEST_CASE("expert_ffn agrees with float64 for every level, dtype and shape") {
     Random random(1);
     for (const DType dtype : kAllDTypes) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k " << c.k);
+        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k "
+                 << c.k);
         const Experts experts(*backend, c, dtype, random);
         const int64_t rows = 1 + random.Below(12);
         const Routing routing(c, rows, random);
@@ -194,7 +199,8 @@ TEST_CASE("a row's experts give the same bits alone, in any batch, on any number
     Random random(2);
     for (const DType dtype : kAllDTypes) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k " << c.k);
+        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k "
+                 << c.k);
         const Experts experts(*backends[0], c, dtype, random);
         const Routing routing(c, kRows, random);
         const auto x = random.Floats(kRows * c.hidden);
@@ -230,14 +236,16 @@ TEST_CASE("experts of different dtypes may share a table") {
     const Routing routing(c, 9, random);
     const auto x = random.Floats(9 * c.hidden);
     const std::vector<float> zero(x.size(), 0.0f);
-    // Slot s from the table of dtype s: the sum of three one-dtype runs with the other slots' weights at zero.
+    // Slot s from the table of dtype s: the sum of three one-dtype runs with the other slots' weights at
+    // zero.
     Random again(3);
     Experts mixed(*backend, c, DType::kF32, again);
     std::vector<float> expected(x.size(), 0.0f);
     for (size_t s = 0; s < 3; ++s) {
       mixed.table[s] = experts[s].table[s];
       Routing only = routing;
-      for (size_t i = 0; i < only.weight.size(); ++i) only.weight[i] = only.slot[i] == static_cast<int32_t>(s) ? 1.0f : 0.0f;
+      for (size_t i = 0; i < only.weight.size(); ++i)
+        only.weight[i] = only.slot[i] == static_cast<int32_t>(s) ? 1.0f : 0.0f;
       const auto y = Run(*backend, experts[s], only, x, zero, 0, 9, true);
       for (size_t i = 0; i < y.size(); ++i) expected[i] += y[i];
     }
@@ -280,7 +288,8 @@ TEST_CASE("ffn is one expert for all rows, weighed by row") {
         }
         for (const int64_t rows : {2, 6, 7, 53, 100}) {
           for (auto& backend : backends) {
-            REQUIRE(SameBits(run(*backend, 0, rows, true), std::span(alone).first(static_cast<size_t>(rows * c.hidden))));
+            REQUIRE(SameBits(run(*backend, 0, rows, true),
+                             std::span(alone).first(static_cast<size_t>(rows * c.hidden))));
           }
         }
         const auto unweighed = run(*backends[1], 0, 5, false);

@@ -17,9 +17,9 @@ struct Shape {
   int64_t out, in;
 };
 // Ends of panels, groups, units and pieces of k, and their neighbours.
-const std::vector<Shape> kShapes = {{1, 1},   {3, 2},    {15, 3},   {16, 15},  {17, 16},  {31, 17},  {32, 31},
-                                    {33, 33}, {48, 64},  {63, 100}, {64, 127}, {65, 128}, {100, 129}, {129, 257},
-                                    {70, 515}, {200, 48}, {64, 1031}};
+const std::vector<Shape> kShapes = {{1, 1},     {3, 2},     {15, 3},   {16, 15},  {17, 16},  {31, 17},
+                                    {32, 31},   {33, 33},   {48, 64},  {63, 100}, {64, 127}, {65, 128},
+                                    {100, 129}, {129, 257}, {70, 515}, {200, 48}, {64, 1031}};
 
 struct Epilogue {
   bool bias;
@@ -27,8 +27,9 @@ struct Epilogue {
   bool sigmoid;
   bool accumulate;
 };
-const std::vector<Epilogue> kEpilogues = {{false, 0, false, false}, {true, 0, false, false}, {false, 0.5f, false, false},
-                                          {false, 0, true, false},  {false, 0, false, true}, {true, 1.5f, true, true}};
+const std::vector<Epilogue> kEpilogues = {{false, 0, false, false},    {true, 0, false, false},
+                                          {false, 0.5f, false, false}, {false, 0, true, false},
+                                          {false, 0, false, true},     {true, 1.5f, true, true}};
 
 Expected Finish(Expected sum, const Epilogue& epilogue, float bias, float before) {
   if (epilogue.bias) sum.value += static_cast<double>(bias);
@@ -39,13 +40,15 @@ Expected Finish(Expected sum, const Epilogue& epilogue, float bias, float before
     sum.tolerance += 4e-7;
   }
   if (epilogue.accumulate) sum.value += static_cast<double>(before);
-  sum.tolerance += 3e-7 * (std::abs(sum.value) + std::abs(static_cast<double>(bias)) + std::abs(static_cast<double>(before)));
+  sum.tolerance += 3e-7 * (std::abs(sum.value) + std::abs(static_cast<double>(bias)) +
+                           std::abs(static_cast<double>(before)));
   return sum;
 }
 
 // One product of `rows` rows with strides wider than the rows; returns (rows, out), and checks the gaps.
 std::vector<float> Run(Backend& backend, const Matrix& w, const std::vector<float>& x, int64_t rows,
-                       const Epilogue& epilogue, const std::vector<float>& bias, const std::vector<float>& before) {
+                       const Epilogue& epilogue, const std::vector<float>& bias,
+                       const std::vector<float>& before) {
   const int64_t x_stride = w.in + 3;
   const int64_t y_stride = w.out + 5;
   std::vector<float> wide_x(static_cast<size_t>(rows * x_stride), std::numeric_limits<float>::quiet_NaN());
@@ -94,8 +97,9 @@ TEST_CASE("matmul agrees with float64 for every level, dtype, shape and epilogue
           const auto y = Run(*backend, packed.matrix, x, rows, epilogue, bias, before);
           for (int64_t r = 0; r < rows; ++r) {
             for (int64_t c = 0; c < shape.out; ++c) {
-              const Expected sum = Dot(inputs.values.data() + r * shape.in, inputs.slack.data() + r * shape.in,
-                                       weights.values.data() + c * shape.in, shape.in);
+              const Expected sum =
+                  Dot(inputs.values.data() + r * shape.in, inputs.slack.data() + r * shape.in,
+                      weights.values.data() + c * shape.in, shape.in);
               const auto i = static_cast<size_t>(r * shape.out + c);
               RequireNear(y[i], Finish(sum, epilogue, bias[static_cast<size_t>(c)], before[i]));
             }
@@ -114,7 +118,8 @@ TEST_CASE("a row's product has the same bits alone, in any batch, on any number 
     for (const DType dtype : kAllDTypes) {
       for (const Shape& shape : kShapes) {
         INFO(isa << " " << DTypeName(dtype) << " out " << shape.out << " in " << shape.in);
-        const PackedWeights packed = PackWeights(*backends[0], MakeWeights(random, dtype, shape.out, shape.in));
+        const PackedWeights packed =
+            PackWeights(*backends[0], MakeWeights(random, dtype, shape.out, shape.in));
         const auto x = random.Floats(kMaxRows * shape.in);
         const std::vector<float> before(static_cast<size_t>(kMaxRows * shape.out), 0.0f);
         std::vector<float> alone;
@@ -221,7 +226,8 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
         }
         for (const int64_t rows : {2, 7, 49, 100}) {
           for (auto& backend : backends) {
-            REQUIRE(SameBits(run(*backend, 0, rows), std::span(alone).first(static_cast<size_t>(rows * y_stride))));
+            REQUIRE(SameBits(run(*backend, 0, rows),
+                             std::span(alone).first(static_cast<size_t>(rows * y_stride))));
           }
         }
         const Inputs inputs = RoundedInputs(x, RoundsInputs(isa, dtype));

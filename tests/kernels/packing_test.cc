@@ -20,7 +20,8 @@ TestWeights Widened(const TestWeights& weights) {
 }
 
 bool SameBytes(const PackedWeights& a, const PackedWeights& b) {
-  return a.memory.size() == b.memory.size() && std::memcmp(a.memory.data(), b.memory.data(), a.memory.size()) == 0;
+  return a.memory.size() == b.memory.size() &&
+         std::memcmp(a.memory.data(), b.memory.data(), a.memory.size()) == 0;
 }
 
 }  // namespace
@@ -78,9 +79,9 @@ TEST_CASE("narrowing to F16 rounds to nearest even, over all halves and the bord
     const float low = F16ToFloat(half);
     const float high = bits + 1 == 0x7c00 ? 65536.0f : F16ToFloat(next);
     const float middle = low + (high - low) / 2;
-    for (const auto& [value, result] : {std::pair(low, half), std::pair(std::nextafter(middle, 0.0f), half),
-                                        std::pair(middle, bits % 2 == 0 ? half : next),
-                                        std::pair(std::nextafter(middle, 1e9f), next)}) {
+    for (const auto& [value, result] :
+         {std::pair(low, half), std::pair(std::nextafter(middle, 0.0f), half),
+          std::pair(middle, bits % 2 == 0 ? half : next), std::pair(std::nextafter(middle, 1e9f), next)}) {
       values.push_back(value);
       expected.push_back(result);
       values.push_back(-value);
@@ -94,7 +95,8 @@ TEST_CASE("narrowing to F16 rounds to nearest even, over all halves and the bord
   const auto count = static_cast<int64_t>(values.size());
   const TensorView wide{DType::kF32, {count, 1}, reinterpret_cast<const std::byte*>(values.data())};
   const TensorView narrow{DType::kF16, {count, 1}, reinterpret_cast<const std::byte*>(expected.data())};
-  CHECK(SameBytes(PackWeights(*backend, {&wide, 1}, DType::kF16), PackWeights(*backend, {&narrow, 1}, DType::kF16)));
+  CHECK(SameBytes(PackWeights(*backend, {&wide, 1}, DType::kF16),
+                  PackWeights(*backend, {&narrow, 1}, DType::kF16)));
 }
 
 TEST_CASE("narrowing to BF16 rounds to nearest even") {
@@ -105,5 +107,6 @@ TEST_CASE("narrowing to BF16 rounds to nearest even") {
   for (const float value : values) expected.push_back(FloatToBF16(value));
   const TensorView wide{DType::kF32, {8, 8}, reinterpret_cast<const std::byte*>(values.data())};
   const TensorView narrow{DType::kBF16, {8, 8}, reinterpret_cast<const std::byte*>(expected.data())};
-  CHECK(SameBytes(PackWeights(*backend, {&wide, 1}, DType::kBF16), PackWeights(*backend, {&narrow, 1}, DType::kBF16)));
+  CHECK(SameBytes(PackWeights(*backend, {&wide, 1}, DType::kBF16),
+                  PackWeights(*backend, {&narrow, 1}, DType::kBF16)));
 }

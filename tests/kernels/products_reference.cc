@@ -28,10 +28,12 @@ TestWeights MakeWeights(Random& random, DType dtype, int64_t out, int64_t in) {
       std::memcpy(place, &bits, sizeof(bits));
     } else {
       // Any half below 1, subnormal ones included.
-      const auto bits = static_cast<uint16_t>((random.Next() & 0x8000u) | static_cast<uint64_t>(random.Below(0x3c00)));
+      const auto bits =
+          static_cast<uint16_t>((random.Next() & 0x8000u) | static_cast<uint64_t>(random.Below(0x3c00)));
       std::memcpy(place, &bits, sizeof(bits));
     }
-    weights.values[i] = static_cast<double>(LoadElement(weights.bytes.data(), dtype, static_cast<int64_t>(i)));
+    weights.values[i] =
+        static_cast<double>(LoadElement(weights.bytes.data(), dtype, static_cast<int64_t>(i)));
   }
   return weights;
 }
@@ -59,7 +61,9 @@ PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate,
   return packed;
 }
 
-bool RoundsInputs(const std::string& isa, DType dtype) { return isa == "avx512" && dtype == DType::kBF16; }
+bool RoundsInputs(const std::string& isa, DType dtype) {
+  return isa == "avx512" && dtype == DType::kBF16;
+}
 
 Inputs RoundedInputs(std::span<const double> values, bool round, double error) {
   Inputs inputs;
