@@ -40,7 +40,9 @@ class OwnedIds {
   gh_ids ids_ = {nullptr, 0};
 };
 
-inline const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+inline const uint8_t* Bytes(std::string_view text) {
+  return reinterpret_cast<const uint8_t*>(text.data());
+}
 
 inline absl::Status ToStatus(int32_t code, const OwnedBuffer& error) {
   if (code == 0) return absl::OkStatus();

@@ -14,13 +14,15 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Compile(std::s
                                                                           const ChatTemplateLimits& limits) {
   gh_template* handle = nullptr;
   OwnedBuffer error;
-  const int32_t code = gh_template_compile(Bytes(source), source.size(), {limits.fuel, limits.max_output_bytes},
-                                           &handle, error.out());
+  const int32_t code = gh_template_compile(Bytes(source), source.size(),
+                                           {limits.fuel, limits.max_output_bytes}, &handle, error.out());
   if (code != 0) return ToStatus(code, error);
   return std::shared_ptr<const ChatTemplate>(new ChatTemplate(handle));
 }
 
-ChatTemplate::~ChatTemplate() { gh_template_free(handle_); }
+ChatTemplate::~ChatTemplate() {
+  gh_template_free(handle_);
+}
 
 absl::StatusOr<std::string> ChatTemplate::Render(const RenderArgs& args) const {
   const absl::CivilSecond now = args.now.value_or(absl::ToCivilSecond(absl::Now(), absl::LocalTimeZone()));
@@ -31,7 +33,8 @@ absl::StatusOr<std::string> ChatTemplate::Render(const RenderArgs& args) const {
       .tools_size = args.tools_json.size(),
       .variables = Bytes(args.variables_json),
       .variables_size = args.variables_json.size(),
-      .now = {static_cast<int32_t>(now.year()), now.month(), now.day(), now.hour(), now.minute(), now.second()},
+      .now = {static_cast<int32_t>(now.year()), now.month(), now.day(), now.hour(), now.minute(),
+              now.second()},
       .add_generation_prompt = args.add_generation_prompt,
   };
   OwnedBuffer text;

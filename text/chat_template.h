@@ -15,8 +15,8 @@ struct gh_template;
 
 namespace guildhall {
 
-// Bounds of one rendering. A unit of fuel pays for one instruction or 64 bytes of data, so fuel bounds time (about
-// 10 million units a second) and memory (64 bytes a unit) at once.
+// Bounds of one rendering. A unit of fuel pays for one instruction or 64 bytes of data, so fuel bounds time
+// (about 10 million units a second) and memory (64 bytes a unit) at once.
 struct ChatTemplateLimits {
   uint64_t fuel = 4'000'000;
   size_t max_output_bytes = size_t{16} << 20;
@@ -26,7 +26,8 @@ struct RenderArgs {
   std::string_view messages_json = {};  // an array of objects with role, content, tool_calls, ...
   std::string_view tools_json = {};     // an array of objects; empty: no tools (None in the template)
   bool add_generation_prompt = true;
-  std::string_view variables_json = {};       // an object of further ones: bos_token, eos_token, enable_thinking, ...
+  std::string_view variables_json =
+      {};  // an object of further ones: bos_token, eos_token, enable_thinking, ...
   std::optional<absl::CivilSecond> now = {};  // what strftime_now tells; unset: the local time of the call
 };
 
@@ -40,8 +41,8 @@ class ChatTemplate {
   ChatTemplate(const ChatTemplate&) = delete;
   ChatTemplate& operator=(const ChatTemplate&) = delete;
 
-  // InvalidArgument: JSON of another shape, raise_exception in the template (its text is in the message), a use of
-  // undefined values that Python would refuse. ResourceExhausted: a limit.
+  // InvalidArgument: JSON of another shape, raise_exception in the template (its text is in the message), a
+  // use of undefined values that Python would refuse. ResourceExhausted: a limit.
   absl::StatusOr<std::string> Render(const RenderArgs& args) const;
 
  private:

@@ -72,7 +72,8 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> TextAssets::SelectTemplate(c
   const std::string wanted = !name.empty() ? name : tool_use ? "tool_use" : "default";
   const auto found = templates.find(wanted);
   if (found == templates.end()) {
-    if (templates.empty()) return absl::NotFoundError("the model folder has no chat template: send text or token ids");
+    if (templates.empty())
+      return absl::NotFoundError("the model folder has no chat template: send text or token ids");
     return absl::NotFoundError(absl::StrCat("the model folder has no chat template named '", wanted, "'"));
   }
   if (!found->second.status.ok()) return found->second.status;

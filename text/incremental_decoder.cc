@@ -17,7 +17,9 @@ IncrementalDecoder::~IncrementalDecoder() = default;
 IncrementalDecoder::IncrementalDecoder(IncrementalDecoder&& other) noexcept = default;
 IncrementalDecoder& IncrementalDecoder::operator=(IncrementalDecoder&& other) noexcept = default;
 
-void IncrementalDecoder::Free::operator()(gh_decode_stream* stream) const { gh_decode_stream_free(stream); }
+void IncrementalDecoder::Free::operator()(gh_decode_stream* stream) const {
+  gh_decode_stream_free(stream);
+}
 
 absl::StatusOr<std::string> IncrementalDecoder::Append(int32_t id) {
   OwnedBuffer text;

@@ -12,12 +12,12 @@ struct gh_decode_stream;
 
 namespace guildhall {
 
-// The pieces of Append followed by Finish are exactly Tokenizer::Decode of the same ids, for every prefix. A piece is
-// whole UTF-8 and no later token changes it. A token costs the same whatever came before it.
-// Held back: bytes of an unfinished character; with a byte-fallback vocabulary also a run of byte tokens until another
-// token ends it, since one bad byte turns the whole run into replacement characters. Decoders of kinds that no
-// known language model has (CTC) give all their text in Finish.
-// Single owner; not thread-safe; keeps its tokenizer alive.
+// The pieces of Append followed by Finish are exactly Tokenizer::Decode of the same ids, for every prefix. A
+// piece is whole UTF-8 and no later token changes it. A token costs the same whatever came before it. Held
+// back: bytes of an unfinished character; with a byte-fallback vocabulary also a run of byte tokens until
+// another token ends it, since one bad byte turns the whole run into replacement characters. Decoders of
+// kinds that no known language model has (CTC) give all their text in Finish. Single owner; not thread-safe;
+// keeps its tokenizer alive.
 class IncrementalDecoder {
  public:
   explicit IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special = true);
@@ -25,7 +25,8 @@ class IncrementalDecoder {
   IncrementalDecoder(IncrementalDecoder&& other) noexcept;
   IncrementalDecoder& operator=(IncrementalDecoder&& other) noexcept;
 
-  // The text that `id` makes final, often empty. An id without a token adds nothing; a negative one is an error.
+  // The text that `id` makes final, often empty. An id without a token adds nothing; a negative one is an
+  // error.
   absl::StatusOr<std::string> Append(int32_t id);
 
   // The rest. Append may not follow.

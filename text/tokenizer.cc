@@ -10,19 +10,23 @@ using text_internal::OwnedBuffer;
 using text_internal::OwnedIds;
 using text_internal::ToStatus;
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path, size_t max_text_bytes) {
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path,
+                                                                 size_t max_text_bytes) {
   gh_tokenizer* handle = nullptr;
   OwnedBuffer error;
-  if (const int32_t code = gh_tokenizer_from_file(Bytes(path), path.size(), &handle, error.out()); code != 0) {
+  if (const int32_t code = gh_tokenizer_from_file(Bytes(path), path.size(), &handle, error.out());
+      code != 0) {
     return ToStatus(code, error);
   }
   return Adopt(handle, max_text_bytes);
 }
 
-absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view json, size_t max_text_bytes) {
+absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::FromJson(std::string_view json,
+                                                                     size_t max_text_bytes) {
   gh_tokenizer* handle = nullptr;
   OwnedBuffer error;
-  if (const int32_t code = gh_tokenizer_from_bytes(Bytes(json), json.size(), &handle, error.out()); code != 0) {
+  if (const int32_t code = gh_tokenizer_from_bytes(Bytes(json), json.size(), &handle, error.out());
+      code != 0) {
     return ToStatus(code, error);
   }
   return Adopt(handle, max_text_bytes);
@@ -32,7 +36,9 @@ std::shared_ptr<const Tokenizer> Tokenizer::Adopt(gh_tokenizer* handle, size_t m
   return std::shared_ptr<const Tokenizer>(new Tokenizer(handle, max_text_bytes));
 }
 
-Tokenizer::~Tokenizer() { gh_tokenizer_free(handle_); }
+Tokenizer::~Tokenizer() {
+  gh_tokenizer_free(handle_);
+}
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special) const {
   if (text.size() > max_text_bytes_) {
@@ -41,7 +47,8 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bo
   }
   OwnedIds ids;
   OwnedBuffer error;
-  const int32_t code = gh_tokenizer_encode(handle_, Bytes(text), text.size(), add_special, ids.out(), error.out());
+  const int32_t code =
+      gh_tokenizer_encode(handle_, Bytes(text), text.size(), add_special, ids.out(), error.out());
   if (code != 0) return ToStatus(code, error);
   return std::vector<int32_t>(ids.begin(), ids.end());
 }
@@ -49,12 +56,15 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bo
 absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {
   OwnedBuffer text;
   OwnedBuffer error;
-  const int32_t code = gh_tokenizer_decode(handle_, ids.data(), ids.size(), skip_special, text.out(), error.out());
+  const int32_t code =
+      gh_tokenizer_decode(handle_, ids.data(), ids.size(), skip_special, text.out(), error.out());
   if (code != 0) return ToStatus(code, error);
   return text.str();
 }
 
-int32_t Tokenizer::VocabularySize() const { return gh_tokenizer_vocabulary_size(handle_); }
+int32_t Tokenizer::VocabularySize() const {
+  return gh_tokenizer_vocabulary_size(handle_);
+}
 
 std::optional<int32_t> Tokenizer::TokenId(std::string_view token) const {
   int32_t id = -1;

@@ -17,26 +17,29 @@ struct gh_tokenizer;
 
 namespace guildhall {
 
-// Gives the ids and texts that transformers gives for the same file. All calls may come from any thread at once.
+// Gives the ids and texts that transformers gives for the same file. All calls may come from any thread at
+// once.
 class Tokenizer {
  public:
   // The longest text that Encode takes; a longer one is ResourceExhausted before any work.
   static constexpr size_t kDefaultMaxTextBytes = size_t{16} << 20;
 
-  // `path` names a tokenizer.json. Padding and truncation settings of the file are ignored: a prompt arrives whole.
+  // `path` names a tokenizer.json. Padding and truncation settings of the file are ignored: a prompt arrives
+  // whole.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::string& path,
                                                                size_t max_text_bytes = kDefaultMaxTextBytes);
-  static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(std::string_view json,
-                                                                   size_t max_text_bytes = kDefaultMaxTextBytes);
+  static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(
+      std::string_view json, size_t max_text_bytes = kDefaultMaxTextBytes);
   // Takes over a handle of the C interface (text/folder.cc).
-  static std::shared_ptr<const Tokenizer> Adopt(gh_tokenizer* handle, size_t max_text_bytes = kDefaultMaxTextBytes);
+  static std::shared_ptr<const Tokenizer> Adopt(gh_tokenizer* handle,
+                                                size_t max_text_bytes = kDefaultMaxTextBytes);
 
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Special tokens written out in `text` become their ids. `add_special` adds BOS and the like as the file says.
-  // Text that is not UTF-8 is InvalidArgument.
+  // Special tokens written out in `text` become their ids. `add_special` adds BOS and the like as the file
+  // says. Text that is not UTF-8 is InvalidArgument.
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
 
   // Ids that have no token (padding rows of the embedding) add nothing; a negative id is InvalidArgument.

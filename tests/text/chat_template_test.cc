@@ -32,7 +32,8 @@ std::shared_ptr<const ChatTemplate> Compile(const std::string& source) {
 absl::StatusOr<std::string> RenderUser(const std::string& source, const std::string& variables = "") {
   auto compiled = ChatTemplate::Compile(source);
   if (!compiled.ok()) return compiled.status();
-  return (*compiled)->Render({.messages_json = R"([{"role": "user", "content": "x"}])", .variables_json = variables});
+  return (*compiled)->Render(
+      {.messages_json = R"([{"role": "user", "content": "x"}])", .variables_json = variables});
 }
 
 // Null in the goldens: transformers raises, so we must refuse.
@@ -114,9 +115,11 @@ TEST_CASE("arguments of the wrong shape are refused by name") {
   CHECK(message_of("[]", "{}", "") == "tools: expected an array or null, found an object");
   CHECK(message_of("[]", "[{}, 2]", "") == "tools[1]: expected an object, found a number");
   CHECK(message_of("[]", "", "[]") == "template variables: expected an object, found an array");
-  CHECK(message_of("[]", "", R"({"messages": 1})") == "template variables: \"messages\" is set by the server itself");
+  CHECK(message_of("[]", "", R"({"messages": 1})") ==
+        "template variables: \"messages\" is set by the server itself");
   CHECK(message_of("[\"\xff\"]", "", "").starts_with("messages: expected UTF-8"));
-  CHECK(message_of(std::string(1'000'000, '['), "", "").starts_with("messages: not valid JSON: recursion limit"));
+  CHECK(message_of(std::string(1'000'000, '['), "", "")
+            .starts_with("messages: not valid JSON: recursion limit"));
   CHECK(message_of("", "", "").starts_with("messages: not valid JSON"));
 }
 

@@ -22,7 +22,9 @@ inline std::string ReadFile(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-inline Json ReadJson(const std::string& name) { return Json::parse(ReadFile(DataPath(name))); }
+inline Json ReadJson(const std::string& name) {
+  return Json::parse(ReadFile(DataPath(name)));
+}
 
 inline void WriteFile(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());

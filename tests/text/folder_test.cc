@@ -44,7 +44,8 @@ TEST_CASE("tokens are read as text, as objects, and from the older map") {
   const ScratchFolder folder;
   WriteFile(folder.path() / "tokenizer.json", ReadFile(DataPath("tokenizers/llama.json")));
   WriteFile(folder.path() / "tokenizer_config.json", std::string("{") + kTokens + R"(, "pad_token": null})");
-  WriteFile(folder.path() / "special_tokens_map.json", R"({"eos_token": "not this", "unk_token": "<unk>", "pad_token": "[no such]"})");
+  WriteFile(folder.path() / "special_tokens_map.json",
+            R"({"eos_token": "not this", "unk_token": "<unk>", "pad_token": "[no such]"})");
   const TextAssets assets = Load(folder);
   REQUIRE(assets.tokenizer != nullptr);
   CHECK(assets.bos->text == "<s>");
@@ -73,7 +74,8 @@ TEST_CASE("add_bos_token and add_eos_token rule what encoding adds") {
   REQUIRE(bare.size() == 1);
   CHECK(ids_with("") == std::vector<int32_t>{bos, bare[0]});  // what tokenizer.json says
   CHECK(ids_with(R"(, "add_bos_token": false)") == bare);
-  CHECK(ids_with(R"(, "add_bos_token": true, "add_eos_token": true)") == std::vector<int32_t>{bos, bare[0], eos});
+  CHECK(ids_with(R"(, "add_bos_token": true, "add_eos_token": true)") ==
+        std::vector<int32_t>{bos, bare[0], eos});
   CHECK(ids_with(R"(, "add_eos_token": true)") == std::vector<int32_t>{bare[0], eos});
   WriteFile(folder.path() / "tokenizer_config.json", R"({"bos_token": "<absent>", "add_bos_token": true})");
   const auto absent = LoadTextAssets(folder.path());
@@ -83,10 +85,15 @@ TEST_CASE("add_bos_token and add_eos_token rule what encoding adds") {
 
 TEST_CASE("templates are found in each place that transformers writes them to") {
   const ScratchFolder folder;
-  const auto write = [&](const std::string& name, const std::string& text) { WriteFile(folder.path() / name, text); };
-  write("tokenizer_config.json", std::string("{") + kTokens + R"(, "chat_template": "config {{ bos_token }}"})");
+  const auto write = [&](const std::string& name, const std::string& text) {
+    WriteFile(folder.path() / name, text);
+  };
+  write("tokenizer_config.json",
+        std::string("{") + kTokens + R"(, "chat_template": "config {{ bos_token }}"})");
   CHECK(RenderDefault(Load(folder)) == "config <s>");
-  write("tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "listed"}, {"name": "tool_use", "template": "tools"}]})");
+  write(
+      "tokenizer_config.json",
+      R"({"chat_template": [{"name": "default", "template": "listed"}, {"name": "tool_use", "template": "tools"}]})");
   CHECK(RenderDefault(Load(folder)) == "listed");
   CHECK(RenderDefault(Load(folder), "", true) == "tools");
   CHECK(RenderDefault(Load(folder), "default", true) == "listed");
@@ -127,7 +134,8 @@ TEST_CASE("broken files are refused by name") {
   refused("tokenizer_config.json", R"({"bos_token": 1})", "bos_token: expected a string");
   refused("tokenizer_config.json", R"({"bos_token": {"text": "x"}})", "bos_token: expected a string");
   refused("tokenizer_config.json", R"({"chat_template": 3})", "chat_template: expected a string");
-  refused("tokenizer_config.json", R"({"chat_template": [{"name": "x"}]})", "chat_template: expected entries");
+  refused("tokenizer_config.json", R"({"chat_template": [{"name": "x"}]})",
+          "chat_template: expected entries");
   refused("tokenizer_config.json", std::string(1'000'000, '['), "recursion limit");
   refused("special_tokens_map.json", "nonsense", "not valid JSON");
   refused("chat_template.jinja", "\xff", "expected UTF-8");

@@ -48,8 +48,9 @@ void CheckRefused(const std::string& source, StatusCode code) {
   CHECK(PeakBytes() - before < kMemory);
 }
 
-const std::string kNest = "{% set ns = namespace(x=[], y=[]) %}{% for i in range(20000) %}{% set ns.x = [ns.x] %}"
-                          "{% set ns.y = {'a': ns.y} %}{% endfor %}";
+const std::string kNest =
+    "{% set ns = namespace(x=[], y=[]) %}{% for i in range(20000) %}{% set ns.x = [ns.x] %}"
+    "{% set ns.y = {'a': ns.y} %}{% endfor %}";
 
 TEST_CASE("loops end when the fuel is used up") {
   CheckRefused("{% for i in range(25000) %}{% for j in range(25000) %}x{% endfor %}{% endfor %}",
@@ -95,14 +96,16 @@ TEST_CASE("values nested by a template do not exhaust the stack") {
   CheckRefused(kNest + "{{ ns.x | tojson }}", StatusCode::kInvalidArgument);
   CheckRefused(kNest + "{{ ns.y | string }}", StatusCode::kInvalidArgument);
   CheckRefused("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}", StatusCode::kInvalidArgument);
-  CheckRefused("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns | tojson }}", StatusCode::kInvalidArgument);
+  CheckRefused("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns | tojson }}",
+               StatusCode::kInvalidArgument);
   // Freed and compared by recursion, on a stack that is large enough.
   const auto freed = Render(kNest + "{{ ns.x == [ns.x] }}");
   REQUIRE(freed.ok());
   CHECK(*freed == "False");
-  CheckRefused("{% set ns = namespace(x=[]) %}{% for j in range(9) %}{% for i in range(99999) %}"
-               "{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}",
-               StatusCode::kResourceExhausted);
+  CheckRefused(
+      "{% set ns = namespace(x=[]) %}{% for j in range(9) %}{% for i in range(99999) %}"
+      "{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}",
+      StatusCode::kResourceExhausted);
 }
 
 TEST_CASE("sources nested deeply do not exhaust the stack") {

@@ -22,7 +22,8 @@ bool IsWholeUtf8(std::string_view text) {
              Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace).size();
 }
 
-// After each token: what was given so far plus Finish is Decode of the ids so far, and nothing given is taken back.
+// After each token: what was given so far plus Finish is Decode of the ids so far, and nothing given is taken
+// back.
 void CheckEveryPrefix(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special) {
   for (size_t size = 0; size <= ids.size(); ++size) {
     CAPTURE(size, skip_special);
@@ -102,7 +103,9 @@ TEST_CASE("a run of byte tokens is held until it ends") {
   CHECK(decoder.Append(word).value() == "e");
   CHECK(decoder.Append(byte("<0xC3>")).value().empty());
   CHECK(decoder.Append(byte("<0xA9>")).value().empty());
-  CHECK(decoder.Append(word).value() == "\xc3\xa9" "e");
+  CHECK(decoder.Append(word).value() ==
+        "\xc3\xa9"
+        "e");
   // A bad byte makes replacement characters of the whole run, as decoding the whole does.
   CHECK(decoder.Append(byte("<0xC3>")).value().empty());
   CHECK(decoder.Append(byte("<0xC3>")).value() == "\xef\xbf\xbd\xef\xbf\xbd");

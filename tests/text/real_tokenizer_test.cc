@@ -1,5 +1,5 @@
-// The tokenizers of real models, which scripts/fetch_tokenizers puts under build/tokenizers (too large to commit).
-// Skipped, with the reason, where they are absent.
+// The tokenizers of real models, which scripts/fetch_tokenizers puts under build/tokenizers (too large to
+// commit). Skipped, with the reason, where they are absent.
 #include <catch2/catch.hpp>
 #include <filesystem>
 

@@ -35,7 +35,8 @@ Shown Reference(const std::vector<std::string>& stops, bool include, const std::
   for (size_t end = 1; end <= text.size(); ++end) {
     std::optional<size_t> best;
     for (size_t i = 0; i < stops.size(); ++i) {
-      const bool here = end >= stops[i].size() && text.compare(end - stops[i].size(), stops[i].size(), stops[i]) == 0;
+      const bool here =
+          end >= stops[i].size() && text.compare(end - stops[i].size(), stops[i].size(), stops[i]) == 0;
       if (here && (!best || stops[i].size() > stops[*best].size())) best = i;
     }
     if (best) return {text.substr(0, include ? end : end - stops[*best].size()), best};
@@ -77,7 +78,12 @@ TEST_CASE("what was held is shown when the stream ends without a stop") {
 TEST_CASE("characters are never cut, even where a stop string shares a first byte") {
   // U+00E9 and U+00E8 share the byte C3.
   StopMatcher matcher = Make({"\xc3\xa9"});
-  CHECK(matcher.Append("a\xc3\xa8" "b").text == "a\xc3\xa8" "b");
+  CHECK(matcher
+            .Append("a\xc3\xa8"
+                    "b")
+            .text ==
+        "a\xc3\xa8"
+        "b");
   CHECK(matcher.Append("\xc3\xa9").stop == 0u);
 }
 

@@ -34,7 +34,8 @@ TEST_CASE("encoding and decoding are those of the Python package") {
       CAPTURE(name, text);
       CHECK(tokenizer->Encode(text, false).value() == encoding["ids"].get<Ids>());
       CHECK(tokenizer->Encode(text, true).value() == encoding["special"].get<Ids>());
-      CHECK(tokenizer->Decode(encoding["ids"].get<Ids>(), false).value() == encoding["decoded"].get<std::string>());
+      CHECK(tokenizer->Decode(encoding["ids"].get<Ids>(), false).value() ==
+            encoding["decoded"].get<std::string>());
     }
     for (const Json& decoding : golden["decodings"]) {
       const Ids ids = decoding["ids"].get<Ids>();
@@ -73,7 +74,8 @@ TEST_CASE("ids without a token decode to nothing, negative ones are refused") {
 
 TEST_CASE("text that is not UTF-8 is refused with the place") {
   const auto tokenizer = Load("byte_level.json");
-  for (const std::string text : {"abc\xff", "abc\xc3", "abc\xed\xa0\x80", "abc\xf4\x90\x80\x80", "abc\xc0\x80"}) {
+  for (const std::string text :
+       {"abc\xff", "abc\xc3", "abc\xed\xa0\x80", "abc\xf4\x90\x80\x80", "abc\xc0\x80"}) {
     const auto ids = tokenizer->Encode(text, false);
     CHECK(ids.status().code() == StatusCode::kInvalidArgument);
     CHECK(ids.status().message().find("offset 3 of") != std::string::npos);
@@ -107,12 +109,13 @@ TEST_CASE("broken tokenizer files are errors and nothing worse") {
   const std::string good = ReadFile(DataPath("tokenizers/byte_level.json"));
   const auto code_of = [](const std::string& json) { return Tokenizer::FromJson(json).status().code(); };
   CHECK(code_of(good) == StatusCode::kOk);
-  for (const std::string& json : {std::string(), std::string("{}"), std::string("[]"), std::string("null"),
-                                  std::string("not json"), std::string("\xff\xfe"), std::string("{\"model\": 1}"),
-                                  std::string(1'000'000, '['), std::string("{\"a\":") + std::string(1'000'000, '{'),
-                                  std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{"a":4294967296},"merges":[]}})"),
-                                  std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})"),
-                                  std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{},"merges":[["a","b"]]}})")}) {
+  for (const std::string& json :
+       {std::string(), std::string("{}"), std::string("[]"), std::string("null"), std::string("not json"),
+        std::string("\xff\xfe"), std::string("{\"model\": 1}"), std::string(1'000'000, '['),
+        std::string("{\"a\":") + std::string(1'000'000, '{'),
+        std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{"a":4294967296},"merges":[]}})"),
+        std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{"a":-1},"merges":[]}})"),
+        std::string(R"({"version":"1.0","model":{"type":"BPE","vocab":{},"merges":[["a","b"]]}})")}) {
     CAPTURE(json.substr(0, 80));
     CHECK(code_of(json) == StatusCode::kInvalidArgument);
   }
@@ -124,12 +127,15 @@ TEST_CASE("broken tokenizer files are errors and nothing worse") {
 TEST_CASE("huge ids are refused by name and allocate nothing in proportion") {
   for (const char* id : {"4294967295", "2147483648", "16777216"}) {
     const std::string json =
-        std::string(R"({"version":"1.0","model":{"type":"WordLevel","vocab":{"a":0,"b":)") + id + R"(},"unk_token":"a"}})";
+        std::string(R"({"version":"1.0","model":{"type":"WordLevel","vocab":{"a":0,"b":)") + id +
+        R"(},"unk_token":"a"}})";
     const auto tokenizer = Tokenizer::FromJson(json);
     CHECK(tokenizer.status().code() == StatusCode::kInvalidArgument);
     CHECK(tokenizer.status().message().find(id) != std::string::npos);
   }
-  CHECK(Tokenizer::FromJson(R"({"version":"1.0","model":{"type":"WordLevel","vocab":{"a":16777215},"unk_token":"a"}})").ok());
+  CHECK(Tokenizer::FromJson(
+            R"({"version":"1.0","model":{"type":"WordLevel","vocab":{"a":16777215},"unk_token":"a"}})")
+            .ok());
 }
 
 TEST_CASE("every change of one byte gives a tokenizer or an error") {

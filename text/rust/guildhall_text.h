@@ -1,8 +1,8 @@
-// The C interface of the Rust library (text/rust/src): tokenizers, decode streams, chat templates, model folders.
-// Only text/*.cc include this. Every call that can fail returns 0 or a code of absl::StatusCode and then puts a
-// message into `error`; outputs are written on success only. No panic crosses. Text goes in as pointer and size
-// (UTF-8 is checked; NUL bytes are ordinary; null with size 0 is empty). Handles of type const may be used by many
-// threads at once.
+// The C interface of the Rust library (text/rust/src): tokenizers, decode streams, chat templates, model
+// folders. Only text/*.cc include this. Every call that can fail returns 0 or a code of absl::StatusCode and
+// then puts a message into `error`; outputs are written on success only. No panic crosses. Text goes in as
+// pointer and size (UTF-8 is checked; NUL bytes are ordinary; null with size 0 is empty). Handles of type
+// const may be used by many threads at once.
 #pragma once
 
 #include <stdbool.h>
@@ -31,7 +31,7 @@ typedef struct gh_ids {
 } gh_ids;
 void gh_text_ids_free(gh_ids* ids);
 
-// --- tokenizer: immutable -----------------------------------------------------------------------------------------
+// --- tokenizer: immutable ---
 int32_t gh_tokenizer_from_file(const uint8_t* path, size_t path_size, gh_tokenizer** out, gh_buffer* error);
 int32_t gh_tokenizer_from_bytes(const uint8_t* json, size_t size, gh_tokenizer** out, gh_buffer* error);
 void gh_tokenizer_free(gh_tokenizer* tokenizer);
@@ -48,14 +48,14 @@ int32_t gh_tokenizer_token_id(const gh_tokenizer* tokenizer, const uint8_t* toke
 int32_t gh_tokenizer_token_text(const gh_tokenizer* tokenizer, int32_t id, gh_buffer* out, bool* special,
                                 gh_buffer* error);
 
-// --- decode stream: one owner, keeps its tokenizer alive ------------------------------------------------------------
+// --- decode stream: one owner, keeps its tokenizer alive ---
 int32_t gh_decode_stream_new(const gh_tokenizer* tokenizer, bool skip_special, gh_decode_stream** out,
                              gh_buffer* error);
 void gh_decode_stream_free(gh_decode_stream* stream);
 int32_t gh_decode_stream_append(gh_decode_stream* stream, int32_t id, gh_buffer* out, gh_buffer* error);
 int32_t gh_decode_stream_finish(gh_decode_stream* stream, gh_buffer* out, gh_buffer* error);
 
-// --- chat template: immutable ---------------------------------------------------------------------------------------
+// --- chat template: immutable ---
 typedef struct gh_template_limits {
   uint64_t fuel;
   uint64_t max_output_bytes;
@@ -78,7 +78,7 @@ void gh_template_free(gh_template* chat_template);
 int32_t gh_template_render(const gh_template* chat_template, const gh_render_args* args, gh_buffer* out,
                            gh_buffer* error);
 
-// --- model folder ---------------------------------------------------------------------------------------------------
+// --- model folder ---
 int32_t gh_folder_load(const uint8_t* path, size_t size, gh_folder** out, gh_buffer* error);
 void gh_folder_free(gh_folder* folder);
 // The caller owns the result; null where the folder has no tokenizer.json, and on a second call.
