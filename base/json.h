@@ -31,6 +31,9 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
 // Never throws: invalid UTF-8 in strings is replaced.
 std::string DumpJson(const Json& json, int indent = -1);
 
+// Cut to a length that fits into a message, never inside a UTF-8 sequence.
+std::string Excerpt(std::string text, size_t most = 60);
+
 // Text from outside, as a message may show it: quoted, escaped, cut to `most` characters.
 std::string Quote(std::string_view text, size_t most = 100);
 

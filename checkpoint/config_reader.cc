@@ -79,10 +79,9 @@ void ConfigReader::Required(std::string_view key) {
 
 void ConfigReader::Refuse(std::string_view key, std::string_view expected, std::string_view cure) {
   const Json* found = object_.Find(key);
-  const std::string value = found == nullptr ? "nothing" : DumpJson(*found);
-  problems_.Add(StrCat(object_.Where(key), ": expected ", expected, ", found ",
-                       value.size() > 100 ? std::string_view(value).substr(0, 100) : std::string_view(value),
-                       cure.empty() ? "" : ": ", cure));
+  const std::string value = found == nullptr ? "nothing" : Excerpt(DumpJson(*found), 100);
+  problems_.Add(
+      StrCat(object_.Where(key), ": expected ", expected, ", found ", value, cure.empty() ? "" : ": ", cure));
 }
 
 }  // namespace guildhall

@@ -17,8 +17,8 @@ struct RopeSpec {
   int rotary_dim = 0;        // elements of a head that rotate (partial rope: < head_dim)
   bool interleaved = false;  // pairs (2i, 2i+1) instead of halves
   double factor = 1.0;
-  int64_t original_max_positions = 0;  // dynamic, yarn, llama3
-  double attention_factor = 1.0;       // multiplies cos and sin (resolved: mscale, yarn's default, ...)
+  int64_t original_max_positions = 0;        // dynamic, yarn, llama3
+  double attention_factor = 1.0;             // multiplies cos and sin (resolved: mscale, yarn's default, ...)
   double beta_fast = 32.0, beta_slow = 1.0;  // yarn
   bool truncate = true;                      // yarn: round the correction range
   double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
@@ -40,7 +40,7 @@ struct AttentionSpec {
   bool q_bias = false, k_bias = false, v_bias = false, o_bias = false;
   // Latent attention with attention_bias: biases on q_a, kv_a and o.
   QkNorm qk_norm = QkNorm::kNone;
-  float clip_qkv = 0.0f;  // > 0: clamp q, k, v after their norms
+  float clip_qkv = 0.0f;          // > 0: clamp q, k, v after their norms
   float latent_norm_eps = 1e-6f;  // of q_a and kv_a; the families' own constant, not rms_norm_eps
   RopeSpec rope;
 };
@@ -51,8 +51,8 @@ struct LayerSpec {
 };
 
 struct ModelSpec {
-  std::string architecture;  // "DeepseekV2ForCausalLM"
-  std::string family;        // "deepseek_v2" (model_type)
+  std::string architecture;    // "DeepseekV2ForCausalLM"
+  std::string family;          // "deepseek_v2" (model_type)
   DType dtype = DType::kBF16;  // as config.json declares it; tensors carry their own
   int64_t hidden = 0;
   int64_t vocabulary = 0;

@@ -29,9 +29,12 @@ struct SafetensorsHeader {
   size_t buffer_offset = 0;               // of the buffer in the file
 };
 
-// Pure: no file, no allocation in proportion to a declared size. `file_size` is the size of the whole file, `bytes`
-// its beginning (at least the header). INVALID_ARGUMENT names the tensor, the expected and the found.
+// Pure: no file, no allocation in proportion to a declared size. `file_size` is the size of the whole file,
+// `bytes` its beginning (at least the header). INVALID_ARGUMENT names the tensor, the expected and the found.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> bytes, size_t file_size);
+
+// The length of the JSON header that follows the first 8 bytes, checked against the cap and the file's size.
+absl::StatusOr<uint64_t> SafetensorsHeaderLength(std::span<const std::byte> bytes, size_t file_size);
 
 // A mapped file and its header. Immutable.
 class SafetensorsFile {
