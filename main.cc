@@ -1,13 +1,13 @@
 // guildhall: one binary, one subcommand each for the server, its clients and its tools.
 #include <CLI/CLI.hpp>
 
-#include "base/version.h"
 #include "client/command.h"
 #include "commands/commands.h"
+#include "server/version.h"
 
 int main(int argc, char** argv) {
   CLI::App app("guildhall: many fine-tuned tasks over one mixture-of-experts model, in one batch");
-  app.set_version_flag("--version", std::string("guildhall ") + guildhall::kVersion);
+  app.set_version_flag("--version", std::string("guildhall ") + guildhall::Version());
   app.require_subcommand(1);
   guildhall::Action action;
   guildhall::AddServeCommand(app, action);

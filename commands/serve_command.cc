@@ -1,0 +1,78 @@
+// guildhall serve: the server.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "commands/commands.h"
+#include "commands/progress.h"
+#include "server/config_loader.h"
+#include "server/serve.h"
+
+namespace guildhall {
+namespace {
+
+struct ServeFlags {
+  std::vector<std::string> files, settings;
+  std::string model, listen, admin_listen;
+  bool check_config = false;
+};
+
+ConfigSources SourcesOf(const ServeFlags& flags) {
+  ConfigSources sources;
+  sources.files = flags.files;
+  sources.environment = ProcessEnvironment();
+  auto set = [&](const std::string& key, const std::string& value, const std::string& origin) {
+    if (!value.empty()) sources.overrides.push_back({key, value, origin});
+  };
+  set("model.path", flags.model, "--model");
+  set("server.listen", flags.listen, "--listen");
+  set("admin.listen", flags.admin_listen, "--admin-listen");
+  for (const std::string& setting : flags.settings) {
+    const size_t equals = setting.find('=');
+    sources.overrides.push_back({setting.substr(0, equals), setting.substr(equals + 1), "--set"});
+  }
+  return sources;
+}
+
+absl::Status ServeWith(const ServeFlags& flags) {
+  GH_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadConfig(SourcesOf(flags)));
+  if (flags.check_config) {
+    std::printf("%s", EffectiveConfigText(loaded).c_str());
+    return absl::OkStatus();
+  }
+  const LogConfig& log = loaded.config.log;
+  GH_RETURN_IF_ERROR(SetUpLog(log.level, log.format == "json" ? LogFormat::kJson : LogFormat::kText));
+  LoadProgress progress("loading " + loaded.config.model.path);
+  return Serve(loaded.config, [&](size_t done, size_t all) { progress.Update(done, all); });
+}
+
+int RunServe(const ServeFlags& flags) {
+  const absl::Status status = ServeWith(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "guildhall serve: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+void AddServeCommand(CLI::App& app, Action& action) {
+  CLI::App* command = app.add_subcommand("serve", "serve a model folder and its tasks over gRPC");
+  auto flags = std::make_shared<ServeFlags>();
+  command->add_option("-c,--config", flags->files,
+                      "configuration file, JSON with comments (may be repeated; later beats earlier)");
+  command->add_option("-m,--model", flags->model, "model folder (model.path)");
+  command->add_option("-l,--listen", flags->listen, "HOST:PORT or unix:PATH for requests (server.listen)");
+  command->add_option("--admin-listen", flags->admin_listen, "the same for administration (admin.listen)");
+  command
+      ->add_option("--set", flags->settings, "KEY=VALUE for any key of the configuration (may be repeated)")
+      ->check([](const std::string& text) {
+        return text.find('=') == std::string::npos ? "expected KEY=VALUE, found " + text : std::string();
+      });
+  command->add_flag("--check-config", flags->check_config, "print every value with its origin and end");
+  command->footer("Every key is also an environment variable: server.listen is GUILDHALL_SERVER_LISTEN.");
+  command->callback([flags, &action] { action = [flags] { return RunServe(*flags); }; });
+}
+
+}  // namespace guildhall
