@@ -15,8 +15,8 @@ struct MachinePeaks {
   double int8_gops = 0;
 };
 
-// Measures on a pool: one thread, or all. Reads run over memory of its own on 2 MiB pages that no cache
-// holds.
+// Measures on a pool: one thread by its CPU time, or all by the wall's. Reads run over memory of its own on 2
+// MiB pages that no cache holds.
 class MachineProbe {
  public:
   // RESOURCE_EXHAUSTED without the memory to read.
