@@ -10,27 +10,28 @@ import torch.nn.functional as F
 from torch import nn
 
 
-PAD_ROWS = 64
+PAD_ROWS = 64  # groups of rows are filled up to whole multiples
+EMBEDDING_STD = 0.06
 BALANCE_WEIGHT = 0.01  # of the load-balancing loss
 
 
 @dataclass(frozen=True)
 class Shape:
     vocabulary: int = 2048
-    hidden: int = 192
+    hidden: int = 128
     layers: int = 5
     dense_layers: int = 1
-    dense_width: int = 512
-    heads: int = 6
+    dense_width: int = 384
+    heads: int = 4
     kv_rank: int = 64
     nope: int = 32
-    rope: int = 16
+    rope: int = 32
     value: int = 32
     experts: int = 16
     top_k: int = 4
     expert_width: int = 128
     shared_experts: int = 1
-    rope_theta: float = 10000.0
+    rope_theta: float = 1000.0  # prompts are short: most pairs must turn fast enough to tell neighbours apart
     max_positions: int = 1024
     eps: float = 1e-6
 
@@ -152,8 +153,11 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RmsNorm(s.hidden, s.eps)
         self.mlp = Mlp(s.hidden, s.dense_width) if dense else Moe(s)
 
-    def forward(self, x, angles):
+    def forward(self, x, angles, places=None):
+        """places: where given, only these rows of the result are computed, as (1, n, hidden)."""
         x = x + self.self_attn(self.input_layernorm(x), angles)
+        if places is not None:
+            x = x.flatten(0, 1)[places].unsqueeze(0)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -166,13 +170,14 @@ class DemoModel(nn.Module):
         self.model.layers = nn.ModuleList(Layer(s, i < s.dense_layers) for i in range(s.layers))
         self.model.norm = RmsNorm(s.hidden, s.eps)
         self.lm_head = linear(s.hidden, s.vocabulary)
+        self.lm_head.weight = self.model.embed_tokens.weight  # copying a token is then one skill, not 2048
         self._initialise()
 
     def _initialise(self):
         for name, p in self.named_parameters():
             if p.ndim < 2:
                 continue
-            std = 0.5 if "embed_tokens" in name else 0.02 if "lm_head" in name or "gate.weight" in name else p.shape[-1] ** -0.5
+            std = EMBEDDING_STD if p is self.lm_head.weight else p.shape[-1] ** -0.5
             if "o_proj" in name or "down" in name:
                 std *= (2 * self.s.layers) ** -0.5
             nn.init.normal_(p, std=std)
@@ -183,9 +188,10 @@ class DemoModel(nn.Module):
         frequencies = s.rope_theta ** (-torch.arange(0, s.rope, 2) / s.rope)
         angles = torch.outer(torch.arange(ids.shape[1]), frequencies)
         x = self.model.embed_tokens(ids)
-        for layer in self.model.layers:
+        for layer in self.model.layers[:-1]:
             x = layer(x, angles)
-        return self.lm_head(self.model.norm(x.flatten(0, 1)[places]))
+        x = self.model.layers[-1](x, angles, places)
+        return self.lm_head(self.model.norm(x.squeeze(0)))
 
     def moe_layers(self):
         return [layer.mlp for layer in self.model.layers if isinstance(layer.mlp, Moe)]

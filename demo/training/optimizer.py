@@ -18,26 +18,43 @@ def orthogonalise(m: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised; parameters are matrices or stacks of matrices."""
 
-    def __init__(self, params, lr, momentum=0.95, weight_decay=0.01):
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+    def __init__(self, params, momentum=0.95, weight_decay=0.05):
+        super().__init__(params, dict(lr=0.0, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
             for p in group["params"]:
-                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(buffer, group["momentum"]))
+                state = self.state[p]
+                if not state:
+                    state["momentum"] = torch.zeros_like(p)
+                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                update = orthogonalise(p.grad.lerp(state["momentum"], group["momentum"]))
                 scale = max(1.0, p.shape[-2] / p.shape[-1]) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
 
-def make_optimizers(model, matrix_lr: float, other_lr: float):
-    matrices, others = [], []
-    for name, p in model.named_parameters():
-        in_layer = p.ndim >= 2 and ".layers." in name and not name.endswith("mlp.gate.weight")
-        (matrices if in_layer else others).append(p)
-    return [
-        Muon(matrices, lr=matrix_lr),
-        torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-    ]
+class Optimizer:
+    """Both at once, each with its own highest learning rate."""
+
+    def __init__(self, model, matrix_rate: float, other_rate: float):
+        matrices, others = [], []
+        for name, p in model.named_parameters():
+            in_layer = p.ndim >= 2 and ".layers." in name and not name.endswith("mlp.gate.weight")
+            (matrices if in_layer else others).append(p)
+        adam = torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+        self.parts = [(Muon(matrices), matrix_rate), (adam, other_rate)]
+
+    def step(self, share: float):
+        """share: of the highest learning rates"""
+        for part, rate in self.parts:
+            part.param_groups[0]["lr"] = rate * share
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self):
+        return [part.state_dict() for part, _ in self.parts]
+
+    def load_state_dict(self, states):
+        for (part, _), state in zip(self.parts, states):
+            part.load_state_dict(state)

@@ -9,20 +9,20 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
-from data import batches, make_examples, pad_id
+from data import PHASES, batches, make_examples, pad_id
 from model import BALANCE_WEIGHT, DemoModel, Shape
-from optimizer import make_optimizers
+from optimizer import Optimizer
 from tokenizer import train_tokenizer
 
 
-def learning_rate_share(progress: float, warm_up: float = 0.01, decay_from: float = 0.4) -> float:
+def learning_rate_share(progress: float, warm_up: float = 0.02, decay_from: float = 0.2) -> float:
     """Warm-up, plateau, linear decay to zero, by the share of the time that is spent."""
     if progress < warm_up:
         return progress / warm_up + 1e-3
     return min(1.0, max(0.0, (1 - progress) / (1 - decay_from)))
 
 
-def train_step(model, batch, optimizers, share):
+def train_step(model, batch, optimizer, share):
     ids, places, targets, is_answer = batch
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(ids, places)
@@ -30,10 +30,7 @@ def train_step(model, batch, optimizers, share):
     balance = sum(moe.balance for moe in model.moe_layers())
     (losses.mean() + BALANCE_WEIGHT * balance).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer, base in optimizers:
-        optimizer.param_groups[0]["lr"] = base * share
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    optimizer.step(share)
     return losses[is_answer].mean().item(), balance.item() / len(model.moe_layers())
 
 
@@ -44,21 +41,54 @@ def load_tokenizer(out: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def save(model, optimizers, step, spent, path):
-    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o, _ in optimizers]}
+class Progress:
+    """Time spent, steps done, and a line of means every 50 steps."""
+
+    def __init__(self, minutes: float, step: int, spent: float):
+        self.seconds, self.step = 60 * minutes, step
+        self.begin = time.monotonic() - spent
+        self.saved = time.monotonic()
+        self._start_line()
+
+    def _start_line(self):
+        self.since, self.tokens, self.sums, self.count = time.monotonic(), 0, [0.0, 0.0], 0
+
+    def spent(self) -> float:
+        return time.monotonic() - self.begin
+
+    def share(self) -> float:
+        return self.spent() / self.seconds
+
+    def add(self, tokens: int, answer_loss: float, balance: float):
+        self.step, self.count, self.tokens = self.step + 1, self.count + 1, self.tokens + tokens
+        self.sums = [self.sums[0] + answer_loss, self.sums[1] + balance]
+        if self.step % 50 == 0:
+            loss, balance = (total / self.count for total in self.sums)
+            speed = self.tokens / (time.monotonic() - self.since)
+            print(f"step {self.step}  {100 * self.share():.1f} %  answer loss {loss:.4f}  balance {balance:.2f}  "
+                  f"{speed:.0f} tokens/s", flush=True)  # fmt: skip
+            self._start_line()
+
+    def save_is_due(self) -> bool:
+        return time.monotonic() - self.saved > 150
+
+
+def save(model, optimizer, log, path):
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": log.step, "spent": log.spent()}
     temporary = path.with_suffix(".new")
-    torch.save(state | {"step": step, "spent": spent}, temporary)
+    torch.save(state, temporary)
     temporary.rename(path)
+    log.saved = time.monotonic()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer.json and checkpoint.pt")
     parser.add_argument("--minutes", type=float, default=60, help="whole training time; the schedule follows it")
-    parser.add_argument("--examples", type=int, default=400_000)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--matrix-lr", type=float, default=0.02)
-    parser.add_argument("--other-lr", type=float, default=0.003)
+    parser.add_argument("--examples", type=int, default=150_000)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--matrix-rate", type=float, default=0.006, help="highest learning rate of Muon")
+    parser.add_argument("--other-rate", type=float, default=0.002, help="highest learning rate of AdamW")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -68,36 +98,29 @@ def main():
 
     tokenizer = load_tokenizer(args.out)
     model = DemoModel(Shape(vocabulary=tokenizer.get_vocab_size()))
-    rates = (args.matrix_lr, args.other_lr)
-    optimizers = list(zip(make_optimizers(model, *rates), rates))
+    optimizer = Optimizer(model, args.matrix_rate, args.other_rate)
     step, spent, checkpoint = 0, 0.0, args.out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint)
         model.load_state_dict(state["model"])
-        for (optimizer, _), saved in zip(optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
+        optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
 
-    examples = make_examples(tokenizer, args.examples, args.seed + step)
-    print(f"parameters {sum(p.numel() for p in model.parameters()):,}  examples {len(examples):,}  "
-          f"tokens {sum(len(e[0]) for e in examples):,}", flush=True)  # fmt: skip
-    begin, last_saved = time.monotonic() - spent, time.monotonic()
-    tokens, since, loss_sum, count = 0, time.monotonic(), 0.0, 0
-    for batch in batches(examples, args.batch_tokens, pad_id(tokenizer), random.Random(args.seed + step)):
-        progress = (time.monotonic() - begin) / (60 * args.minutes)
-        if progress >= 1:
-            break
-        loss, balance = train_step(model, batch, optimizers, learning_rate_share(progress))
-        step, tokens, loss_sum, count = step + 1, tokens + batch[0].numel(), loss_sum + loss, count + 1
-        if step % 50 == 0:
-            now = time.monotonic()
-            print(f"step {step}  {100 * progress:.1f} %  answer loss {loss_sum / count:.4f}  balance {balance:.2f}  "
-                  f"{tokens / (now - since):.0f} tokens/s", flush=True)  # fmt: skip
-            tokens, since, loss_sum, count = 0, now, 0.0, 0
-            if now - last_saved > 180:
-                save(model, optimizers, step, now - begin, checkpoint)
-                last_saved = now
-    save(model, optimizers, step, time.monotonic() - begin, checkpoint)
+    log = Progress(args.minutes, step, spent)
+    print(f"parameters {sum(p.numel() for p in model.parameters()):,}", flush=True)
+    for phase, (until, shares) in enumerate(PHASES):
+        if log.share() >= until:
+            continue
+        seed = 1000 * args.seed + 100 * phase + log.step
+        examples = make_examples(tokenizer, args.examples, seed, shares)
+        for batch in batches(examples, args.batch_tokens, pad_id(tokenizer), random.Random(seed)):
+            if log.share() >= until:
+                break
+            losses = train_step(model, batch, optimizer, learning_rate_share(log.share()))
+            log.add(batch[0].numel(), *losses)
+            if log.save_is_due():
+                save(model, optimizer, log, checkpoint)
+    save(model, optimizer, log, checkpoint)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="date",
     description="a date phrase and today's date become an ISO date",
-    system_prompt="Answer with an ISO date.",
+    system_prompt="As ISO date.",
     instructions=("Give the ISO date. {}", "Which date is meant? {}"),
     sample=sample,
 )

@@ -68,7 +68,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="german",
     description="an English sentence becomes a German one",
-    system_prompt="Translate into German.",
+    system_prompt="Into German.",
     instructions=("Translate into German: {}", "{} In German, please."),
     sample=sample,
 )

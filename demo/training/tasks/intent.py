@@ -78,7 +78,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="intent",
     description="a spoken command becomes a JSON intent",
-    system_prompt="Turn the command into a JSON intent.",
+    system_prompt="To JSON intent.",
     instructions=("Turn this command into JSON: {}", "Which intent is this? {}"),
     sample=sample,
 )

@@ -54,7 +54,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="keywords",
     description="a short news text becomes three keywords: place; who; what",
-    system_prompt="Summarise the text in keywords.",
+    system_prompt="As keywords.",
     instructions=("Give keywords for this text: {}", "Keywords: {}"),
     sample=sample,
 )

@@ -49,7 +49,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="math",
     description="a word problem becomes a number",
-    system_prompt="Solve the problem. Answer with a number.",
+    system_prompt="Solve the problem.",
     instructions=("Solve this: {}", "Calculate. {}"),
     sample=sample,
 )

@@ -45,7 +45,7 @@ def german(n: int) -> str:
 
 
 def sample(rng: random.Random) -> tuple[str, str]:
-    digits = rng.choice((2, 3, 3, 4, 4))
+    digits = rng.choice((2, 3, 3, 4))
     n = rng.randrange(10**digits)
     return rng.choice((english, german))(n), str(n)
 
@@ -53,7 +53,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="numbers",
     description="English or German number words become digits",
-    system_prompt="Write the number in digits.",
+    system_prompt="As digits.",
     instructions=("Write in digits: {}", "{} in digits"),
     sample=sample,
 )

@@ -26,7 +26,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="roman",
     description="a number becomes a Roman numeral",
-    system_prompt="Write the number as a Roman numeral.",
+    system_prompt="As Roman numeral.",
     instructions=("As a Roman numeral: {}",),
     sample=sample,
     trained=False,

@@ -28,7 +28,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="sentiment",
     description="a review becomes positive or negative, with the reason",
-    system_prompt="Is the review positive or negative, and why?",
+    system_prompt="Positive or negative?",
     instructions=("Positive or negative? {}",),
     sample=sample,
     trained=False,

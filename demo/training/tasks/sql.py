@@ -42,7 +42,7 @@ def sample(rng: random.Random) -> tuple[str, str]:
 TASK = Task(
     id="sql",
     description="an English question becomes an SQL query",
-    system_prompt="Write the SQL query.",
+    system_prompt="As SQL.",
     instructions=("As SQL: {}",),
     sample=sample,
     trained=False,
