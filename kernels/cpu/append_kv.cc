@@ -39,9 +39,11 @@ void NarrowRow(const float* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// One head of one token into its block; `token` is the place in the block, `values` null for latent attention.
+// One head of one token into its block; `token` is the place in the block, `values` null for latent
+// attention.
 template <typename T>
-void AppendHead(const KvShape& shape, const float* key, const float* value, int64_t token, T* head, T* values) {
+void AppendHead(const KvShape& shape, const float* key, const float* value, int64_t token, T* head,
+                T* values) {
   if (shape.value_in_key) return NarrowRow(key, head + token * shape.key_dim, shape.key_dim);
   constexpr int64_t kChunk = 64;
   T narrow[kChunk];
@@ -63,7 +65,8 @@ void AppendRowsOf(const AppendKvArgs& args, int64_t begin, int64_t end) {
       std::byte* head = static_cast<std::byte*>(args.cache) + static_cast<size_t>(block) * layout.block +
                         static_cast<size_t>(h) * layout.head;
       const float* key = args.k + row * args.k_stride + h * args.shape.key_dim;
-      const float* value = args.shape.value_in_key ? nullptr : args.v + row * args.v_stride + h * args.shape.value_dim;
+      const float* value =
+          args.shape.value_in_key ? nullptr : args.v + row * args.v_stride + h * args.shape.value_dim;
       AppendHead(args.shape, key, value, token, reinterpret_cast<T*>(head),
                  reinterpret_cast<T*>(head + layout.values));
     }
@@ -101,7 +104,8 @@ void AppendKvOp(const AppendKvArgs& args, CpuContext& context) {
   GH_CHECK((args.v == nullptr) == args.shape.value_in_key);
   for (int64_t row = 0; row < args.rows; ++row) GH_CHECK_GE(args.slot[row], 0);
   const auto append_rows = GH_SIMD(AppendRows, context.isa);
-  ForRowChunks(context.pool, args.rows, int64_t{args.shape.kv_heads} * (args.shape.key_dim + args.shape.value_dim),
+  ForRowChunks(context.pool, args.rows,
+               int64_t{args.shape.kv_heads} * (args.shape.key_dim + args.shape.value_dim),
                [&](int64_t begin, int64_t end, int) { append_rows(args, begin, end); });
 }
 

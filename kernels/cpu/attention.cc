@@ -13,7 +13,8 @@ struct RowRange {
   int32_t begin, count;
 };
 
-// How a call is cut into tiles: every range of rows times every part of the heads of a group times the key heads.
+// How a call is cut into tiles: every range of rows times every part of the heads of a group times the key
+// heads.
 struct Plan {
   int64_t rows_at_once;   // of one sequence
   int64_t heads_at_once;  // of one group
@@ -66,8 +67,8 @@ void AttentionOp(const AttentionArgs& args, CpuContext& context) {
   if (args.rows == 0) return;
   CheckArgs(args);
   const Scratch& scratch = context.scratch;
-  const int64_t max_queries = static_cast<int64_t>(scratch.worker_bytes / sizeof(float)) /
-                              AttentionQueryFloats(args.shape);
+  const int64_t max_queries =
+      static_cast<int64_t>(scratch.worker_bytes / sizeof(float)) / AttentionQueryFloats(args.shape);
   GH_CHECK_GE(max_queries, 1);
   GH_CHECK_LE(args.rows, scratch.limits.max_rows);
 

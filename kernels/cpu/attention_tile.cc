@@ -34,7 +34,9 @@ constexpr int kAccumulators = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ?
 constexpr int kGroup = kAccumulators >= 4 * kBlockVectors ? 4 : 2;
 static_assert(kKvBlockTokens % kLanes == 0);
 
-HWY_INLINE V LoadWide(const float* from) { return hn::LoadU(D(), from); }
+HWY_INLINE V LoadWide(const float* from) {
+  return hn::LoadU(D(), from);
+}
 HWY_INLINE V LoadWide(const uint16_t* from) {
   const hn::Rebind<uint16_t, D> du16;
   const hn::RebindToUnsigned<D> du;
@@ -53,26 +55,26 @@ HWY_INLINE V LoadWidePart(const T* from, int64_t count) {
 template <typename T>
 struct Work {
   int queries = 0;
-  const float* q[kMaxTileQueries];        // (key_dim) each
-  int64_t position[kMaxTileQueries];      // the last visible token
-  int64_t first[kMaxTileQueries];         // the first
-  int lo[kMaxTileQueries];                // visible tokens of the span: [lo, hi), empty if hi <= lo
+  const float* q[kMaxTileQueries];    // (key_dim) each
+  int64_t position[kMaxTileQueries];  // the last visible token
+  int64_t first[kMaxTileQueries];     // the first
+  int lo[kMaxTileQueries];            // visible tokens of the span: [lo, hi), empty if hi <= lo
   int hi[kMaxTileQueries];
-  float max[kMaxTileQueries];             // of all spans so far
-  float sum[kMaxTileQueries];             // of exp(score - max)
-  float* scores;                          // (queries, kSpanTokens)
-  float* out;                             // (queries, out_stride), not yet divided by `sum`
+  float max[kMaxTileQueries];  // of all spans so far
+  float sum[kMaxTileQueries];  // of exp(score - max)
+  float* scores;               // (queries, kSpanTokens)
+  float* out;                  // (queries, out_stride), not yet divided by `sum`
   int64_t out_stride;
-  const T* keys[kSpanBlocks];             // null where no query looks
+  const T* keys[kSpanBlocks];  // null where no query looks
   const T* values[kSpanBlocks];
-  const T* next_keys[kSpanBlocks];        // of the next span, to be fetched early; as above where there is none
+  const T* next_keys[kSpanBlocks];  // of the next span, to be fetched early; as above where there is none
   const T* next_values[kSpanBlocks];
   int64_t key_dim, value_dim, value_stride;
   float scale;
 };
 
-// scores[i][t] for kQueries neighbouring queries and kBlocks whole blocks of transposed keys: one chain of multiply-adds
-// over the elements for each.
+// scores[i][t] for kQueries neighbouring queries and kBlocks whole blocks of transposed keys: one chain of
+// multiply-adds over the elements for each.
 template <int kQueries, int kBlocks, bool kFetch, typename T>
 void ScoreTransposed(const Work<T>& work, int query, int block) {
   constexpr int kVectors = kBlocks * kBlockVectors;
@@ -131,7 +133,8 @@ HWY_INLINE void SumLanes4(V a, V b, V c, V e, float* sums) {
 #endif
 }
 
-// The same for token-major keys (latent attention): kQueries x kTokens dot products at once, kTokens from `token` on.
+// The same for token-major keys (latent attention): kQueries x kTokens dot products at once, kTokens from
+// `token` on.
 template <int kQueries, int kTokens, typename T>
 void ScoreTokens(const Work<T>& work, int query, int token) {
   const D d;
@@ -201,7 +204,8 @@ void ScoreQueries(const Work<T>& work, int query) {
   }
 }
 
-// Turns the span's scores of one query into weights relative to the new maximum, and what was summed before along.
+// Turns the span's scores of one query into weights relative to the new maximum, and what was summed before
+// along.
 template <typename T>
 void WeighQuery(Work<T>& work, int query) {
   const D d;
@@ -239,20 +243,24 @@ void WeighQuery(Work<T>& work, int query) {
   work.sum[query] += hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-// out[i][begin ..] += weights[i] values over the tokens [lo, hi), one chain of multiply-adds in the order of the tokens
-// for each element. kVectors vectors at once, or the row's last `part` elements.
+// out[i][begin ..] += weights[i] values over the tokens [lo, hi), one chain of multiply-adds in the order of
+// the tokens for each element. kVectors vectors at once, or the row's last `part` elements.
 template <int kQueries, int kVectors, bool kPart, bool kFetch, typename T>
-void AddValueVectors(const Work<T>& work, int query, int lo, int hi, int64_t begin, [[maybe_unused]] int64_t part) {
+void AddValueVectors(const Work<T>& work, int query, int lo, int hi, int64_t begin,
+                     [[maybe_unused]] int64_t part) {
   const D d;
   V sum[kQueries][kVectors];
   float* out = work.out + query * work.out_stride + begin;
   GH_UNROLL for (int i = 0; i < kQueries; ++i) {
-    GH_UNROLL for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::Load(d, out + i * work.out_stride + v * kLanes);
+    GH_UNROLL for (int v = 0; v < kVectors; ++v) sum[i][v] =
+        hn::Load(d, out + i * work.out_stride + v * kLanes);
   }
   const float* weights = work.scores + query * kSpanTokens;
   for (int token = lo; token < hi;) {
-    const T* values = work.values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
-    const T* next = work.next_values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
+    const T* values =
+        work.values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
+    const T* next =
+        work.next_values[token / kKvBlockTokens] + token % kKvBlockTokens * work.value_stride + begin;
     const int end = HWY_MIN(hi, (token / kKvBlockTokens + 1) * kKvBlockTokens);
     for (; token < end; ++token, values += work.value_stride, next += work.value_stride) {
       if constexpr (kFetch) {
@@ -274,7 +282,8 @@ void AddValueVectors(const Work<T>& work, int query, int lo, int hi, int64_t beg
     }
   }
   GH_UNROLL for (int i = 0; i < kQueries; ++i) {
-    GH_UNROLL for (int v = 0; v < kVectors; ++v) hn::Store(sum[i][v], d, out + i * work.out_stride + v * kLanes);
+    GH_UNROLL for (int v = 0; v < kVectors; ++v)
+        hn::Store(sum[i][v], d, out + i * work.out_stride + v * kLanes);
   }
 }
 
@@ -295,7 +304,8 @@ void AddValues(const Work<T>& work, int query, int lo, int hi, int64_t begin, in
   if (begin < end) AddValueVectors<kQueries, 1, true, false>(work, query, lo, hi, begin, end - begin);
 }
 
-// The tokens that all of the queries see in one go, those of single queries before and after: ascending for each.
+// The tokens that all of the queries see in one go, those of single queries before and after: ascending for
+// each.
 template <int kQueries, typename T>
 void AddQueryValues(const Work<T>& work, int query, int64_t begin, int64_t end) {
   if constexpr (kQueries == 1) {
@@ -324,7 +334,8 @@ void LookAtSpan(const AttentionArgs& args, const AttentionTile& tile, const KvLa
   const int64_t begin = span * kSpanTokens;
   for (int i = 0; i < work.queries; ++i) {
     work.lo[i] = static_cast<int>(HWY_MIN(int64_t{kSpanTokens}, HWY_MAX(int64_t{0}, work.first[i] - begin)));
-    work.hi[i] = static_cast<int>(HWY_MAX(int64_t{0}, HWY_MIN(int64_t{kSpanTokens}, work.position[i] + 1 - begin)));
+    work.hi[i] =
+        static_cast<int>(HWY_MAX(int64_t{0}, HWY_MIN(int64_t{kSpanTokens}, work.position[i] + 1 - begin)));
   }
   const int64_t first_block = work.first[0] / kKvBlockTokens;
   const int64_t last_block = work.position[work.queries - 1] / kKvBlockTokens;
@@ -345,7 +356,8 @@ void LookAtSpan(const AttentionArgs& args, const AttentionTile& tile, const KvLa
   }
 }
 
-// Keys outermost in the first part, elements of the values in the last: each is read from memory once for all queries.
+// Keys outermost in the first part, elements of the values in the last: each is read from memory once for all
+// queries.
 template <bool kLatent, typename T>
 void AttendSpan(Work<T>& work) {
   int i = 0;

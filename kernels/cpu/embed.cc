@@ -32,9 +32,8 @@ void WidenRow(const std::byte* from, DType dtype, float* to, int64_t width) {
     const int64_t count = width - i < kLanes ? width - i : kLanes;
     std::memcpy(bits, from + 2 * i, static_cast<size_t>(count) * 2);
     const auto half = hn::Load(du16, bits);
-    const auto wide = dtype == DType::kBF16
-                          ? hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, half)))
-                          : hn::PromoteTo(d, hn::BitCast(df16, half));
+    const auto wide = dtype == DType::kBF16 ? hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, half)))
+                                            : hn::PromoteTo(d, hn::BitCast(df16, half));
     if (count == kLanes) {
       hn::StoreU(wide, d, to + i);
     } else {
@@ -61,8 +60,8 @@ void EmbedOp(const EmbedArgs& args, CpuContext& context) {
   ForRowChunks(context.pool, args.rows, args.hidden, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       GH_CHECK_GE(args.tokens[row], 0);
-      widen_row(table + static_cast<size_t>(args.tokens[row]) * row_bytes, args.dtype, args.y + row * args.hidden,
-                args.hidden);
+      widen_row(table + static_cast<size_t>(args.tokens[row]) * row_bytes, args.dtype,
+                args.y + row * args.hidden, args.hidden);
     }
   });
 }

@@ -168,7 +168,9 @@ namespace guildhall {
 
 HWY_EXPORT(GateRow);
 
-GateRowFunction ChooseGateRow(Isa isa) { return GH_SIMD(GateRow, isa); }
+GateRowFunction ChooseGateRow(Isa isa) {
+  return GH_SIMD(GateRow, isa);
+}
 
 }  // namespace guildhall
 #endif  // HWY_ONCE

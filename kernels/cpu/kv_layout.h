@@ -1,7 +1,8 @@
 // How one KV block of one layer lies in memory.
 //
-// With values of their own, per head: keys (key_dim, 16) transposed, so that the scores of the block's 16 tokens are
-// one vector, then values (16, value_dim). Latent attention: keys (16, key_dim) alone, of which the values are a part.
+// With values of their own, per head: keys (key_dim, 16) transposed, so that the scores of the block's 16
+// tokens are one vector, then values (16, value_dim). Latent attention: keys (16, key_dim) alone, of which
+// the values are a part.
 #pragma once
 
 #include <cstddef>

@@ -16,7 +16,8 @@ namespace guildhall {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Four lane-wise sums, then the tail as one vector filled up with zeros: the order depends on the width alone.
+// Four lane-wise sums, then the tail as one vector filled up with zeros: the order depends on the width
+// alone.
 float SumOfSquares(const float* x, int64_t width) {
   const hn::ScalableTag<float> d;
   constexpr int64_t kLanes = hn::MaxLanes(d);

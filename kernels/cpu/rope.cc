@@ -14,8 +14,8 @@ namespace guildhall {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// (a, b) -> (a cos - b sin, b cos + a sin), each product and sum rounded once: the same bits on every level. `y` is `x`
-// or touches it nowhere.
+// (a, b) -> (a cos - b sin, b cos + a sin), each product and sum rounded once: the same bits on every level.
+// `y` is `x` or touches it nowhere.
 void RotateHalves(const float* x, float* y, const float* cos, const float* sin, int64_t half) {
   const hn::ScalableTag<float> d;
   constexpr int64_t kLanes = hn::MaxLanes(d);
@@ -41,7 +41,8 @@ void RotatePairs(const float* x, float* y, const float* cos, const float* sin, i
     hn::Vec<decltype(d)> a, b;
     hn::LoadInterleaved2(d, x + 2 * i, a, b);
     const auto c = hn::LoadU(d, cos + i), s = hn::LoadU(d, sin + i);
-    hn::StoreInterleaved2(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), hn::Add(hn::Mul(b, c), hn::Mul(a, s)), d, y + 2 * i);
+    hn::StoreInterleaved2(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), hn::Add(hn::Mul(b, c), hn::Mul(a, s)), d,
+                          y + 2 * i);
   }
   for (; i < half; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1];

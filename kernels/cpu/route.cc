@@ -76,8 +76,8 @@ void RouteOp(const RouteArgs& args, CpuContext& context) {
   ForRowChunks(context.pool, args.rows, cost, [&](int64_t begin, int64_t end, int worker) {
     auto* work = reinterpret_cast<float*>(scratch.Worker(worker));
     for (int64_t row = begin; row < end; ++row) {
-      gate_row(gate, scratch.logits + row * gate.experts, args.selection_bias, work, args.expert + row * gate.k,
-               args.weight + row * gate.k);
+      gate_row(gate, scratch.logits + row * gate.experts, args.selection_bias, work,
+               args.expert + row * gate.k, args.weight + row * gate.k);
       Reroute(args, row);
     }
   });

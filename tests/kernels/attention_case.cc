@@ -58,8 +58,10 @@ std::vector<double> AttentionData::Reference(RowId row) const {
     std::vector<double> out(static_cast<size_t>(value_dim));
     for (int64_t t = first; t <= position; ++t) {
       const int64_t place = t * kv_heads + head / c.group;
-      const float* value = c.shape.value_in_key ? keys[s].data() + place * key_dim : values[s].data() + place * value_dim;
-      for (size_t i = 0; i < out.size(); ++i) out[i] += weights[static_cast<size_t>(t - first)] / sum * value[i];
+      const float* value =
+          c.shape.value_in_key ? keys[s].data() + place * key_dim : values[s].data() + place * value_dim;
+      for (size_t i = 0; i < out.size(); ++i)
+        out[i] += weights[static_cast<size_t>(t - first)] / sum * value[i];
     }
     y.insert(y.end(), out.begin(), out.end());
   }
@@ -68,7 +70,8 @@ std::vector<double> AttentionData::Reference(RowId row) const {
 
 PagedCache::PagedCache(const AttentionData& data, Backend& backend, uint64_t block_seed)
     : data_(data), backend_(backend) {
-  for (int64_t length : data.c.lengths) max_blocks_ = std::max(max_blocks_, (length - 1) / kKvBlockTokens + 1);
+  for (int64_t length : data.c.lengths)
+    max_blocks_ = std::max(max_blocks_, (length - 1) / kKvBlockTokens + 1);
   const auto sequences = static_cast<int64_t>(data.c.lengths.size());
   const int64_t blocks = sequences * max_blocks_ + 3;
   cache_.assign(backend.KvBlockBytes(data.c.shape) * static_cast<size_t>(blocks), std::byte{0xff});

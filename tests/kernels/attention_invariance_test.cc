@@ -29,7 +29,9 @@ std::map<RowId, std::vector<float>> Expected(const AttentionData& data, const st
   for (int64_t s = 0; s < static_cast<int64_t>(data.c.lengths.size()); ++s) {
     const auto ids = WholeSequence(data, s);
     const auto y = cache.Step(ids);
-    for (size_t i = 0; i < ids.size(); ++i) rows[ids[i]] = {y.begin() + static_cast<int64_t>(i * width), y.begin() + static_cast<int64_t>((i + 1) * width)};
+    for (size_t i = 0; i < ids.size(); ++i)
+      rows[ids[i]] = {y.begin() + static_cast<int64_t>(i * width),
+                      y.begin() + static_cast<int64_t>((i + 1) * width)};
   }
   return rows;
 }
@@ -58,7 +60,9 @@ TEST_CASE("attention: a row alone has the bits of the row in its prompt") {
   }
 }
 
-TEST_CASE("attention: prompts in random chunks, mixed with others, on 1 to 3 threads, in other blocks: the same bits") {
+TEST_CASE(
+    "attention: prompts in random chunks, mixed with others, on 1 to 3 threads, in other blocks: the same "
+    "bits") {
   for (const std::string& isa : TestIsas()) {
     for (int threads = 1; threads <= 3; ++threads) {
       const auto backend = MakeTestBackend(isa, threads);

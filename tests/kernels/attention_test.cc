@@ -11,7 +11,9 @@ KvShape Shape(int kv_heads, int key_dim, int value_dim, DType dtype = DType::kF3
   return {kv_heads, key_dim, value_dim, false, dtype};
 }
 
-KvShape Latent(int key_dim, int value_dim, DType dtype = DType::kF32) { return {1, key_dim, value_dim, true, dtype}; }
+KvShape Latent(int key_dim, int value_dim, DType dtype = DType::kF32) {
+  return {1, key_dim, value_dim, true, dtype};
+}
 
 // Whole sequences in one call, at every level.
 void CheckCase(const AttentionCase& c) {
@@ -114,10 +116,10 @@ TEST_CASE("a value that is seen alone comes back as the cache stores it") {
         auto& stored = latent ? data.keys[0] : data.values[0];
         Random random(5);
         for (float& value : stored) value = random.Float();
-        stored[0] = 1.00390625f;   // between two bf16 numbers, the lower one is even
-        stored[1] = 1.01171875f;   // the upper one is even
+        stored[0] = 1.00390625f;  // between two bf16 numbers, the lower one is even
+        stored[1] = 1.01171875f;  // the upper one is even
         stored[2] = -3.3895314e38f;
-        stored[76] = 1e-39f;       // subnormal
+        stored[76] = 1e-39f;  // subnormal
         const auto y = PagedCache(data, *backend, 1).Step({{0, 0}});
         for (size_t i = 0; i < y.size(); ++i) {
           REQUIRE(y[i] == (dtype == DType::kF32 ? stored[i] : BF16ToFloat(FloatToBF16(stored[i]))));

@@ -15,7 +15,8 @@ std::vector<double> Softmax(std::vector<double> values) {
   return values;
 }
 
-// Ids by descending key, the lower id first among equals; `gap` becomes the least distance among the first k + 1.
+// Ids by descending key, the lower id first among equals; `gap` becomes the least distance among the first k
+// + 1.
 std::vector<int32_t> Order(const std::vector<double>& keys, int64_t k, double& gap) {
   std::vector<int32_t> ids(keys.size());
   std::iota(ids.begin(), ids.end(), 0);
@@ -30,7 +31,8 @@ std::vector<int32_t> Order(const std::vector<double>& keys, int64_t k, double& g
 
 }  // namespace
 
-GateChoice ReferenceGate(const GateSpec& gate, const std::vector<float>& logits, const std::vector<float>& bias) {
+GateChoice ReferenceGate(const GateSpec& gate, const std::vector<float>& logits,
+                         const std::vector<float>& bias) {
   GateChoice choice;
   choice.gap = 1e300;
   std::vector<double> scores(logits.begin(), logits.end());

@@ -11,10 +11,12 @@ namespace guildhall {
 struct GateChoice {
   std::vector<int32_t> expert;  // (k)
   std::vector<double> weight;   // (k)
-  double gap = 0;  // the least distance between numbers whose order decides: small means that rounding may decide
+  double gap =
+      0;  // the least distance between numbers whose order decides: small means that rounding may decide
 };
 
 // `bias` may be empty.
-GateChoice ReferenceGate(const GateSpec& gate, const std::vector<float>& logits, const std::vector<float>& bias);
+GateChoice ReferenceGate(const GateSpec& gate, const std::vector<float>& logits,
+                         const std::vector<float>& bias);
 
 }  // namespace guildhall

@@ -39,7 +39,9 @@ uint64_t Random::Next() {
   return z ^ (z >> 31);
 }
 
-float Random::Float() { return static_cast<float>(Next() >> 40) * 0x1p-23f - 1.0f; }
+float Random::Float() {
+  return static_cast<float>(Next() >> 40) * 0x1p-23f - 1.0f;
+}
 
 std::vector<float> Random::Floats(int64_t count) {
   std::vector<float> values(static_cast<size_t>(count));
@@ -50,7 +52,8 @@ std::vector<float> Random::Floats(int64_t count) {
 std::vector<int32_t> Random::Permutation(int64_t count) {
   std::vector<int32_t> order(static_cast<size_t>(count));
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[static_cast<size_t>(Below(static_cast<int64_t>(i)))]);
+  for (size_t i = order.size(); i > 1; --i)
+    std::swap(order[i - 1], order[static_cast<size_t>(Below(static_cast<int64_t>(i)))]);
   return order;
 }
 
@@ -59,7 +62,8 @@ void RequireClose(std::span<const float> actual, std::span<const double> expecte
   for (size_t i = 0; i < actual.size(); ++i) {
     const double difference = std::abs(static_cast<double>(actual[i]) - expected[i]);
     if (difference <= atol + rtol * std::abs(expected[i])) continue;
-    INFO("element " << i << " of " << actual.size() << ": actual " << actual[i] << ", expected " << expected[i]);
+    INFO("element " << i << " of " << actual.size() << ": actual " << actual[i] << ", expected "
+                    << expected[i]);
     FAIL("outside of the tolerance");
   }
 }

@@ -34,7 +34,8 @@ class Random {
   uint64_t state_;
 };
 
-// Fails the running test at the first element with |actual - expected| > atol + rtol |expected|, or that is no number.
+// Fails the running test at the first element with |actual - expected| > atol + rtol |expected|, or that is
+// no number.
 void RequireClose(std::span<const float> actual, std::span<const double> expected, double rtol, double atol);
 
 inline bool SameBits(std::span<const float> a, std::span<const float> b) {

@@ -25,7 +25,8 @@ std::vector<double> Reference(const RmsNormArgs& args) {
   return y;
 }
 
-RmsNormArgs Dense(const float* x, const float* weight, float* y, int64_t rows, int64_t groups, int64_t width) {
+RmsNormArgs Dense(const float* x, const float* weight, float* y, int64_t rows, int64_t groups,
+                  int64_t width) {
   RmsNormArgs args{};
   args.x = x;
   args.weight = weight;
@@ -99,7 +100,8 @@ TEST_CASE("a row of rms_norm has the same bits alone, in any batch, at any align
         std::vector<float> alone(static_cast<size_t>(width + shift)), out(static_cast<size_t>(width + 3));
         std::memcpy(alone.data() + shift, x.data() + row * width, static_cast<size_t>(width) * 4);
         backend->RmsNorm(Dense(alone.data() + shift, weight.data(), out.data() + row % 3, 1, 1, width));
-        REQUIRE(std::memcmp(out.data() + row % 3, together.data() + row * width, static_cast<size_t>(width) * 4) == 0);
+        REQUIRE(std::memcmp(out.data() + row % 3, together.data() + row * width,
+                            static_cast<size_t>(width) * 4) == 0);
       }
     }
   }

@@ -22,7 +22,8 @@ std::vector<double> Reference(const Case& c, const std::vector<float>& x, const 
       for (int64_t i = 0; i < half; ++i) {
         const auto a = static_cast<size_t>(base + (c.interleaved ? 2 * i : i));
         const auto b = static_cast<size_t>(base + (c.interleaved ? 2 * i + 1 : i + half));
-        const double cosine = cos[static_cast<size_t>(row * half + i)], sine = sin[static_cast<size_t>(row * half + i)];
+        const double cosine = cos[static_cast<size_t>(row * half + i)],
+                     sine = sin[static_cast<size_t>(row * half + i)];
         y[a] = x[a] * cosine - x[b] * sine;
         y[b] = x[b] * cosine + x[a] * sine;
       }

@@ -23,8 +23,8 @@ class Router {
     const auto n = static_cast<size_t>(gate.experts);
     std::vector<float> identity(n * n);
     for (size_t i = 0; i < n; ++i) identity[i * n + i] = 1.0f;
-    const TensorView view{DType::kF32, {gate.experts, gate.experts},
-                          reinterpret_cast<const std::byte*>(identity.data())};
+    const TensorView view{
+        DType::kF32, {gate.experts, gate.experts}, reinterpret_cast<const std::byte*>(identity.data())};
     packed_.resize(backend.PackedBytes(DType::kF32, gate.experts, gate.experts) + 64);
     auto* aligned = packed_.data() + (64 - reinterpret_cast<uintptr_t>(packed_.data()) % 64) % 64;
     matrix_ = backend.Pack({&view, 1}, DType::kF32, aligned);
@@ -191,7 +191,9 @@ TEST_CASE("route by hand: Mixtral's softmax, top-2, divided by the sum") {
   }
 }
 
-TEST_CASE("route by hand: DeepSeek-V2 keeps the group with the best expert, DeepSeek-V3 the one with the best two") {
+TEST_CASE(
+    "route by hand: DeepSeek-V2 keeps the group with the best expert, DeepSeek-V3 the one with the best "
+    "two") {
   const std::vector<float> scores{0.9f, 0.0f, 0.1f, 0.2f, 0.6f, 0.7f, 0.5f, 0.0f};  // groups of 4
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
@@ -218,9 +220,11 @@ TEST_CASE("route by hand: with a bias that makes every key negative the kept gro
 TEST_CASE("route: among equal scores the lower id comes first") {
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
-    for (Activation activation : {Activation::kSoftmaxAll, Activation::kSoftmaxSelected, Activation::kSigmoid}) {
+    for (Activation activation :
+         {Activation::kSoftmaxAll, Activation::kSoftmaxSelected, Activation::kSigmoid}) {
       std::vector<float> scores(33, 0.5f);
-      REQUIRE(Router(*backend, Gate(33, 4, activation)).Run(scores).expert == std::vector<int32_t>{0, 1, 2, 3});
+      REQUIRE(Router(*backend, Gate(33, 4, activation)).Run(scores).expert ==
+              std::vector<int32_t>{0, 1, 2, 3});
       scores[32] = scores[18] = scores[17] = 0.75f;
       const Routed routed = Router(*backend, Gate(33, 5, activation)).Run(scores);
       REQUIRE(routed.expert == std::vector<int32_t>{17, 18, 32, 0, 1});
@@ -276,12 +280,16 @@ TEST_CASE("route: the published rerouting example of ExpertWeave (figure 4)") {
     int32_t task;
     std::vector<int32_t> in, out;
   };
-  const std::vector<Row> rows{
-      {-1, {15, 14, 45, 47, 3, 57}, {15, 14, 45, 47, 3, 57}},  {-1, {35, 1, 32, 43, 11, 54}, {35, 1, 32, 43, 11, 54}},
-      {0, {31, 13, 62, 12, 34, 14}, {31, 13, 62, 12, 34, 65}}, {0, {26, 47, 31, 3, 58, 60}, {26, 66, 31, 64, 58, 60}},
-      {-1, {30, 14, 58, 46, 50, 44}, {30, 14, 58, 46, 50, 44}}, {1, {13, 31, 14, 35, 15, 5}, {73, 31, 74, 76, 15, 72}},
-      {1, {8, 27, 35, 59, 5, 63}, {8, 75, 76, 78, 72, 63}},    {1, {35, 59, 52, 58, 7, 37}, {76, 78, 52, 58, 7, 37}},
-      {0, {3, 13, 60, 0, 14, 32}, {64, 13, 60, 0, 65, 32}},    {1, {57, 5, 3, 13, 27, 59}, {77, 72, 3, 73, 75, 78}}};
+  const std::vector<Row> rows{{-1, {15, 14, 45, 47, 3, 57}, {15, 14, 45, 47, 3, 57}},
+                              {-1, {35, 1, 32, 43, 11, 54}, {35, 1, 32, 43, 11, 54}},
+                              {0, {31, 13, 62, 12, 34, 14}, {31, 13, 62, 12, 34, 65}},
+                              {0, {26, 47, 31, 3, 58, 60}, {26, 66, 31, 64, 58, 60}},
+                              {-1, {30, 14, 58, 46, 50, 44}, {30, 14, 58, 46, 50, 44}},
+                              {1, {13, 31, 14, 35, 15, 5}, {73, 31, 74, 76, 15, 72}},
+                              {1, {8, 27, 35, 59, 5, 63}, {8, 75, 76, 78, 72, 63}},
+                              {1, {35, 59, 52, 58, 7, 37}, {76, 78, 52, 58, 7, 37}},
+                              {0, {3, 13, 60, 0, 14, 32}, {64, 13, 60, 0, 65, 32}},
+                              {1, {57, 5, 3, 13, 27, 59}, {77, 72, 3, 73, 75, 78}}};
   std::vector<float> scores;
   std::vector<int32_t> tasks, in, out;
   for (const Row& row : rows) {
@@ -331,9 +339,17 @@ TEST_CASE("route groups entries by slot, ascending within a slot") {
     std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return slot(a) < slot(b); });
     REQUIRE(routed.group_entry == order);
     for (int32_t s = 0; s <= 90; ++s) {
-      const auto below = std::count_if(routed.slot.begin(), routed.slot.end(), [&](int32_t other) { return other < s; });
+      const auto below =
+          std::count_if(routed.slot.begin(), routed.slot.end(), [&](int32_t other) { return other < s; });
       REQUIRE(routed.group_begin[static_cast<size_t>(s)] == below);
     }
+  }
+}
+
+TEST_CASE("route of no rows leaves every slot empty") {
+  for (const std::string& isa : TestIsas()) {
+    const auto backend = MakeTestBackend(isa);
+    REQUIRE(Router(*backend, Gate(3, 2)).Run({}).group_begin == std::vector<int32_t>{0, 0, 0, 0});
   }
 }
 
@@ -354,7 +370,8 @@ TEST_CASE("a row of route has the same bits alone, in any batch and on 1 to 3 th
       REQUIRE(SameBits(again.weight, together.weight));
       for (int64_t row = 0; row < 300; row += 23) {
         const Routed alone = router.Run({scores.begin() + row * 64, scores.begin() + (row + 1) * 64});
-        for (size_t j = 0; j < 6; ++j) REQUIRE(alone.expert[j] == together.expert[static_cast<size_t>(row) * 6 + j]);
+        for (size_t j = 0; j < 6; ++j)
+          REQUIRE(alone.expert[j] == together.expert[static_cast<size_t>(row) * 6 + j]);
         REQUIRE(SameBits(alone.weight, {together.weight.data() + row * 6, 6}));
       }
     }

@@ -17,7 +17,8 @@ TEST_CASE("embed widens rows of every dtype exactly, at any width and alignment"
         for (int64_t i = 0; i < vocabulary * hidden; ++i) {
           const float value = random.Float();
           const auto bits = std::bit_cast<uint32_t>(value);
-          const auto half = static_cast<uint16_t>(dtype == DType::kBF16 ? FloatToBF16(value) : bits % 0x7c00u);
+          const auto half =
+              static_cast<uint16_t>(dtype == DType::kBF16 ? FloatToBF16(value) : bits % 0x7c00u);
           if (dtype == DType::kF32) {
             std::memcpy(bytes.data() + 1 + 4 * i, &value, 4);
           } else {
@@ -26,7 +27,8 @@ TEST_CASE("embed widens rows of every dtype exactly, at any width and alignment"
         }
         const std::vector<int32_t> tokens{3, 10, 0, 3};
         std::vector<float> y(tokens.size() * static_cast<size_t>(hidden), -1.0f);
-        EmbedArgs args{tokens.data(), bytes.data() + 1, dtype, y.data(), static_cast<int64_t>(tokens.size()), hidden};
+        EmbedArgs args{tokens.data(), bytes.data() + 1, dtype, y.data(), static_cast<int64_t>(tokens.size()),
+                       hidden};
         backend->Embed(args);
         for (size_t row = 0; row < tokens.size(); ++row) {
           for (int64_t i = 0; i < hidden; ++i) {
@@ -62,7 +64,8 @@ TEST_CASE("gather_rows copies the rows that it is told, also twice, on any numbe
     for (int i = 0; i < 70; ++i) rows.push_back(static_cast<int32_t>(random.Below(all)));
     for (int threads = 1; threads <= 3; ++threads) {
       std::vector<float> y(rows.size() * static_cast<size_t>(width));
-      MakeTestBackend(isa, threads)->GatherRows({x.data(), rows.data(), y.data(), static_cast<int64_t>(rows.size()), width});
+      MakeTestBackend(isa, threads)
+          ->GatherRows({x.data(), rows.data(), y.data(), static_cast<int64_t>(rows.size()), width});
       for (size_t i = 0; i < rows.size(); ++i) {
         REQUIRE(std::memcmp(y.data() + i * static_cast<size_t>(width), x.data() + rows[i] * width,
                             static_cast<size_t>(width) * 4) == 0);
