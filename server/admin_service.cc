@@ -55,7 +55,8 @@ v1::GetStatusResponse::State StateOf(ServerState::Phase phase, bool healthy) {
 absl::StatusOr<absl::Duration> DrainLimit(const v1::DrainRequest& request, absl::Duration fallback) {
   if (!request.has_limit()) return fallback;
   const auto& limit = request.limit();
-  if (limit.seconds() < 0 || limit.seconds() > kMaxDrainSeconds || limit.nanos() < 0 || limit.nanos() > 999'999'999) {
+  if (limit.seconds() < 0 || limit.seconds() > kMaxDrainSeconds || limit.nanos() < 0 ||
+      limit.nanos() > 999'999'999) {
     return FieldError("limit", StrCat("expected a duration from 0 s to ", kMaxDrainSeconds, " s, found ",
                                       limit.seconds(), " s ", limit.nanos(), " ns"));
   }

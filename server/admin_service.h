@@ -11,7 +11,8 @@
 
 namespace guildhall {
 
-// Takes the time of the longer text, whatever the texts are: a wrong guess tells nothing about the secret but its length.
+// Takes the time of the longer text, whatever the texts are: a wrong guess tells nothing about the secret but
+// its length.
 bool SameSecret(std::string_view given, std::string_view secret);
 
 // Thread-safe. The state and the calls outlive the service.

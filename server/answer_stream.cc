@@ -55,7 +55,11 @@ class AnswerWriter {
  public:
   AnswerWriter(const Deployment& deployment, const ValidatedRequest& validated, const Request& request,
                ResponseSink& sink, AnswerText text)
-      : deployment_(deployment), validated_(validated), request_(request), sink_(sink), text_(std::move(text)) {}
+      : deployment_(deployment),
+        validated_(validated),
+        request_(request),
+        sink_(sink),
+        text_(std::move(text)) {}
 
   AnswerSummary Run() {
     while (true) {
@@ -81,7 +85,12 @@ class AnswerWriter {
   void WritePrompt() {
     prompt_written_ = true;
     if (!validated_.sampling.prompt_logprobs) return;
-    const std::vector<TokenLogprob> logprobs = request_.stream->TakePromptLogprobs();
+    std::vector<TokenLogprob> logprobs = request_.stream->TakePromptLogprobs();
+    if (logprobs.empty() && request_.prompt.size() > 1) return;  // ended before the prompt was read
+    // The engine gives what follows a token; the first one follows nothing.
+    TokenLogprob first;
+    first.token = request_.prompt.front();
+    logprobs.insert(logprobs.begin(), first);
     for (size_t begin = 0; begin < logprobs.size(); begin += kPromptTokensPerMessage) {
       v1::GenerateResponse response;
       const size_t end = std::min(begin + kPromptTokensPerMessage, logprobs.size());
@@ -109,7 +118,8 @@ class AnswerWriter {
   }
 
   void AddToken(const TokenEvent& event, v1::GenerateChunk& chunk) {
-    // The engine runs ahead of a stop string that only the text shows: those tokens are not part of the answer.
+    // The engine runs ahead of a stop string that only the text shows: those tokens are not part of the
+    // answer.
     if (gone_ || text_.matched() || !failure_.ok()) return;
     auto text = text_.Append(event.token);
     if (!text.ok()) {
@@ -147,7 +157,8 @@ class AnswerWriter {
                                     : ProtoReason(end.reason);
     if (gone_ && !complete) summary.reason = v1::FINISH_REASON_CANCELLED;
     summary.usage = end.usage;
-    summary.usage.output_tokens = gone_ ? end.usage.output_tokens : static_cast<int32_t>(text_.tokens());
+    // Past a stop string that only the text shows, the engine's own count goes on.
+    if (complete) summary.usage.output_tokens = static_cast<int32_t>(text_.tokens());
     summary.timings = end.timings;
     WriteEnd(summary, end);
     summary.text = std::move(shown_);
@@ -185,7 +196,8 @@ class AnswerWriter {
     SetDuration(end.timings.total, *timings.mutable_total());
     const absl::Duration decode = end.timings.total - end.timings.first_token;
     const bool several = end.usage.output_tokens > 1;
-    SetDuration(several ? decode / (end.usage.output_tokens - 1) : absl::ZeroDuration(), *timings.mutable_per_token());
+    SetDuration(several ? decode / (end.usage.output_tokens - 1) : absl::ZeroDuration(),
+                *timings.mutable_per_token());
     message.set_seed(request_.sampling.seed);
     Write(response);
   }
@@ -203,11 +215,12 @@ class AnswerWriter {
 
 }  // namespace
 
-AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated, const Request& request,
-                           ResponseSink& sink) {
-  auto text = AnswerText::Create(deployment.text.tokenizer, validated, deployment.eos_tokens);
+AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated,
+                           const Request& request, ResponseSink& sink) {
+  auto text = AnswerText::Create(deployment.text.tokenizer, validated);
   if (!text.ok()) {
-    // The request is in the engine already: its one end event is still awaited, so that nothing is left behind.
+    // The request is in the engine already: its one end event is still awaited, so that nothing is left
+    // behind.
     request.stream->Cancel(FinishReason::kCancelled);
     AnswerSummary summary;
     summary.status = text.status();

@@ -31,9 +31,10 @@ struct AnswerSummary {
   std::string text;  // only where the deployment logs prompts
 };
 
-// Pops `request`'s events until its end and writes `prompt`, `chunk` and `end` messages. A client that goes away, also
-// while nothing is written, cancels the request; the call returns when the engine has let go of it.
-AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated, const Request& request,
-                           ResponseSink& sink);
+// Pops `request`'s events until its end and writes `prompt`, `chunk` and `end` messages. A client that goes
+// away, also while nothing is written, cancels the request; the call returns when the engine has let go of
+// it.
+AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated,
+                           const Request& request, ResponseSink& sink);
 
 }  // namespace guildhall

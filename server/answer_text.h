@@ -14,14 +14,15 @@
 
 namespace guildhall {
 
-// Whole characters only, and nothing that may turn out to begin a stop string. Single owner: the RPC's thread.
+// Whole characters only, and nothing that may turn out to begin a stop string. Single owner: the RPC's
+// thread.
 class AnswerText {
  public:
   // `tokenizer` may be null: then there is no text, and no stop string can match.
-  static absl::StatusOr<AnswerText> Create(std::shared_ptr<const Tokenizer> tokenizer, const ValidatedRequest& request,
-                                           const std::vector<int32_t>& eos_tokens);
+  static absl::StatusOr<AnswerText> Create(std::shared_ptr<const Tokenizer> tokenizer,
+                                           const ValidatedRequest& request);
 
-  // The text that becomes certain with `token`. Stop and end tokens add none. After a match tokens are ignored.
+  // The text that becomes certain with `token`. After a match tokens are ignored.
   absl::StatusOr<std::string> Append(int32_t token);
   // The end of the tokens: what was held back.
   absl::StatusOr<std::string> Finish();
@@ -38,7 +39,6 @@ class AnswerText {
   std::optional<IncrementalDecoder> decoder_;
   StopMatcher matcher_;
   std::vector<std::string> stops_;
-  std::vector<int32_t> silent_tokens_;  // sorted: stop tokens, and end tokens unless they are ignored
   int64_t min_tokens_ = 0;
   int64_t tokens_ = 0;
   std::optional<std::string> matched_;

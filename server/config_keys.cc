@@ -52,7 +52,8 @@ std::string NumberText(double value) {
 std::string RangeText(double min, double max, bool above_min) {
   const char* from = above_min ? " above " : " from ";
   if (min == -kInfinity && max == kInfinity) return "";
-  if (max == kInfinity) return above_min ? StrCat(" above ", NumberText(min)) : StrCat(" of at least ", NumberText(min));
+  if (max == kInfinity)
+    return above_min ? StrCat(" above ", NumberText(min)) : StrCat(" of at least ", NumberText(min));
   return StrCat(from, NumberText(min), " to ", NumberText(max));
 }
 
@@ -70,12 +71,14 @@ bool InRange(double value, double min, double max, bool above_min) {
 // The three groups of sampling keys are the same for the server and for a task.
 template <typename Owner>
 void AddSamplingKeys(std::vector<ConfigKey<Owner>>& keys, std::function<SamplingDefaults&(Owner&)> sampling) {
-  const auto add = [&](const char* name, const char* help, auto member, double min, double max, bool above = false) {
+  const auto add = [&](const char* name, const char* help, auto member, double min, double max,
+                       bool above = false) {
     using Value = std::remove_reference_t<decltype(std::declval<SamplingDefaults&>().*member)>;
     ConfigKey<Owner> key;
     key.path = StrCat("sampling.", name);
     key.help = help;
-    key.field = FieldAccess<Owner, Value>([sampling, member](Owner& owner) -> Value& { return sampling(owner).*member; });
+    key.field = FieldAccess<Owner, Value>(
+        [sampling, member](Owner& owner) -> Value& { return sampling(owner).*member; });
     key.min = min;
     key.max = max;
     key.above_min = above;
@@ -85,7 +88,7 @@ void AddSamplingKeys(std::vector<ConfigKey<Owner>>& keys, std::function<Sampling
   add("temperature", "0 is greedy", &S::temperature, 0, 100);
   add("top_k", "keep the k most likely tokens; 0: all", &S::top_k, 0, kMaxInt32);
   add("top_p", "keep the most likely tokens up to this sum of probabilities; 1: all", &S::top_p, 0, 1, true);
-  add("min_p", "drop tokens below this share of the best token's probability; 0: none", &S::min_p, 0, 1);
+  add("min_p", "drop tokens below this share of the best token's probability; 0: none", &S::min_p, 0, 0.999);
   add("repetition_penalty", "over prompt and output; 1: none", &S::repetition_penalty, 0, 100, true);
   add("presence_penalty", "over the output", &S::presence_penalty, -2, 2);
   add("frequency_penalty", "over the output", &S::frequency_penalty, -2, 2);
@@ -103,7 +106,8 @@ struct TableBuilder {
   std::vector<ConfigKey<Owner>> keys;
 
   template <typename Get>
-  ConfigKey<Owner>& Add(const char* path, const char* help, Get get, double min = -kInfinity, double max = kInfinity) {
+  ConfigKey<Owner>& Add(const char* path, const char* help, Get get, double min = -kInfinity,
+                        double max = kInfinity) {
     using Value = std::remove_reference_t<decltype(get(std::declval<Owner&>()))>;
     ConfigKey<Owner> key;
     key.path = path;
@@ -116,40 +120,51 @@ struct TableBuilder {
   }
 };
 
-#define GH_FIELD(member) [](auto& c) -> auto& { return c.member; }
+#define GH_FIELD(member) \
+  [](auto& c) -> auto& { \
+    return c.member;     \
+  }
 
 void AddModelKeys(TableBuilder<ServerConfig>& t) {
   t.Add("model.path", "the Hugging Face folder that is served", GH_FIELD(model.path)).file = true;
   t.Add("model.ignore_config_keys", "keys of the folder's config.json that are declared harmless",
         GH_FIELD(model.ignore_config_keys));
-  t.Add("backend", "what computes; cuda needs a build with CUDA", GH_FIELD(backend)).choices = {"cpu", "cuda"};
-  t.Add("cpu.threads", "compute threads; 0: the CPUs that the process may use", GH_FIELD(cpu.threads), 0, 1024);
+  t.Add("backend", "what computes; cuda needs a build with CUDA", GH_FIELD(backend)).choices = {"cpu",
+                                                                                                "cuda"};
+  t.Add("cpu.threads", "compute threads; 0: the CPUs that the process may use", GH_FIELD(cpu.threads), 0,
+        1024);
   t.Add("cpu.pin", "bind compute threads to CPUs", GH_FIELD(cpu.pin));
   t.Add("cpu.isa", "portable, avx2 or avx512; empty: the best one, or GUILDHALL_ISA", GH_FIELD(cpu.isa));
-  t.Add("memory.kv", "KV cache: bytes (2GiB), a share of the free memory (50%), or auto", GH_FIELD(memory.kv));
-  t.Add("memory.kv_dtype", "element type of the KV cache", GH_FIELD(memory.kv_dtype)).choices = {"auto", "bf16", "f32"};
+  t.Add("memory.kv", "KV cache: bytes (2GiB), a share of the free memory (50%), or auto",
+        GH_FIELD(memory.kv));
+  t.Add("memory.kv_dtype", "element type of the KV cache", GH_FIELD(memory.kv_dtype)).choices = {
+      "auto", "bf16", "f32"};
 }
 
 void AddEngineKeys(TableBuilder<ServerConfig>& t) {
   t.Add("engine.max_queued", "requests waiting, all tasks", GH_FIELD(engine.max_queued), 1, 1e6);
   t.Add("engine.max_running", "sequences computed at a time", GH_FIELD(engine.max_running), 1, 4096);
   t.Add("engine.token_budget", "tokens of one step", GH_FIELD(engine.token_budget), 1, 65536);
-  t.Add("engine.prefill_chunk", "most prompt tokens of one sequence in one step", GH_FIELD(engine.prefill_chunk), 1,
-        65536);
+  t.Add("engine.prefill_chunk", "most prompt tokens of one sequence in one step",
+        GH_FIELD(engine.prefill_chunk), 1, 65536);
   t.Add("engine.prefix_cache", "keep the keys of prompts for later prompts", GH_FIELD(engine.prefix_cache));
   t.Add("engine.stall_limit_s", "seconds until a reader that takes nothing is cancelled",
         GH_FIELD(engine.stall_limit_s), 0.05, 86400);
   t.Add("engine.stream_capacity", "tokens that a slow reader may lag behind before its sequence pauses",
         GH_FIELD(engine.stream_capacity), 1, 65536);
   t.Add("limits.message_bytes", "largest request message", GH_FIELD(limits.message_bytes), 1024, kGiB);
-  t.Add("limits.metadata_bytes", "largest metadata of a call", GH_FIELD(limits.metadata_bytes), 1024, 1 << 20);
-  t.Add("limits.concurrent_requests", "open Generate calls of all clients", GH_FIELD(limits.concurrent_requests), 1,
-        4096);
-  t.Add("limits.streams_per_connection", "open calls of one connection", GH_FIELD(limits.streams_per_connection), 1,
-        65536);
-  t.Add("limits.prompt_tokens", "longest prompt; 0: the model's context", GH_FIELD(limits.prompt_tokens), 0, kMaxInt32);
-  t.Add("limits.max_tokens", "largest max_tokens; 0: the model's context", GH_FIELD(limits.max_tokens), 0, kMaxInt32);
-  t.Add("limits.time_limit_s", "longest time of a request, queue included", GH_FIELD(limits.time_limit_s), 0.001, 1e7);
+  t.Add("limits.metadata_bytes", "largest metadata of a call", GH_FIELD(limits.metadata_bytes), 1024,
+        1 << 20);
+  t.Add("limits.concurrent_requests", "open Generate calls of all clients",
+        GH_FIELD(limits.concurrent_requests), 1, 4096);
+  t.Add("limits.streams_per_connection", "open calls of one connection",
+        GH_FIELD(limits.streams_per_connection), 1, 65536);
+  t.Add("limits.prompt_tokens", "longest prompt; 0: the model's context", GH_FIELD(limits.prompt_tokens), 0,
+        kMaxInt32);
+  t.Add("limits.max_tokens", "largest max_tokens; 0: the model's context", GH_FIELD(limits.max_tokens), 0,
+        kMaxInt32);
+  t.Add("limits.time_limit_s", "longest time of a request, queue included", GH_FIELD(limits.time_limit_s),
+        0.001, 1e7);
   t.Add("limits.chat_messages", "messages of a chat", GH_FIELD(limits.chat_messages), 1, 1e6);
   t.Add("limits.stop_strings", "stop strings of a request", GH_FIELD(limits.stop_strings), 0, 64);
   t.Add("limits.stop_bytes", "bytes of one stop string", GH_FIELD(limits.stop_bytes), 1, 4096);
@@ -162,30 +177,33 @@ void AddListenerKeys(TableBuilder<ServerConfig>& t) {
   t.Add("server.listen", "HOST:PORT or unix:PATH of the clients' listener", GH_FIELD(server.listen));
   t.Add("server.tls.certificate", "PEM file; enables TLS", GH_FIELD(server.tls.certificate)).file = true;
   t.Add("server.tls.key", "PEM file", GH_FIELD(server.tls.key)).file = true;
-  t.Add("server.tls.client_ca", "PEM file; clients must show a certificate of it", GH_FIELD(server.tls.client_ca)).file =
-      true;
+  t.Add("server.tls.client_ca", "PEM file; clients must show a certificate of it",
+        GH_FIELD(server.tls.client_ca))
+      .file = true;
   t.Add("server.keepalive.time_s", "seconds between pings", GH_FIELD(server.keepalive.time_s), 1, 86400);
   t.Add("server.keepalive.timeout_s", "seconds until an unanswered ping ends the connection",
         GH_FIELD(server.keepalive.timeout_s), 1, 3600);
-  t.Add("server.keepalive.min_ping_interval_s", "a client may ping as often", GH_FIELD(server.keepalive.min_ping_interval_s),
-        0.1, 3600);
-  t.Add("server.handshake_timeout_s", "seconds for a connection's handshake", GH_FIELD(server.handshake_timeout_s), 0.1,
-        600);
-  t.Add("server.drain_limit_s", "seconds that running requests get at shutdown", GH_FIELD(server.drain_limit_s), 0,
-        86400);
+  t.Add("server.keepalive.min_ping_interval_s", "a client may ping as often",
+        GH_FIELD(server.keepalive.min_ping_interval_s), 0.1, 3600);
+  t.Add("server.handshake_timeout_s", "seconds for a connection's handshake",
+        GH_FIELD(server.handshake_timeout_s), 0.1, 600);
+  t.Add("server.drain_limit_s", "seconds that running requests get at shutdown",
+        GH_FIELD(server.drain_limit_s), 0, 86400);
   t.Add("server.memory_quota_bytes", "memory of gRPC's buffers", GH_FIELD(server.memory_quota_bytes), 1 << 20,
         1024 * kGiB);
   t.Add("admin.enabled", "serve the administration listener", GH_FIELD(admin.enabled));
-  t.Add("admin.listen", "HOST:PORT or unix:PATH; elsewhere than loopback only with a token over TLS, or mutual TLS",
+  t.Add("admin.listen",
+        "HOST:PORT or unix:PATH; elsewhere than loopback only with a token over TLS, or mutual TLS",
         GH_FIELD(admin.listen));
   t.Add("admin.token", "every administration call must bring it", GH_FIELD(admin.token)).secret = true;
   t.Add("admin.token_file", "file that holds the token", GH_FIELD(admin.token_file)).file = true;
   t.Add("admin.tls.certificate", "PEM file; enables TLS", GH_FIELD(admin.tls.certificate)).file = true;
   t.Add("admin.tls.key", "PEM file", GH_FIELD(admin.tls.key)).file = true;
-  t.Add("admin.tls.client_ca", "PEM file; clients must show a certificate of it", GH_FIELD(admin.tls.client_ca)).file =
-      true;
-  t.Add("log.level", "least severe level that is logged", GH_FIELD(log.level)).choices = {"trace", "debug", "info",
-                                                                                        "warn",  "error", "off"};
+  t.Add("admin.tls.client_ca", "PEM file; clients must show a certificate of it",
+        GH_FIELD(admin.tls.client_ca))
+      .file = true;
+  t.Add("log.level", "least severe level that is logged", GH_FIELD(log.level)).choices = {
+      "trace", "debug", "info", "warn", "error", "off"};
   t.Add("log.format", "text, or one JSON object per line", GH_FIELD(log.format)).choices = {"text", "json"};
   t.Add("log.requests", "one line per request", GH_FIELD(log.requests));
   t.Add("log.prompts", "log prompts and answers: for debugging only", GH_FIELD(log.prompts));
@@ -220,7 +238,8 @@ std::vector<ConfigKey<TaskConfig>> BuildTaskKeys() {
 #undef GH_FIELD
 
 template <typename Owner>
-absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::string_view where, auto& field) {
+absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::string_view where,
+                         auto& field) {
   using Stored = std::remove_reference_t<decltype(field)>;
   using Value = typename Unwrapped<Stored>::Type;
   if (Unwrapped<Stored>::kOptional && value.is_null()) {
@@ -247,9 +266,11 @@ absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::st
   } else if constexpr (std::is_same_v<Value, std::string>) {
     if (!value.is_string()) return expected("a string");
     const std::string text = value.get<std::string>();
-    if (!key.choices.empty() && std::find(key.choices.begin(), key.choices.end(), text) == key.choices.end()) {
+    if (!key.choices.empty() &&
+        std::find(key.choices.begin(), key.choices.end(), text) == key.choices.end()) {
       std::string list;
-      for (const std::string& choice : key.choices) StrAppend(&list, list.empty() ? "" : ", ", "\"", choice, "\"");
+      for (const std::string& choice : key.choices)
+        StrAppend(&list, list.empty() ? "" : ", ", "\"", choice, "\"");
       return expected(StrCat("one of ", list));
     }
     field = text;
@@ -259,7 +280,9 @@ absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::st
     field = *std::move(parsed);
   } else {
     auto parsed = object.IntsOr("value", {});
-    const auto bad = [&](int64_t item) { return !InRange(static_cast<double>(item), key.min, key.max, false); };
+    const auto bad = [&](int64_t item) {
+      return !InRange(static_cast<double>(item), key.min, key.max, false);
+    };
     if (!value.is_array() || !parsed.ok() || std::any_of(parsed->begin(), parsed->end(), bad)) {
       return expected(StrCat("a list of integers", RangeText(key.min, key.max, false)));
     }
@@ -272,7 +295,8 @@ absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::st
 
 template <typename Owner>
 absl::Status ConfigKey<Owner>::Assign(const Json& value, std::string_view where, Owner& owner) const {
-  return std::visit([&](const auto& access) { return AssignValue(*this, value, where, access(owner)); }, field);
+  return std::visit([&](const auto& access) { return AssignValue(*this, value, where, access(owner)); },
+                    field);
 }
 
 template <typename Owner>
@@ -354,7 +378,8 @@ const std::vector<ConfigKey<TaskConfig>>& TaskKeys() {
 
 std::string EnvironmentName(std::string_view path) {
   std::string name = "GUILDHALL_";
-  for (const char c : path) name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const char c : path)
+    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
 }
 

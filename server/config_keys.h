@@ -1,4 +1,5 @@
-// Every key of the configuration, once: the loader, the GUILDHALL_* names, the schema and --check-config read this table.
+// Every key of the configuration, once: the loader, the GUILDHALL_* names, the schema and --check-config read
+// this table.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,9 @@ struct ConfigKey {
 
   std::string path;  // "server.listen"
   std::string help;
-  std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>, Access<std::vector<std::string>>,
-               Access<std::vector<int64_t>>, Access<std::optional<bool>>, Access<std::optional<int64_t>>,
-               Access<std::optional<double>>>
+  std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>,
+               Access<std::vector<std::string>>, Access<std::vector<int64_t>>, Access<std::optional<bool>>,
+               Access<std::optional<int64_t>>, Access<std::optional<double>>>
       field;
   double min = -std::numeric_limits<double>::infinity();  // numbers, and the items of a list of integers
   double max = std::numeric_limits<double>::infinity();
@@ -47,8 +48,8 @@ struct ConfigKey {
   std::string JsonType() const;
   std::string ItemType() const;
   bool optional() const;
-  // What the key's type makes of a text (environment, command line): a literal for strings, JSON or a list with commas
-  // for arrays, JSON for the rest; "null" for optional ones.
+  // What the key's type makes of a text (environment, command line): a literal for strings, JSON or a list
+  // with commas for arrays, JSON for the rest; "null" for optional ones.
   absl::StatusOr<Json> ParseText(std::string_view text, std::string_view where) const;
 };
 

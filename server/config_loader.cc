@@ -20,7 +20,9 @@ constexpr std::string_view kTasksPrefix = "tasks.";
 // Read elsewhere: the kernels' ISA override and main's list of files.
 constexpr std::string_view kOtherVariables[] = {"GUILDHALL_ISA", "GUILDHALL_CONFIG"};
 
-bool StartsWith(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+bool StartsWith(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
 
 // Where a value comes from: for messages, for --check-config, and for relative paths.
 struct Source {
@@ -48,7 +50,8 @@ const ConfigKey<Owner>* FindKey(const std::vector<ConfigKey<Owner>>& keys, std::
 
 template <typename Owner>
 bool IsGroup(const std::vector<ConfigKey<Owner>>& keys, std::string_view path) {
-  return std::any_of(keys.begin(), keys.end(), [&](const auto& key) { return StartsWith(key.path, StrCat(path, ".")); });
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const auto& key) { return StartsWith(key.path, StrCat(path, ".")); });
 }
 
 std::string Suggest(std::string_view name, std::vector<std::string> candidates, std::string_view quote) {
@@ -94,14 +97,16 @@ class Loader {
       if (EnvironmentName(key.path) == name) return ApplyText(key, key.path, value, source, loaded_.config);
       names.push_back(EnvironmentName(key.path));
     }
-    if (std::find(std::begin(kOtherVariables), std::end(kOtherVariables), name) != std::end(kOtherVariables)) {
+    if (std::find(std::begin(kOtherVariables), std::end(kOtherVariables), name) !=
+        std::end(kOtherVariables)) {
       return absl::OkStatus();
     }
     // The client commands' flags.
     if (StartsWith(name, "GUILDHALL_CLIENT_")) return absl::OkStatus();
     // Kubernetes gives such variables to every container beside a service that is called "guildhall".
     if (StartsWith(name, "GUILDHALL_SERVICE_") || StartsWith(name, "GUILDHALL_PORT")) return absl::OkStatus();
-    return absl::InvalidArgumentError(StrCat("environment: unknown variable ", name, Suggest(name, names, "")));
+    return absl::InvalidArgumentError(
+        StrCat("environment: unknown variable ", name, Suggest(name, names, "")));
   }
 
   absl::Status ApplyOverride(const ConfigSources::Override& override) {
@@ -119,16 +124,20 @@ class Loader {
       const std::string rest = override.key.substr(kTasksPrefix.size());
       for (const auto& key : TaskKeys()) {
         // A task id may hold dots: the key is what the path ends with.
-        if (rest.size() <= key.path.size() || rest.substr(rest.size() - key.path.size() - 1) != "." + key.path) continue;
+        if (rest.size() <= key.path.size() ||
+            rest.substr(rest.size() - key.path.size() - 1) != "." + key.path)
+          continue;
         const std::string id = rest.substr(0, rest.size() - key.path.size() - 1);
         GH_ASSIGN_OR_RETURN(TaskConfig* const task, Task(id, source.name));
         return ApplyText(key, override.key, override.value, source, *task);
       }
-      for (const auto& key : TaskKeys()) names.push_back(StrCat(rest.substr(0, rest.find('.')), ".", key.path));
+      for (const auto& key : TaskKeys())
+        names.push_back(StrCat(rest.substr(0, rest.find('.')), ".", key.path));
       return absl::InvalidArgumentError(
           StrCat(source.name, ": unknown key ", override.key, Suggest(rest, names, "")));
     }
-    return absl::InvalidArgumentError(StrCat(source.name, ": unknown key ", override.key, Suggest(override.key, names, "")));
+    return absl::InvalidArgumentError(
+        StrCat(source.name, ": unknown key ", override.key, Suggest(override.key, names, "")));
   }
 
  private:
@@ -148,7 +157,8 @@ class Loader {
 
   absl::Status ApplyTasks(const Json& json, const Source& source) {
     if (!json.is_object()) {
-      return absl::InvalidArgumentError(StrCat(source.name, ": tasks: expected an object with one member per task"));
+      return absl::InvalidArgumentError(
+          StrCat(source.name, ": tasks: expected an object with one member per task"));
     }
     for (const auto& [id, value] : json.items()) {
       GH_ASSIGN_OR_RETURN(TaskConfig* const task, Task(id, source.name));
@@ -159,9 +169,9 @@ class Loader {
 
   absl::StatusOr<TaskConfig*> Task(const std::string& id, std::string_view where) {
     if (!ValidTaskId(id)) {
-      return absl::InvalidArgumentError(
-          StrCat(where, ": tasks: ", DumpJson(Json(id.substr(0, 150))),
-                 " is no task id: expected up to 128 letters, digits and . _ : / -, beginning with a letter or digit"));
+      return absl::InvalidArgumentError(StrCat(where, ": tasks: ", DumpJson(Json(id.substr(0, 150))),
+                                               " is no task id: expected up to 128 letters, digits and . _ : "
+                                               "/ -, beginning with a letter or digit"));
     }
     TaskConfig& task = loaded_.config.tasks[id];
     task.id = id;
@@ -170,8 +180,9 @@ class Loader {
 
   // `path` is the place among the keys, `prefix` what comes before it in messages ("tasks.ID.").
   template <typename Owner>
-  absl::Status ApplyObject(const std::vector<ConfigKey<Owner>>& keys, const Json& json, const std::string& path,
-                           const std::string& prefix, const Source& source, Owner& owner) {
+  absl::Status ApplyObject(const std::vector<ConfigKey<Owner>>& keys, const Json& json,
+                           const std::string& path, const std::string& prefix, const Source& source,
+                           Owner& owner) {
     const std::string shown = prefix + path;
     if (!json.is_object()) {
       return absl::InvalidArgumentError(StrCat(source.name, ": ", shown, ": expected an object"));
@@ -184,8 +195,9 @@ class Loader {
         GH_RETURN_IF_ERROR(ApplyObject(keys, value, child, prefix, source, owner));
       } else {
         const std::string quoted = DumpJson(Json(name.substr(0, 100)));
-        return absl::InvalidArgumentError(StrCat(source.name, ": ", shown, shown.empty() ? "" : ": ", "unknown key ",
-                                                 quoted, Suggest(name, NamesIn(keys, path), "\"")));
+        return absl::InvalidArgumentError(StrCat(source.name, ": ", shown, shown.empty() ? "" : ": ",
+                                                 "unknown key ", quoted,
+                                                 Suggest(name, NamesIn(keys, path), "\"")));
       }
     }
     return absl::OkStatus();
@@ -199,8 +211,8 @@ class Loader {
   }
 
   template <typename Owner>
-  absl::Status Apply(const ConfigKey<Owner>& key, const std::string& path, const Json& value, const Source& source,
-                     Owner& owner) {
+  absl::Status Apply(const ConfigKey<Owner>& key, const std::string& path, const Json& value,
+                     const Source& source, Owner& owner) {
     Json resolved = value;
     if (key.file && value.is_string() && !source.folder.empty()) {
       const std::filesystem::path file(value.get<std::string>());
@@ -222,7 +234,8 @@ absl::Status CheckTls(std::string_view name, const TlsConfig& tls) {
                                              tls.key.empty() ? "certificate" : "key", " is set"));
   }
   if (!tls.client_ca.empty() && !tls.enabled()) {
-    return absl::InvalidArgumentError(StrCat(name, ".tls.client_ca needs ", name, ".tls.certificate and key"));
+    return absl::InvalidArgumentError(
+        StrCat(name, ".tls.client_ca needs ", name, ".tls.certificate and key"));
   }
   return absl::OkStatus();
 }
@@ -248,7 +261,8 @@ absl::Status CheckTask(const TaskConfig& task) {
     return absl::InvalidArgumentError(StrCat(where, "adapter is reserved: this version serves no adapters"));
   }
   if (!task.chat_template.empty() && !task.chat_template_file.empty()) {
-    return absl::InvalidArgumentError(StrCat(where, "chat_template and chat_template_file exclude each other"));
+    return absl::InvalidArgumentError(
+        StrCat(where, "chat_template and chat_template_file exclude each other"));
   }
   return absl::OkStatus();
 }
@@ -265,7 +279,8 @@ absl::Status CheckConfig(const ServerConfig& config) {
   }
   if (config.engine.prefill_chunk > config.engine.token_budget) {
     return absl::InvalidArgumentError(StrCat("engine.prefill_chunk (", config.engine.prefill_chunk,
-                                             ") is above engine.token_budget (", config.engine.token_budget, ")"));
+                                             ") is above engine.token_budget (", config.engine.token_budget,
+                                             ")"));
   }
   if (config.engine.max_running > config.engine.token_budget) {
     return absl::InvalidArgumentError(StrCat("engine.max_running (", config.engine.max_running,
@@ -319,7 +334,8 @@ std::map<std::string, std::string> ProcessEnvironment() {
   for (char** at = environ; *at != nullptr; ++at) {
     const std::string_view entry(*at);
     const size_t equals = entry.find('=');
-    if (equals != std::string_view::npos) variables.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+    if (equals != std::string_view::npos)
+      variables.emplace(entry.substr(0, equals), entry.substr(equals + 1));
   }
   return variables;
 }

@@ -14,8 +14,9 @@ namespace guildhall {
 // Later beats earlier: defaults, files in order, environment, overrides in order.
 struct ConfigSources {
   std::vector<std::string> files;  // JSON with comments
-  // NAME=VALUE of the process; names that do not begin with GUILDHALL_ are ignored. A key's name is its path in upper
-  // case with "_" for ".": server.listen is GUILDHALL_SERVER_LISTEN. GUILDHALL_TASKS takes the whole "tasks" object.
+  // NAME=VALUE of the process; names that do not begin with GUILDHALL_ are ignored. A key's name is its path
+  // in upper case with "_" for ".": server.listen is GUILDHALL_SERVER_LISTEN. GUILDHALL_TASKS takes the whole
+  // "tasks" object.
   std::map<std::string, std::string> environment;
   // KEY=VALUE of --set and of the flags that stand for a key; tasks.ID.KEY reaches into a task.
   struct Override {
@@ -27,11 +28,12 @@ struct ConfigSources {
 
 struct LoadedConfig {
   ServerConfig config;
-  std::map<std::string, std::string> origins;  // key -> "file NAME", "environment NAME", "--set"; absent: default
+  std::map<std::string, std::string>
+      origins;  // key -> "file NAME", "environment NAME", "--set"; absent: default
 };
 
-// INVALID_ARGUMENT names the source, the key, the expected and the found; an unknown key names the nearest known one.
-// The result has passed CheckConfig.
+// INVALID_ARGUMENT names the source, the key, the expected and the found; an unknown key names the nearest
+// known one. The result has passed CheckConfig.
 absl::StatusOr<LoadedConfig> LoadConfig(const ConfigSources& sources);
 
 // What one key alone cannot tell: keys that need or exclude each other. `model.path` may be empty.

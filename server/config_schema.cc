@@ -23,7 +23,8 @@ Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
   const bool integer = type == "integer" || key.ItemType() == "integer";
   Json& numbers = type == "array" ? schema["items"] : schema;
   if (type == "array") numbers["type"] = key.ItemType();
-  if (std::isfinite(key.min)) numbers[key.above_min ? "exclusiveMinimum" : "minimum"] = NumberJson(key.min, integer);
+  if (std::isfinite(key.min))
+    numbers[key.above_min ? "exclusiveMinimum" : "minimum"] = NumberJson(key.min, integer);
   if (std::isfinite(key.max)) numbers["maximum"] = NumberJson(key.max, integer);
   if (!key.choices.empty()) schema["enum"] = key.choices;
   schema["default"] = key.Get(defaults);

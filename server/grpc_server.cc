@@ -24,9 +24,12 @@ namespace {
 
 constexpr size_t kMaxPemBytes = size_t{1} << 20;
 
-int Milliseconds(double seconds) { return static_cast<int>(seconds * 1000.0); }
+int Milliseconds(double seconds) {
+  return static_cast<int>(seconds * 1000.0);
+}
 
-// Global settings of gRPC, once per process: health and reflection come with every server, its log goes to ours.
+// Global settings of gRPC, once per process: health and reflection come with every server, its log goes to
+// ours.
 void InitGrpc() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -38,8 +41,9 @@ void InitGrpc() {
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsConfig& tls) {
   if (!tls.enabled()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options(tls.mutual() ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                                         : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  grpc::SslServerCredentialsOptions options(tls.mutual()
+                                                ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
   GH_ASSIGN_OR_RETURN(pair.private_key, ReadSmallFile(tls.key, kMaxPemBytes));
   GH_ASSIGN_OR_RETURN(pair.cert_chain, ReadSmallFile(tls.certificate, kMaxPemBytes));
@@ -61,9 +65,11 @@ void SetArguments(const GrpcServerOptions& options, grpc::ServerBuilder& builder
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(keepalive.min_ping_interval_s));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.limits.streams_per_connection));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             static_cast<int>(options.limits.streams_per_connection));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(options.limits.metadata_bytes));
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(options.listener.handshake_timeout_s));
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             Milliseconds(options.listener.handshake_timeout_s));
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.limits.message_bytes));
   grpc::ResourceQuota quota(options.key);
   quota.Resize(static_cast<size_t>(options.listener.memory_quota_bytes));
@@ -82,21 +88,25 @@ absl::Status CheckUnixSocket(const GrpcServerOptions& options) {
   const bool alive = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   close(fd);
   if (!alive) return absl::OkStatus();
-  return absl::FailedPreconditionError(StrCat(options.key, ": the socket ", path, " is in use by another process"));
+  return absl::FailedPreconditionError(
+      StrCat(options.key, ": the socket ", path, " is in use by another process"));
 }
 
 // BuildAndStart only says that it failed: bind once more to find out why.
 absl::Status WhyNotBound(const GrpcServerOptions& options) {
   const ListenAddress& address = options.address;
   if (address.unix_socket()) {
-    return absl::FailedPreconditionError(
-        StrCat(options.key, ": cannot create the socket ", address.unix_path, "; does its folder exist, and may this user write there?"));
+    return absl::FailedPreconditionError(StrCat(options.key, ": cannot create the socket ", address.unix_path,
+                                                "; does its folder exist, and may this user write there?"));
   }
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
-  if (const int code = getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found); code != 0) {
-    return absl::InvalidArgumentError(StrCat(options.key, ": cannot resolve ", address.host, ": ", gai_strerror(code)));
+  if (const int code =
+          getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+      code != 0) {
+    return absl::InvalidArgumentError(
+        StrCat(options.key, ": cannot resolve ", address.host, ": ", gai_strerror(code)));
   }
   int error = 0;
   for (const addrinfo* at = found; at != nullptr && error == 0; at = at->ai_next) {

@@ -10,8 +10,8 @@
 
 namespace guildhall {
 
-// Runs `body` (returning absl::Status). An allocation that fails is the request's own RESOURCE_EXHAUSTED; anything else
-// is logged and INTERNAL, without its text: it may name paths of this machine.
+// Runs `body` (returning absl::Status). An allocation that fails is the request's own RESOURCE_EXHAUSTED;
+// anything else is logged and INTERNAL, without its text: it may name paths of this machine.
 template <typename Body>
 absl::Status Guarded(Body&& body) {
   try {

@@ -22,7 +22,8 @@ namespace {
 
 class GrpcSink final : public ResponseSink {
  public:
-  GrpcSink(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateResponse>& writer, OpenCalls::Ticket& ticket)
+  GrpcSink(grpc::ServerContext& context, grpc::ServerWriter<v1::GenerateResponse>& writer,
+           OpenCalls::Ticket& ticket)
       : context_(context), writer_(writer), ticket_(ticket) {}
 
   bool Write(const v1::GenerateResponse& response) override {
@@ -46,8 +47,8 @@ uint64_t DrawSeed() {
 
 absl::Time Deadline(const grpc::ServerContext& context, absl::Duration time_limit) {
   const auto call = context.deadline();
-  const absl::Time of_call = call == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
-                                                                                  : absl::FromChrono(call);
+  const absl::Time of_call =
+      call == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture() : absl::FromChrono(call);
   return std::min(of_call, absl::Now() + time_limit);
 }
 
@@ -60,10 +61,11 @@ absl::Status FitLength(const ServedLimits& limits, int64_t prompt_tokens, Valida
     sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
   }
   if (sampling.max_tokens <= room) return absl::OkStatus();
-  return WithField(absl::OutOfRangeError(StrCat("prompt tokens (", prompt_tokens, ") + max_tokens (", sampling.max_tokens,
-                                                ") exceed the limit of ", limits.context_tokens,
-                                                " tokens; nothing is cut off, send a shorter prompt or ask for less")),
-                   "sampling.max_tokens");
+  return WithField(
+      absl::OutOfRangeError(StrCat("prompt tokens (", prompt_tokens, ") + max_tokens (", sampling.max_tokens,
+                                   ") exceed the limit of ", limits.context_tokens,
+                                   " tokens; nothing is cut off, send a shorter prompt or ask for less")),
+      "sampling.max_tokens");
 }
 
 struct Prepared {
@@ -76,11 +78,13 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
                                  const grpc::ServerContext& context, uint64_t id) {
   GH_ASSIGN_OR_RETURN(auto task, deployment.tasks->Find(proto.task()));
   Prepared prepared;
-  GH_ASSIGN_OR_RETURN(prepared.validated, ValidateGenerate(proto, std::move(task), deployment.limits, DrawSeed()));
+  GH_ASSIGN_OR_RETURN(prepared.validated,
+                      ValidateGenerate(proto, std::move(task), deployment.limits, DrawSeed()));
   ValidatedRequest& validated = prepared.validated;
   if (deployment.text.tokenizer == nullptr && !validated.stop.empty()) {
-    return PreconditionError("TOKENIZER", "model", "sampling.stop: the model folder has no tokenizer, so there is no text "
-                                                   "to look for stop strings in; use stop_token_ids");
+    return PreconditionError("TOKENIZER", "model",
+                             "sampling.stop: the model folder has no tokenizer, so there is no text "
+                             "to look for stop strings in; use stop_token_ids");
   }
   GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
                       BuildPrompt(*validated.task, validated.input, deployment.text, deployment.limits));
@@ -114,8 +118,8 @@ struct CancelAtExit {
   ~CancelAtExit() { stream->Cancel(FinishReason::kCancelled); }
 };
 
-absl::Status Run(const Deployment& deployment, const v1::GenerateRequest& proto, const grpc::ServerContext& context,
-                 uint64_t id, ResponseSink& sink, RequestLogLine& line) {
+absl::Status Run(const Deployment& deployment, const v1::GenerateRequest& proto,
+                 const grpc::ServerContext& context, uint64_t id, ResponseSink& sink, RequestLogLine& line) {
   GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, context, id));
   line.prompt_tokens = static_cast<int64_t>(prepared.request->prompt.size());
   if (deployment.log_prompts) line.prompt = prepared.prompt_text;
@@ -132,7 +136,8 @@ absl::Status Run(const Deployment& deployment, const v1::GenerateRequest& proto,
 absl::Status AtShutdown(const ServerState& state, absl::Status status, bool client_gone) {
   const bool cancelled = absl::IsCancelled(status) || absl::IsUnavailable(status);
   if (client_gone || !cancelled || state.phase() != ServerState::Phase::kDraining) return status;
-  return WithRetry(absl::UnavailableError("the server shut down before the answer was complete"), absl::Seconds(1));
+  return WithRetry(absl::UnavailableError("the server shut down before the answer was complete"),
+                   absl::Seconds(1));
 }
 
 void FillDefaults(const SamplingDefaults& from, v1::SamplingOptions& to) {
@@ -143,7 +148,8 @@ void FillDefaults(const SamplingDefaults& from, v1::SamplingOptions& to) {
   to.set_min_p(static_cast<float>(from.min_p.value_or(static_cast<double>(params.min_p))));
   to.set_repetition_penalty(
       static_cast<float>(from.repetition_penalty.value_or(static_cast<double>(params.repetition_penalty))));
-  to.set_presence_penalty(static_cast<float>(from.presence_penalty.value_or(static_cast<double>(params.presence_penalty))));
+  to.set_presence_penalty(
+      static_cast<float>(from.presence_penalty.value_or(static_cast<double>(params.presence_penalty))));
   to.set_frequency_penalty(
       static_cast<float>(from.frequency_penalty.value_or(static_cast<double>(params.frequency_penalty))));
   to.set_max_tokens(from.max_tokens.value_or(params.max_tokens));

@@ -12,8 +12,8 @@
 
 namespace guildhall {
 
-// One thread per open call (gRPC's synchronous API); the number of Generate calls is bounded by `calls`. The state and
-// the calls outlive the service.
+// One thread per open call (gRPC's synchronous API); the number of Generate calls is bounded by `calls`. The
+// state and the calls outlive the service.
 class InferenceService final : public v1::Inference::Service {
  public:
   InferenceService(ServerState& state, OpenCalls& calls) : state_(state), calls_(calls) {}

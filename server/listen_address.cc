@@ -32,7 +32,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text, std::str
   if (text.substr(0, 5) == "unix:") {
     address.unix_path = text.substr(5);
     if (address.unix_path.empty()) return error("the path is empty");
-    if (address.unix_path.size() >= sizeof(sockaddr_un::sun_path)) return error("the path is longer than a socket's may be");
+    if (address.unix_path.size() >= sizeof(sockaddr_un::sun_path))
+      return error("the path is longer than a socket's may be");
     return address;
   }
   const size_t colon = text.rfind(':');
@@ -40,8 +41,8 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view text, std::str
   std::string_view host = text.substr(0, colon);
   const std::string_view port = text.substr(colon + 1);
   const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (port.empty() || parsed.ec != std::errc() || parsed.ptr != port.data() + port.size() || address.port < 0 ||
-      address.port > 65535) {
+  if (port.empty() || parsed.ec != std::errc() || parsed.ptr != port.data() + port.size() ||
+      address.port < 0 || address.port > 65535) {
     return error("the port is a number from 0 to 65535");
   }
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {

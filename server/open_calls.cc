@@ -11,7 +11,9 @@ OpenCalls::Ticket::~Ticket() {
   calls_.tickets_.erase(place_);
 }
 
-void OpenCalls::Ticket::BeginWrite() { write_began_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed); }
+void OpenCalls::Ticket::BeginWrite() {
+  write_began_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
+}
 
 absl::StatusOr<std::unique_ptr<OpenCalls::Ticket>> OpenCalls::Enter(grpc::ServerContextBase& context) {
   auto ticket = std::make_unique<Ticket>(*this, context);
@@ -20,9 +22,9 @@ absl::StatusOr<std::unique_ptr<OpenCalls::Ticket>> OpenCalls::Enter(grpc::Server
     ticket->place_ = tickets_.insert(tickets_.end(), ticket.get());
     if (static_cast<int64_t>(tickets_.size()) <= capacity_) return ticket;
   }
-  return WithRetry(
-      absl::ResourceExhaustedError(StrCat("the server has its limit of ", capacity_, " requests open; try again later")),
-      absl::Seconds(1));
+  return WithRetry(absl::ResourceExhaustedError(
+                       StrCat("the server has its limit of ", capacity_, " requests open; try again later")),
+                   absl::Seconds(1));
 }
 
 void OpenCalls::CancelStalled(absl::Duration limit) {

@@ -1,4 +1,5 @@
-// The Generate calls that are open: their number is bounded, and one whose client stops reading is found and ended.
+// The Generate calls that are open: their number is bounded, and one whose client stops reading is found and
+// ended.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -25,7 +26,8 @@ class OpenCalls {
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
 
-    // Around every write: a blocking write that takes longer than the stall limit is cancelled by CancelStalled.
+    // Around every write: a blocking write that takes longer than the stall limit is cancelled by
+    // CancelStalled.
     void BeginWrite();
     void EndWrite() { write_began_ns_.store(0, std::memory_order_relaxed); }
 

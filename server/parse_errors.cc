@@ -15,8 +15,9 @@ class ParseErrorInterceptor final : public grpc::experimental::Interceptor {
       const grpc::Status status = methods->GetSendStatus();
       if (status.error_code() == grpc::StatusCode::INTERNAL && status.error_message().empty()) {
         methods->ModifySendStatus(ToGrpcStatus(
-            FieldError("request", "the message cannot be read: expected valid protobuf whose strings are UTF-8 "
-                                  "(send text in other encodings as token_ids, or convert it)")));
+            FieldError("request",
+                       "the message cannot be read: expected valid protobuf whose strings are UTF-8 "
+                       "(send text in other encodings as token_ids, or convert it)")));
       }
     }
     methods->Proceed();

@@ -21,7 +21,8 @@ absl::Status NoTokenizer() {
   return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer: send token_ids");
 }
 
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> TemplateOf(const Task& task, const TextAssets& text, bool tools) {
+absl::StatusOr<std::shared_ptr<const ChatTemplate>> TemplateOf(const Task& task, const TextAssets& text,
+                                                               bool tools) {
   if (task.chat_template != nullptr) return task.chat_template;
   auto inherited = text.SelectTemplate("", tools);
   if (inherited.ok()) return inherited;
@@ -37,7 +38,8 @@ absl::StatusOr<std::string> Variables(const TextAssets& text, const std::string&
   return DumpJson(variables);
 }
 
-absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const TextAssets& text, const char* field) {
+absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const TextAssets& text,
+                                   const char* field) {
   GH_ASSIGN_OR_RETURN(const auto chat_template, TemplateOf(task, text, !chat.tools_json.empty()));
   std::string messages = chat.messages_json;
   if (!task.system_prompt.empty() && !chat.has_system) {
@@ -51,11 +53,13 @@ absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, con
   args.variables_json = variables;
   auto rendered = chat_template->Render(args);
   // Whatever went wrong, it is these messages that the template cannot render: the same call fails again.
-  if (!rendered.ok()) return FieldError(field, StrCat("chat template: ", std::string(rendered.status().message())));
+  if (!rendered.ok())
+    return FieldError(field, StrCat("chat template: ", std::string(rendered.status().message())));
   return rendered;
 }
 
-absl::StatusOr<BuiltPrompt> Encode(std::string prompt, bool add_special, const TextAssets& text, const char* field) {
+absl::StatusOr<BuiltPrompt> Encode(std::string prompt, bool add_special, const TextAssets& text,
+                                   const char* field) {
   auto ids = text.tokenizer->Encode(prompt, add_special);
   if (!ids.ok()) return FieldError(field, std::string(ids.status().message()));
   if (ids->empty()) return FieldError(field, "the prompt has no tokens");
@@ -89,15 +93,16 @@ absl::StatusOr<BuiltPrompt> BuildPrompt(const Task& task, const PromptInput& inp
   GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, Build(task, input, text));
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
   if (tokens > limits.max_prompt_tokens) {
-    return WithField(absl::OutOfRangeError(StrCat("the prompt has ", tokens, " tokens, the limit is ",
-                                                  limits.max_prompt_tokens, "; nothing is cut off, send less")),
-                     FieldOf(input));
+    return WithField(
+        absl::OutOfRangeError(StrCat("the prompt has ", tokens, " tokens, the limit is ",
+                                     limits.max_prompt_tokens, "; nothing is cut off, send less")),
+        FieldOf(input));
   }
   // A tokenizer may know ids beyond the embedding's rows.
   for (const int32_t id : prompt.ids) {
     if (id < 0 || id >= limits.vocabulary) {
-      return FieldError(FieldOf(input), StrCat("the tokenizer gave the id ", id, ", the model's vocabulary ends at ",
-                                               limits.vocabulary - 1));
+      return FieldError(FieldOf(input), StrCat("the tokenizer gave the id ", id,
+                                               ", the model's vocabulary ends at ", limits.vocabulary - 1));
     }
   }
   return prompt;

@@ -20,7 +20,8 @@ void Fail(grpc::StatusCode code, const std::string& message, Response& response)
 }
 
 // `file` first, then everything that it imports, each once.
-void AddFile(const pb::FileDescriptor* file, std::set<std::string>& seen, reflection::FileDescriptorResponse& out) {
+void AddFile(const pb::FileDescriptor* file, std::set<std::string>& seen,
+             reflection::FileDescriptorResponse& out) {
   if (!seen.insert(std::string(file->name())).second) return;
   pb::FileDescriptorProto proto;
   file->CopyTo(&proto);
@@ -75,10 +76,12 @@ Response ReflectionService::Answer(const Request& request) const {
       break;
     case Request::kListServices:
       response.mutable_list_services_response();
-      for (const std::string& name : services_) response.mutable_list_services_response()->add_service()->set_name(name);
+      for (const std::string& name : services_)
+        response.mutable_list_services_response()->add_service()->set_name(name);
       break;
     default:
-      Fail(grpc::StatusCode::INVALID_ARGUMENT, "message_request: expected one of its kinds, found none", response);
+      Fail(grpc::StatusCode::INVALID_ARGUMENT, "message_request: expected one of its kinds, found none",
+           response);
   }
   return response;
 }

@@ -20,7 +20,8 @@ class ReflectionService final : public grpc::reflection::v1::ServerReflection::S
                                grpc::reflection::v1::ServerReflectionRequest>* stream) override;
 
  private:
-  grpc::reflection::v1::ServerReflectionResponse Answer(const grpc::reflection::v1::ServerReflectionRequest& request) const;
+  grpc::reflection::v1::ServerReflectionResponse Answer(
+      const grpc::reflection::v1::ServerReflectionRequest& request) const;
 
   const std::vector<std::string> services_;
 };

@@ -22,8 +22,8 @@ struct RequestLogLine {
   std::string prompt;  // only where the configuration asks for it
 };
 
-// "request 7 task="intent" status=OK finish=stop prompt=12 cached=0 output=34 queue_ms=0.1 ... peer=ipv4:127.0.0.1:9".
-// Never text of prompts or answers, unless `prompt` and the summary carry it.
+// "request 7 task="intent" status=OK finish=stop prompt=12 cached=0 output=34 queue_ms=0.1 ...
+// peer=ipv4:127.0.0.1:9". Never text of prompts or answers, unless `prompt` and the summary carry it.
 std::string RequestLogText(const RequestLogLine& line);
 void LogRequest(const RequestLogLine& line);
 

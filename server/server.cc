@@ -30,14 +30,14 @@ absl::StatusOr<std::string> AdminToken(const AdminConfig& admin) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config, DeploymentParts parts) {
+absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config,
+                                                                 DeploymentParts parts) {
   auto deployment = std::make_shared<Deployment>();
   GH_ASSIGN_OR_RETURN(deployment->tasks, TaskRegistry::Build(config, parts.text, parts.generation_defaults));
   LanguageModel& model = *parts.model;
   deployment->limits = MakeServedLimits(config.limits, model.vocabulary(), model.max_positions(),
-                                         model.kv_blocks() * kKvBlockTokens);
+                                        model.kv_blocks() * kKvBlockTokens);
   deployment->text = std::move(parts.text);
-  deployment->eos_tokens = parts.eos_tokens;
   deployment->model = std::move(parts.info);
   deployment->memory = std::move(parts.memory);
   deployment->stream_capacity = config.engine.stream_capacity;
@@ -119,7 +119,8 @@ bool Server::RunUntilDrained() {
 }
 
 void Server::CloseListeners() {
-  // The handlers' last messages are on their way: a short grace, and what a client does not read is cut off then.
+  // The handlers' last messages are on their way: a short grace, and what a client does not read is cut off
+  // then.
   const absl::Time deadline = absl::Now() + kCloseGrace;
   StopWatching();
   if (inference_server_ != nullptr) inference_server_->Shutdown(deadline);

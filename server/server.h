@@ -1,4 +1,5 @@
-// The server as a whole: two listeners, the services on them, and the way from loading over serving to drained.
+// The server as a whole: two listeners, the services on them, and the way from loading over serving to
+// drained.
 #pragma once
 
 #include <memory>
@@ -27,21 +28,24 @@ struct DeploymentParts {
 };
 
 // Resolves tasks and limits and starts the engine.
-absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config, DeploymentParts parts);
+absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config,
+                                                                 DeploymentParts parts);
 
-// Thread-safe after Start. Health: "liveness" says that the process lives; "", "readiness" and the name of the inference
-// service say that requests are served (not while loading or draining, nor after repeated numeric failures).
+// Thread-safe after Start. Health: "liveness" says that the process lives; "", "readiness" and the name of
+// the inference service say that requests are served (not while loading or draining, nor after repeated
+// numeric failures).
 class Server {
  public:
-  // Opens the listeners in the state "loading". Errors as GrpcServer::Start, and for an unreadable token file.
+  // Opens the listeners in the state "loading". Errors as GrpcServer::Start, and for an unreadable token
+  // file.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config);
   ~Server();  // shuts down at once
 
   void Publish(std::shared_ptr<const Deployment> deployment);
   void BeginDrain() { state_.BeginDrain(std::nullopt); }
 
-  // Blocks until a drain is asked for (BeginDrain or Admin.Drain), lets open requests end within the limit, closes the
-  // listeners and stops the engine. True: all had ended by themselves.
+  // Blocks until a drain is asked for (BeginDrain or Admin.Drain), lets open requests end within the limit,
+  // closes the listeners and stops the engine. True: all had ended by themselves.
   bool RunUntilDrained();
 
   const GrpcServer& inference() const { return *inference_server_; }

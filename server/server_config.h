@@ -1,5 +1,6 @@
-// The whole configuration of a server, as plain data: what config_loader fills and serve() reads. The values written
-// here are the defaults, for the file, the schema and the documentation alike (config_keys.cc lists every key once).
+// The whole configuration of a server, as plain data: what config_loader fills and serve() reads. The values
+// written here are the defaults, for the file, the schema and the documentation alike (config_keys.cc lists
+// every key once).
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ struct TaskConfig {
   std::string chat_template;       // Jinja source; at most one of source and file
   std::string chat_template_file;  // both empty: the model folder's template
   std::string system_prompt;
-  std::string text = "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
+  std::string text =
+      "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
   SamplingDefaults sampling;
   double weight = 1.0;
   int64_t max_queued = 64;

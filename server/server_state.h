@@ -24,7 +24,6 @@ struct Deployment {
   TextAssets text;
   std::unique_ptr<TaskRegistry> tasks;
   ServedLimits limits;
-  std::vector<int32_t> eos_tokens;
   v1::ModelStatus model;
   std::vector<v1::MemoryItem> memory;
   int64_t stream_capacity = 256;

@@ -38,7 +38,9 @@ std::string CleanText(std::string_view text, size_t limit) {
   return result;
 }
 
-std::string Cut(std::string_view text) { return CleanText(text, kMaxDetailText); }
+std::string Cut(std::string_view text) {
+  return CleanText(text, kMaxDetailText);
+}
 
 void SetDelay(google::rpc::RetryInfo& info, absl::Duration delay) {
   const int64_t ns = absl::ToInt64Nanoseconds(delay);
@@ -90,7 +92,8 @@ absl::Status MissingResource(std::string_view type, std::string_view name) {
   return status;
 }
 
-absl::Status PreconditionError(std::string_view type, std::string_view subject, std::string_view description) {
+absl::Status PreconditionError(std::string_view type, std::string_view subject,
+                               std::string_view description) {
   absl::Status status = absl::FailedPreconditionError(std::string(description));
   google::rpc::PreconditionFailure detail;
   auto* violation = detail.add_violations();
@@ -122,9 +125,8 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
     any->set_value(bytes);
     has_retry |= url == retry_url;
   };
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    add(std::string(url), std::string(payload));
-  });
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { add(std::string(url), std::string(payload)); });
   if (WantsRetry(status.code()) && !has_retry) {
     google::rpc::RetryInfo retry;
     SetDelay(retry, kDefaultRetry);

@@ -15,19 +15,21 @@ namespace guildhall {
 // Details travel inward to outward as payloads of the absl::Status, one of each type.
 void AddDetail(absl::Status& status, const google::protobuf::Message& detail);
 
-// INVALID_ARGUMENT "FIELD: DESCRIPTION" with a BadRequest. `field` is the path from the request ("sampling.top_p").
+// INVALID_ARGUMENT "FIELD: DESCRIPTION" with a BadRequest. `field` is the path from the request
+// ("sampling.top_p").
 absl::Status FieldError(std::string_view field, std::string_view description);
 // The same detail on a status that somebody else made (OUT_OF_RANGE of a long prompt).
 absl::Status WithField(absl::Status status, std::string_view field);
 // NOT_FOUND with a ResourceInfo; `type` is "task".
 absl::Status MissingResource(std::string_view type, std::string_view name);
-// FAILED_PRECONDITION with a PreconditionFailure; `type` is for programs ("TOKENIZER"), `subject` names the thing.
+// FAILED_PRECONDITION with a PreconditionFailure; `type` is for programs ("TOKENIZER"), `subject` names the
+// thing.
 absl::Status PreconditionError(std::string_view type, std::string_view subject, std::string_view description);
 // With a RetryInfo.
 absl::Status WithRetry(absl::Status status, absl::Duration delay);
 
-// Codes map one to one. RESOURCE_EXHAUSTED and UNAVAILABLE get a RetryInfo where they have none. Long texts are cut and
-// details dropped so that the whole trailer stays below 8 KB; invalid UTF-8 is replaced.
+// Codes map one to one. RESOURCE_EXHAUSTED and UNAVAILABLE get a RetryInfo where they have none. Long texts
+// are cut and details dropped so that the whole trailer stays below 8 KB; invalid UTF-8 is replaced.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 }  // namespace guildhall

@@ -47,10 +47,11 @@ absl::StatusOr<std::shared_ptr<const Task>> BuildTask(const TaskConfig& config, 
   task->text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
   if (task->text_is_chat && !task->has_chat_template) {
     return TaskError(config.id, config.text == "chat" ? "text" : "system_prompt",
-                     text.tokenizer == nullptr ? "the model folder has no tokenizer"
-                                               : StrCat("needs a chat template, and the model folder has none that works (",
-                                                        std::string(inherited.status().message()),
-                                                        "); set chat_template or chat_template_file"));
+                     text.tokenizer == nullptr
+                         ? "the model folder has no tokenizer"
+                         : StrCat("needs a chat template, and the model folder has none that works (",
+                                  std::string(inherited.status().message()),
+                                  "); set chat_template or chat_template_file"));
   }
   task->defaults = MergeDefaults(config.sampling, below);
   if (const auto stops = StopMatcher::Create(task->defaults.stop); !stops.ok()) {
@@ -94,29 +95,32 @@ absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& direc
   GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxGenerationConfigBytes));
   GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "generation_config.json"));
   GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, "generation_config.json"));
-  const auto number = [&](const char* key, double min, double max, std::optional<double>& value) -> absl::Status {
+  const auto number = [&](const char* key, double min, double max,
+                          std::optional<double>& value) -> absl::Status {
     if (!object.Has(key)) return absl::OkStatus();
     GH_ASSIGN_OR_RETURN(value, object.Number(key));
-    if (*value < min || *value > max) return object.Error(key, StrCat("expected ", min, " to ", max, ", found ", *value));
+    if (*value < min || *value > max)
+      return object.Error(key, StrCat("expected ", min, " to ", max, ", found ", *value));
     return absl::OkStatus();
   };
   GH_RETURN_IF_ERROR(number("temperature", 0, 100, defaults.temperature));
   GH_RETURN_IF_ERROR(number("top_p", 1e-9, 1, defaults.top_p));
-  GH_RETURN_IF_ERROR(number("min_p", 0, 1, defaults.min_p));
+  GH_RETURN_IF_ERROR(number("min_p", 0, 0.999, defaults.min_p));
   GH_RETURN_IF_ERROR(number("repetition_penalty", 1e-9, 100, defaults.repetition_penalty));
   if (object.Has("top_k")) {
     GH_ASSIGN_OR_RETURN(defaults.top_k, object.Int("top_k", 0, std::numeric_limits<int32_t>::max()));
   }
   if (object.Has("max_new_tokens")) {
-    GH_ASSIGN_OR_RETURN(defaults.max_tokens, object.Int("max_new_tokens", 0, std::numeric_limits<int32_t>::max()));
+    GH_ASSIGN_OR_RETURN(defaults.max_tokens,
+                        object.Int("max_new_tokens", 0, std::numeric_limits<int32_t>::max()));
   }
   GH_ASSIGN_OR_RETURN(const bool sample, object.BoolOr("do_sample", true));
   if (!sample) defaults.temperature = 0.0;
   return defaults;
 }
 
-absl::StatusOr<std::unique_ptr<TaskRegistry>> TaskRegistry::Build(const ServerConfig& config, const TextAssets& text,
-                                                                  const SamplingDefaults& generation_defaults) {
+absl::StatusOr<std::unique_ptr<TaskRegistry>> TaskRegistry::Build(
+    const ServerConfig& config, const TextAssets& text, const SamplingDefaults& generation_defaults) {
   const SamplingDefaults below = MergeDefaults(generation_defaults, config.sampling);
   TaskSnapshot tasks;
   for (const auto& [id, task] : config.tasks) {

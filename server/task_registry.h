@@ -23,8 +23,8 @@ struct Task {
   std::shared_ptr<const ChatTemplate> chat_template;  // the task's own; null: the model folder's
   bool has_chat_template = false;                     // own or the folder's
   std::string system_prompt;
-  bool text_is_chat = false;   // plain text is one user message
-  SamplingDefaults defaults;   // task -> generation_config.json -> server, merged
+  bool text_is_chat = false;  // plain text is one user message
+  SamplingDefaults defaults;  // task -> generation_config.json -> server, merged
   TaskPolicy policy;
 };
 
@@ -33,18 +33,20 @@ using TaskSnapshot = std::map<std::string, std::shared_ptr<const Task>>;
 // Values of `over` where set, else of `under`.
 SamplingDefaults MergeDefaults(const SamplingDefaults& over, const SamplingDefaults& under);
 
-// What generation_config.json of the model folder says about sampling; nothing where there is no such file. An explicit
-// do_sample = false is temperature 0. INVALID_ARGUMENT names the key.
+// What generation_config.json of the model folder says about sampling; nothing where there is no such file.
+// An explicit do_sample = false is temperature 0. INVALID_ARGUMENT names the key.
 absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& directory);
 
 // Thread-safe. Readers take an immutable snapshot; a change replaces the whole map.
 class TaskRegistry {
  public:
-  explicit TaskRegistry(TaskSnapshot tasks) : tasks_(std::make_shared<const TaskSnapshot>(std::move(tasks))) {}
+  explicit TaskRegistry(TaskSnapshot tasks)
+      : tasks_(std::make_shared<const TaskSnapshot>(std::move(tasks))) {}
 
-  // Resolves the configured tasks and adds the base, "". INVALID_ARGUMENT names the task and its key: a template that
-  // does not compile, a file that cannot be read, text = "chat" without any template.
-  static absl::StatusOr<std::unique_ptr<TaskRegistry>> Build(const ServerConfig& config, const TextAssets& text,
+  // Resolves the configured tasks and adds the base, "". INVALID_ARGUMENT names the task and its key: a
+  // template that does not compile, a file that cannot be read, text = "chat" without any template.
+  static absl::StatusOr<std::unique_ptr<TaskRegistry>> Build(const ServerConfig& config,
+                                                             const TextAssets& text,
                                                              const SamplingDefaults& generation_defaults);
 
   // NOT_FOUND with a ResourceInfo.

@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 constexpr std::string_view kWordMark = "\xe2\x96\x81";  // U+2581, SentencePiece's space
 
-// Byte-level vocabularies spell each byte as one printable character: the printable bytes of Latin-1 stand for
-// themselves, the others for U+0100 and up, in order.
+// Byte-level vocabularies spell each byte as one printable character: the printable bytes of Latin-1 stand
+// for themselves, the others for U+0100 and up, in order.
 std::array<int, 0x144> ByteOfCharacter() {
   std::array<int, 0x144> bytes;
   bytes.fill(-1);
@@ -43,7 +43,8 @@ std::optional<std::string> FromByteLevel(std::string_view spelling) {
 
 // "<0xE2>" of vocabularies with byte fallback.
 std::optional<std::string> FromByteFallback(const std::string& spelling) {
-  if (spelling.size() != 6 || spelling.compare(0, 3, "<0x") != 0 || spelling.back() != '>') return std::nullopt;
+  if (spelling.size() != 6 || spelling.compare(0, 3, "<0x") != 0 || spelling.back() != '>')
+    return std::nullopt;
   return std::string(1, static_cast<char>(std::strtol(spelling.substr(3, 2).c_str(), nullptr, 16)));
 }
 

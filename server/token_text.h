@@ -8,8 +8,8 @@
 
 namespace guildhall {
 
-// The token's own bytes, which may be a part of a character; its spelling for special tokens; "" where there is no
-// tokenizer or no such token. Unlike Decode of one id, the space that begins a word is kept.
+// The token's own bytes, which may be a part of a character; its spelling for special tokens; "" where there
+// is no tokenizer or no such token. Unlike Decode of one id, the space that begins a word is kept.
 std::string TokenBytes(const Tokenizer* tokenizer, int32_t id);
 
 }  // namespace guildhall

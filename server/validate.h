@@ -1,4 +1,5 @@
-// The border: a request of the wire becomes a request that the inside may trust, or one error that names the field.
+// The border: a request of the wire becomes a request that the inside may trust, or one error that names the
+// field.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +22,19 @@ namespace guildhall {
 struct ServedLimits {
   LimitsConfig config;
   int64_t vocabulary = 0;
-  int64_t context_tokens = 0;     // prompt and output together: the model's positions, or what the KV cache can hold
+  int64_t context_tokens =
+      0;  // prompt and output together: the model's positions, or what the KV cache can hold
   int64_t max_prompt_tokens = 0;  // resolved: never 0
   int64_t max_output_tokens = 0;  // resolved: never 0
 };
 
 ServedLimits MakeServedLimits(const LimitsConfig& config, int64_t vocabulary, int64_t max_positions,
-                                int64_t kv_cache_tokens);
+                              int64_t kv_cache_tokens);
 
 struct ChatPrompt {
-  std::string messages_json;  // without the task's system prompt
-  bool has_system = false;    // the request brings a system message of its own
-  std::string tools_json;     // "" or an array
+  std::string messages_json;   // without the task's system prompt
+  bool has_system = false;     // the request brings a system message of its own
+  std::string tools_json;      // "" or an array
   std::string variables_json;  // "" or an object
   bool add_generation_prompt = true;
 };
@@ -43,16 +45,18 @@ using PromptInput = std::variant<std::string, ChatPrompt, std::vector<int32_t>>;
 struct ValidatedRequest {
   std::shared_ptr<const Task> task;
   PromptInput input;
-  SamplingParams sampling;         // defaults resolved; max_tokens as explained below
-  bool max_tokens_given = false;   // by the request; else prompt_builder's caller lowers it to what the context leaves
+  SamplingParams sampling;  // defaults resolved; max_tokens as explained below
+  bool max_tokens_given =
+      false;  // by the request; else prompt_builder's caller lowers it to what the context leaves
   std::vector<std::string> stop;
   bool include_stop = false;
   absl::Duration time_limit = absl::InfiniteDuration();
 };
 
-// Pure; allocates in proportion to the message only. INVALID_ARGUMENT with a field violation. `random_seed` is used
-// where the request gives none.
-absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request, std::shared_ptr<const Task> task,
+// Pure; allocates in proportion to the message only. INVALID_ARGUMENT with a field violation. `random_seed`
+// is used where the request gives none.
+absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request,
+                                                  std::shared_ptr<const Task> task,
                                                   const ServedLimits& limits, uint64_t random_seed);
 
 // The oneof of GenerateRequest and TokenizeRequest.

@@ -23,14 +23,16 @@ absl::StatusOr<Json> ParseField(const std::string& text, const std::string& fiel
   auto json = ParseJson(text, "JSON", limits);
   if (!json.ok()) return FieldError(field, std::string(json.status().message()));
   if (array ? !json->is_array() : !json->is_object()) {
-    return FieldError(field, StrCat("expected a JSON ", array ? "array" : "object", ", found ", json->type_name()));
+    return FieldError(field,
+                      StrCat("expected a JSON ", array ? "array" : "object", ", found ", json->type_name()));
   }
   return json;
 }
 
 absl::StatusOr<Json> ToolCallJson(const v1::ToolCall& call, const std::string& field) {
   if (call.name().empty() || call.name().size() > kMaxNameBytes) {
-    return FieldError(field + ".name", StrCat("expected 1 to ", kMaxNameBytes, " bytes, found ", call.name().size()));
+    return FieldError(field + ".name",
+                      StrCat("expected 1 to ", kMaxNameBytes, " bytes, found ", call.name().size()));
   }
   Json arguments = Json::object();
   if (!call.arguments_json().empty()) {
@@ -46,11 +48,12 @@ absl::StatusOr<Json> ToolCallJson(const v1::ToolCall& call, const std::string& f
 
 absl::StatusOr<Json> MessageJson(const v1::ChatMessage& message, const std::string& field) {
   if (message.role().empty() || message.role().size() > kMaxNameBytes) {
-    return FieldError(field + ".role",
-                      StrCat("expected 1 to ", kMaxNameBytes, " bytes such as \"user\", found ", message.role().size()));
+    return FieldError(field + ".role", StrCat("expected 1 to ", kMaxNameBytes,
+                                              " bytes such as \"user\", found ", message.role().size()));
   }
   if (message.tool_calls_size() > kMaxToolCalls) {
-    return FieldError(field + ".tool_calls", StrCat("expected at most ", kMaxToolCalls, ", found ", message.tool_calls_size()));
+    return FieldError(field + ".tool_calls",
+                      StrCat("expected at most ", kMaxToolCalls, ", found ", message.tool_calls_size()));
   }
   Json json = Json::object();
   json["role"] = message.role();
@@ -58,17 +61,19 @@ absl::StatusOr<Json> MessageJson(const v1::ChatMessage& message, const std::stri
   if (message.has_name()) json["name"] = message.name();
   if (message.has_tool_call_id()) json["tool_call_id"] = message.tool_call_id();
   for (int i = 0; i < message.tool_calls_size(); ++i) {
-    GH_ASSIGN_OR_RETURN(Json call, ToolCallJson(message.tool_calls(i), StrCat(field, ".tool_calls[", i, "]")));
+    GH_ASSIGN_OR_RETURN(Json call,
+                        ToolCallJson(message.tool_calls(i), StrCat(field, ".tool_calls[", i, "]")));
     json["tool_calls"].push_back(std::move(call));
   }
   return json;
 }
 
 absl::StatusOr<PromptInput> ChatInput(const v1::ChatInput& chat, const ServedLimits& limits) {
-  if (chat.messages_size() == 0) return FieldError("chat.messages", "expected at least one message, found none");
+  if (chat.messages_size() == 0)
+    return FieldError("chat.messages", "expected at least one message, found none");
   if (chat.messages_size() > limits.config.chat_messages) {
-    return FieldError("chat.messages", StrCat("expected at most ", limits.config.chat_messages, " messages, found ",
-                                              chat.messages_size()));
+    return FieldError("chat.messages", StrCat("expected at most ", limits.config.chat_messages,
+                                              " messages, found ", chat.messages_size()));
   }
   ChatPrompt prompt;
   Json messages = Json::array();
@@ -86,7 +91,8 @@ absl::StatusOr<PromptInput> ChatInput(const v1::ChatInput& chat, const ServedLim
     const std::string field = "chat.template_variables_json";
     GH_ASSIGN_OR_RETURN(const Json variables, ParseField(chat.template_variables_json(), field, false));
     for (const std::string_view name : kReservedVariables) {
-      if (variables.contains(std::string(name))) return FieldError(field, StrCat("\"", name, "\" has a field of its own"));
+      if (variables.contains(std::string(name)))
+        return FieldError(field, StrCat("\"", name, "\" has a field of its own"));
     }
     prompt.variables_json = chat.template_variables_json();
   }
@@ -95,7 +101,8 @@ absl::StatusOr<PromptInput> ChatInput(const v1::ChatInput& chat, const ServedLim
 }
 
 absl::StatusOr<PromptInput> IdsInput(const v1::TokenIds& ids, const ServedLimits& limits) {
-  if (ids.ids_size() == 0) return FieldError("token_ids.ids", "the prompt is empty; expected at least one token id");
+  if (ids.ids_size() == 0)
+    return FieldError("token_ids.ids", "the prompt is empty; expected at least one token id");
   for (int i = 0; i < ids.ids_size(); ++i) {
     if (ids.ids(i) < 0 || ids.ids(i) >= limits.vocabulary) {
       return FieldError(StrCat("token_ids.ids[", i, "]"),

@@ -2,6 +2,8 @@
 
 namespace guildhall {
 
-const char* Version() { return GUILDHALL_VERSION; }
+const char* Version() {
+  return GUILDHALL_VERSION;
+}
 
 }  // namespace guildhall

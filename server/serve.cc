@@ -1,0 +1,171 @@
+#include "server/serve.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "checkpoint/checkpoint.h"
+#include "engine/memory_budget.h"
+#include "server/server.h"
+#include "server/shutdown_signals.h"
+#include "server/version.h"
+#include "text/folder.h"
+
+namespace guildhall {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ServerConfig& config) {
+  if (config.backend != "cpu") {
+    return absl::FailedPreconditionError(
+        StrCat("backend: ", config.backend,
+               " is asked for, and this program is built without it; set backend to cpu"));
+  }
+  CpuOptions options;
+  options.threads = static_cast<int>(config.cpu.threads);
+  options.pin = config.cpu.pin;
+  options.isa = config.cpu.isa;
+  return MakeCpuBackend(options);
+}
+
+std::optional<DType> KvDType(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  return name == "f32" ? DType::kF32 : DType::kBF16;
+}
+
+v1::MemoryItem Item(std::string name, uint64_t bytes, std::string note) {
+  v1::MemoryItem item;
+  item.set_name(std::move(name));
+  item.set_bytes(bytes);
+  item.set_note(std::move(note));
+  return item;
+}
+
+v1::ModelStatus Describe(const Checkpoint& checkpoint, const Backend& backend) {
+  const ModelSpec& spec = checkpoint.spec();
+  v1::ModelStatus status;
+  status.set_architecture(spec.architecture);
+  std::filesystem::path folder = std::filesystem::path(checkpoint.directory()).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  status.set_name(folder.filename().string());
+  status.set_dtype(std::string(DTypeName(spec.dtype)));
+  status.set_vocabulary(spec.vocabulary);
+  status.set_context_tokens(spec.max_positions);
+  status.set_backend(backend.Describe());
+  status.set_experts(spec.gate.experts);
+  status.set_experts_per_token(spec.gate.k);
+  status.set_layers(static_cast<int64_t>(spec.layers.size()));
+  return status;
+}
+
+// The model and what it stands on, in the order of their lives.
+struct LoadedModel {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Decoder> decoder;
+  DeploymentParts parts;
+};
+
+absl::StatusOr<LoadedModel> LoadModel(const ServerConfig& config, const ProgressFunction& progress) {
+  LoadedModel loaded;
+  GH_ASSIGN_OR_RETURN(loaded.backend, MakeBackend(config));
+  Log().info("back end: {}", loaded.backend->Describe());
+  CheckpointOptions checkpoint_options;
+  checkpoint_options.ignore_config_keys = config.model.ignore_config_keys;
+  GH_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(config.model.path, checkpoint_options));
+  const ModelSpec& spec = checkpoint->spec();
+  DeploymentParts& parts = loaded.parts;
+  GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
+  GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
+  // Wrong tasks are told before minutes of loading, not after.
+  GH_RETURN_IF_ERROR(TaskRegistry::Build(config, parts.text, parts.generation_defaults).status());
+
+  DecoderOptions options;
+  options.max_rows = config.engine.token_budget;
+  options.max_outputs = std::max<int64_t>(config.engine.max_running, options.max_outputs);
+  options.kv_dtype = KvDType(config.memory.kv_dtype);
+  GH_ASSIGN_OR_RETURN(const AvailableMemory available, ReadAvailableMemory());
+  KvBudgetQuestion question;
+  question.budget = config.memory.kv;
+  question.available = available;
+  question.weight_bytes = DecoderBytes(*checkpoint, *loaded.backend, options);
+  question.block_bytes = KvBytesPerBlock(spec, *loaded.backend, options.kv_dtype);
+  question.context = spec.max_positions;
+  question.max_sequences = config.engine.max_running;
+  GH_ASSIGN_OR_RETURN(const KvBudget budget, PlanKvBudget(question));
+  options.kv_blocks = budget.blocks;
+  Log().info("model: {} ({}), {} layers, {} experts of which {} per token, context {} tokens",
+             spec.architecture, DTypeName(spec.dtype), spec.layers.size(), spec.gate.experts, spec.gate.k,
+             spec.max_positions);
+  Log().info("memory: {}", budget.text);
+  parts.memory = {Item("weights and activations", question.weight_bytes, ""),
+                  Item("KV cache", budget.bytes, budget.text),
+                  Item("available before the load", available.bytes, available.source)};
+
+  const absl::Time begin = absl::Now();
+  GH_ASSIGN_OR_RETURN(loaded.decoder, Decoder::Load(*checkpoint, *loaded.backend, options, progress));
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
+  Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(checkpoint->TotalBytes()), seconds,
+             static_cast<double>(checkpoint->TotalBytes()) * 1e-6 / std::max(seconds, 1e-3));
+  parts.model = loaded.decoder.get();
+  parts.eos_tokens = spec.eos_tokens;
+  parts.info = Describe(*checkpoint, *loaded.backend);
+  return loaded;
+}
+
+std::string TaskList(const TaskSnapshot& tasks) {
+  std::string text;
+  for (const auto& [id, task] : tasks)
+    StrAppend(&text, text.empty() ? "" : ", ", id.empty() ? "\"\" (base)" : id);
+  return text;
+}
+
+void LogListener(const char* what, const GrpcServer& server, const TlsConfig& tls) {
+  Log().info("{} on {} ({})", what, server.Target(),
+             tls.mutual()    ? "mutual TLS"
+             : tls.enabled() ? "TLS"
+                             : "no TLS");
+}
+
+}  // namespace
+
+absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress) {
+  if (config.model.path.empty()) {
+    return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
+  }
+  std::unique_ptr<Server> server;
+  std::atomic<Server*> serving{nullptr};
+  const ShutdownSignals signals([&serving](const char* name) {
+    Server* const running = serving.load();
+    Log().info("{}: shutting down; a second signal ends the process at once", name);
+    // While the model loads there is nothing to drain, and a load cannot be stopped half way.
+    if (running == nullptr || running->state().phase() == ServerState::Phase::kLoading) {
+      Log().flush();
+      std::_Exit(0);
+    }
+    running->BeginDrain();
+  });
+  Log().info("guildhall {}", Version());
+  GH_ASSIGN_OR_RETURN(server, Server::Start(config));
+  serving = server.get();
+  LogListener("requests", server->inference(), config.server.tls);
+  if (server->admin() != nullptr) LogListener("administration", *server->admin(), config.admin.tls);
+
+  GH_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config, progress));
+  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(loaded.parts)));
+  Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
+  server->Publish(deployment);
+  deployment.reset();
+  Log().info("ready");
+  const bool complete = server->RunUntilDrained();
+  Log().info("stopped{}", complete ? "" : "; requests were cut off at the drain limit");
+  // The engine ends before the model that it runs on.
+  serving = nullptr;
+  server.reset();
+  return absl::OkStatus();
+}
+
+}  // namespace guildhall

@@ -1,0 +1,250 @@
+// Files, environment and overrides become one configuration; mistakes are refused by name.
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "server/config_keys.h"
+#include "server/config_loader.h"
+#include "server/listen_address.h"
+
+namespace guildhall {
+namespace {
+
+// A file that goes with its owner.
+class TempFile {
+ public:
+  explicit TempFile(const std::string& text) {
+    std::string folder = (std::filesystem::temp_directory_path() / "guildhall-config-XXXXXX").string();
+    REQUIRE(mkdtemp(folder.data()) != nullptr);
+    folder_ = folder;
+    std::ofstream(path()) << text;
+  }
+  ~TempFile() { std::filesystem::remove_all(folder_); }
+  std::string path() const { return folder_ + "/server.json"; }
+  const std::string& folder() const { return folder_; }
+
+ private:
+  std::string folder_;
+};
+
+absl::StatusOr<LoadedConfig> FromFile(const std::string& text) {
+  const TempFile file(text);
+  return LoadConfig({{file.path()}, {}, {}});
+}
+
+absl::StatusOr<LoadedConfig> FromEnvironment(std::map<std::string, std::string> environment) {
+  return LoadConfig({{}, std::move(environment), {}});
+}
+
+absl::StatusOr<LoadedConfig> FromSet(const std::string& key, const std::string& value) {
+  return LoadConfig({{}, {}, {{key, value, "--set"}}});
+}
+
+std::string Refusal(const absl::StatusOr<LoadedConfig>& loaded) {
+  REQUIRE(loaded.status().code() == absl::StatusCode::kInvalidArgument);
+  return std::string(loaded.status().message());
+}
+
+// The part of the schema that describes `path`; null where there is none.
+const Json* SchemaAt(const Json& root, const std::string& path) {
+  const Json* at = &root;
+  size_t begin = 0;
+  while (true) {
+    const size_t dot = path.find('.', begin);
+    const std::string name = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
+    if (!at->contains("properties") || !(*at)["properties"].contains(name)) return nullptr;
+    at = &(*at)["properties"][name];
+    if (dot == std::string::npos) return at;
+    begin = dot + 1;
+  }
+}
+
+// Every path below `schema` that is no object.
+void Leaves(const Json& schema, const std::string& path, std::set<std::string>& out) {
+  for (const auto& [name, value] : schema["properties"].items()) {
+    const std::string child = path.empty() ? name : path + "." + name;
+    if (value.contains("properties")) {
+      Leaves(value, child, out);
+    } else {
+      out.insert(child);
+    }
+  }
+}
+
+template <typename Owner>
+void CheckAgainst(const Json& schema, const std::vector<ConfigKey<Owner>>& keys) {
+  Owner defaults;
+  for (const auto& key : keys) {
+    INFO(key.path);
+    const Json* leaf = SchemaAt(schema, key.path);
+    REQUIRE(leaf != nullptr);
+    const Json& type = (*leaf)["type"];
+    CHECK((type.is_array() ? type[0] : type) == key.JsonType());
+    CHECK((*leaf)["default"] == key.Get(defaults));
+    CHECK_FALSE(key.help.empty());
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a later source beats an earlier one, and each value tells where it comes from") {
+  const TempFile file(R"({
+    // comments are allowed
+    "model": {"path": "models/tiny"},
+    "engine": {"max_running": 8, "max_queued": 9},
+    "tasks": {"a.b": {"weight": 2.5, "sampling": {"top_p": 0.5, "stop": ["x"]}}}
+  })");
+  const auto loaded =
+      LoadConfig({{file.path()},
+                  {{"GUILDHALL_ENGINE_MAX_RUNNING", "16"}, {"GUILDHALL_CPU_PIN", "true"}, {"PATH", "/bin"}},
+                  {{"engine.max_running", "32", "--set"},
+                   {"tasks.a.b.sampling.top_k", "7", "--set"},
+                   {"tasks.new.weight", "3", "--set"}}});
+  INFO(loaded.status().ToString());
+  REQUIRE(loaded.ok());
+  const ServerConfig& config = loaded->config;
+  CHECK(config.engine.max_running == 32);
+  CHECK(config.engine.max_queued == 9);
+  CHECK(config.engine.token_budget == EngineConfig().token_budget);
+  CHECK(config.cpu.pin);
+  // Paths of a file are relative to the file.
+  CHECK(config.model.path == file.folder() + "/models/tiny");
+  const TaskConfig& task = config.tasks.at("a.b");
+  CHECK(task.id == "a.b");
+  CHECK(task.weight == 2.5);
+  CHECK(task.sampling.top_p == 0.5);
+  CHECK(task.sampling.top_k == 7);
+  CHECK_FALSE(task.sampling.temperature.has_value());
+  CHECK(task.sampling.stop == std::vector<std::string>{"x"});
+  CHECK(config.tasks.at("new").weight == 3.0);
+
+  CHECK(loaded->origins.at("engine.max_running") == "--set");
+  CHECK(loaded->origins.at("engine.max_queued") == "file " + file.path());
+  CHECK(loaded->origins.at("cpu.pin") == "environment GUILDHALL_CPU_PIN");
+  CHECK(loaded->origins.count("engine.token_budget") == 0);
+  const std::string text = EffectiveConfigText(*loaded);
+  CHECK_THAT(text, Catch::Contains("engine.max_running = 32") && Catch::Contains("# --set\n"));
+  CHECK_THAT(text, Catch::Contains("engine.token_budget = 512") && Catch::Contains("# default\n"));
+  CHECK_THAT(text, Catch::Contains("tasks.a.b.sampling.top_p = 0.5"));
+}
+
+TEST_CASE("an unknown key is refused with the nearest known one") {
+  CHECK_THAT(Refusal(FromFile(R"({"engin": {}})")),
+             Catch::Contains("unknown key \"engin\"; did you mean \"engine\"?"));
+  CHECK_THAT(Refusal(FromFile(R"({"server": {"lsten": "x"}})")), Catch::Contains("did you mean \"listen\"?"));
+  CHECK_THAT(Refusal(FromFile(R"({"tasks": {"t": {"sampling": {"top-p": 1}}}})")),
+             Catch::Contains("tasks.t.sampling") && Catch::Contains("did you mean \"top_p\"?"));
+  CHECK_THAT(Refusal(FromEnvironment({{"GUILDHALL_CPU_THREAD", "1"}})),
+             Catch::Contains("unknown variable GUILDHALL_CPU_THREAD; did you mean GUILDHALL_CPU_THREADS?"));
+  CHECK_THAT(Refusal(FromSet("engine.max_runing", "1")), Catch::Contains("did you mean engine.max_running?"));
+  CHECK_THAT(Refusal(FromSet("tasks.t.wieght", "1")), Catch::Contains("did you mean t.weight?"));
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"max_queued": 1, "max_queued": 2}})")),
+             Catch::Contains("max_queued"));
+}
+
+TEST_CASE("variables that others put beside a service called guildhall are no configuration") {
+  CHECK(FromEnvironment({{"GUILDHALL_SERVICE_HOST", "10.0.0.1"},
+                         {"GUILDHALL_PORT", "tcp://10.0.0.1:1"},
+                         {"GUILDHALL_ISA", "avx2"}})
+            .ok());
+}
+
+TEST_CASE("a wrong value names its source, the key, what was expected and what was found") {
+  CHECK_THAT(
+      Refusal(FromFile(R"({"engine": {"max_running": "many"}})")),
+      Catch::Contains("server.json: engine.max_running: expected an integer from 1 to 4096, found \"many\""));
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"max_running": 0}})")), Catch::Contains("found 0"));
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"max_running": 4097}})")), Catch::Contains("found 4097"));
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"max_running": 1.5}})")), Catch::Contains("found 1.5"));
+  CHECK_THAT(Refusal(FromEnvironment({{"GUILDHALL_ENGINE_PREFIX_CACHE", "yes"}})),
+             Catch::Contains(
+                 "environment GUILDHALL_ENGINE_PREFIX_CACHE: engine.prefix_cache: expected true or false"));
+  CHECK_THAT(Refusal(FromFile(R"({"backend": "tpu"})")),
+             Catch::Contains("one of \"cpu\", \"cuda\", found \"tpu\""));
+  CHECK_THAT(Refusal(FromFile(R"({"sampling": {"top_p": 0}})")), Catch::Contains("above 0 to 1, found 0"));
+  CHECK_THAT(Refusal(FromFile(R"({"model": []})")), Catch::Contains("model: expected an object"));
+  CHECK_THAT(Refusal(FromFile(R"({"tasks": {"../x": {}}})")), Catch::Contains("is no task id"));
+  CHECK_THAT(Refusal(FromFile("{")), Catch::Contains("line 1"));
+  CHECK(LoadConfig({{"/nowhere/server.json"}, {}, {}}).status().code() == absl::StatusCode::kNotFound);
+}
+
+TEST_CASE("lists come as JSON or with commas, and null takes an optional value back") {
+  const auto lists = LoadConfig(
+      {{},
+       {{"GUILDHALL_MODEL_IGNORE_CONFIG_KEYS", "a,b"}, {"GUILDHALL_SAMPLING_STOP_TOKEN_IDS", "[1, 2]"}},
+       {{"sampling.stop", "[\"a,b\"]", "--set"}, {"sampling.top_k", "null", "--set"}}});
+  REQUIRE(lists.ok());
+  CHECK(lists->config.model.ignore_config_keys == std::vector<std::string>{"a", "b"});
+  CHECK(lists->config.sampling.stop_token_ids == std::vector<int64_t>{1, 2});
+  CHECK(lists->config.sampling.stop == std::vector<std::string>{"a,b"});
+  CHECK_FALSE(lists->config.sampling.top_k.has_value());
+}
+
+TEST_CASE("secrets are neither printed nor quoted in errors") {
+  const auto loaded = FromFile(R"({"admin": {"token": "hunter2"}})");
+  REQUIRE(loaded.ok());
+  CHECK(loaded->config.admin.token == "hunter2");
+  const std::string text = EffectiveConfigText(*loaded);
+  CHECK_THAT(text, !Catch::Contains("hunter2"));
+  CHECK_THAT(text, Catch::Contains("admin.token = \"***\""));
+  CHECK_THAT(Refusal(FromFile(R"({"admin": {"token": 4711}})")), !Catch::Contains("4711"));
+}
+
+TEST_CASE("keys that need or exclude each other are checked together") {
+  CHECK_THAT(Refusal(FromSet("admin.listen", "0.0.0.0:50052")), Catch::Contains("nothing guards it"));
+  CHECK_THAT(Refusal(FromFile(R"({"admin": {"listen": "0.0.0.0:1", "token": "t"}})")),
+             Catch::Contains("clear text"));
+  CHECK(
+      FromFile(R"({"admin": {"listen": "0.0.0.0:1", "token": "t", "tls": {"certificate": "c", "key": "k"}}})")
+          .ok());
+  CHECK(FromSet("admin.listen", "unix:/tmp/admin.sock").ok());
+  CHECK(FromSet("admin.listen", "[::1]:50052").ok());
+  CHECK_THAT(Refusal(FromSet("server.tls.key", "k")), Catch::Contains("belong together"));
+  CHECK_THAT(Refusal(FromSet("server.listen", "127.0.0.1:50052")), Catch::Contains("are the same"));
+  CHECK_THAT(Refusal(FromSet("engine.prefill_chunk", "513")), Catch::Contains("above engine.token_budget"));
+  CHECK_THAT(Refusal(FromSet("tasks.t.adapter", "x")), Catch::Contains("serves no adapters"));
+}
+
+TEST_CASE("listen addresses") {
+  const auto port = ParseListenAddress("[::1]:0", "k");
+  REQUIRE(port.ok());
+  CHECK(port->Text() == "[::1]:0");
+  CHECK(port->local());
+  CHECK_FALSE(ParseListenAddress("0.0.0.0:1", "k")->local());
+  CHECK(ParseListenAddress("127.9.9.9:1", "k")->local());
+  for (const char* bad : {"", "localhost", ":1", "a:b", "a:65536", "a:-1", "::1:5", "unix:", "a:1x"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseListenAddress(bad, "k").ok());
+  }
+  CHECK_FALSE(ParseListenAddress("unix:/" + std::string(200, 'x'), "k").ok());
+}
+
+TEST_CASE("every key has a variable of its own") {
+  std::set<std::string> names{"GUILDHALL_TASKS", "GUILDHALL_ISA", "GUILDHALL_CONFIG"};
+  for (const auto& key : ServerKeys()) CHECK(names.insert(EnvironmentName(key.path)).second);
+  CHECK(EnvironmentName("server.keepalive.time_s") == "GUILDHALL_SERVER_KEEPALIVE_TIME_S");
+}
+
+TEST_CASE("the shipped schema has the keys, types and defaults of the loader, and no others") {
+  const auto text =
+      ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + "/configs/guildhall.schema.json", 1 << 20);
+  REQUIRE(text.ok());
+  const auto schema = ParseJson(*text, "schema");
+  REQUIRE(schema.ok());
+  CheckAgainst(*schema, ServerKeys());
+  const Json& task = (*schema)["properties"]["tasks"]["additionalProperties"];
+  CheckAgainst(task, TaskKeys());
+  std::set<std::string> found, task_found;
+  Leaves(*schema, "", found);
+  Leaves(task, "", task_found);
+  CHECK(found.size() == ServerKeys().size() + 2);  // "$schema" and "tasks"
+  CHECK(task_found.size() == TaskKeys().size());
+  // Ranges, choices and descriptions too: the file is what the table writes.
+  CHECK(*text == ConfigSchemaText());
+}
+
+}  // namespace guildhall

@@ -1,0 +1,75 @@
+// The outside form of errors.
+#include <catch2/catch.hpp>
+
+#include "server/request_log.h"
+#include "server/status_mapping.h"
+#include "tests/server/fixture.h"
+
+namespace guildhall {
+
+TEST_CASE("every code keeps its number and its text") {
+  for (int code = 1; code <= 16; ++code) {
+    const grpc::Status status = ToGrpcStatus(absl::Status(static_cast<absl::StatusCode>(code), "why"));
+    CHECK(status.error_code() == code);
+    CHECK(status.error_message() == "why");
+    google::rpc::Status rich;
+    REQUIRE(rich.ParseFromString(status.error_details()));
+    CHECK(rich.code() == code);
+    CHECK(rich.message() == "why");
+    const bool retry = code == grpc::RESOURCE_EXHAUSTED || code == grpc::UNAVAILABLE;
+    CHECK(HasRetry(status) == retry);
+  }
+  CHECK(ToGrpcStatus(absl::OkStatus()).ok());
+}
+
+TEST_CASE("details are what they are called") {
+  CHECK(BadField(ToGrpcStatus(FieldError("sampling.top_p", "too much"))) == "sampling.top_p");
+  const auto missing = Detail<google::rpc::ResourceInfo>(ToGrpcStatus(MissingResource("task", "x\"y")));
+  CHECK(missing.resource_type() == "task");
+  CHECK(missing.resource_name() == "x\"y");
+  const auto unmet =
+      Detail<google::rpc::PreconditionFailure>(ToGrpcStatus(PreconditionError("TOKENIZER", "model", "none")));
+  REQUIRE(unmet.violations_size() == 1);
+  CHECK(unmet.violations(0).type() == "TOKENIZER");
+  const auto retry = Detail<google::rpc::RetryInfo>(
+      ToGrpcStatus(WithRetry(absl::UnavailableError("x"), absl::Milliseconds(2500))));
+  CHECK(retry.retry_delay().seconds() == 2);
+  CHECK(retry.retry_delay().nanos() == 500'000'000);
+}
+
+TEST_CASE("no error makes a trailer of 8 KB, and its text stays UTF-8") {
+  std::string umlauts;
+  for (int i = 0; i < 20'000; ++i) umlauts += "\xc3\xa4";
+  for (const std::string& text :
+       {std::string(100'000, 'x'), umlauts, std::string(50'000, '\xff'), "a" + umlauts}) {
+    const grpc::Status status = ToGrpcStatus(FieldError(text, text));
+    size_t encoded = 0;
+    for (const char c : status.error_message()) encoded += c >= 0x20 && c <= 0x7e && c != '%' ? 1 : 3;
+    CHECK(encoded + status.error_details().size() * 4 / 3 < 8192 - 512);
+    google::rpc::Status rich;
+    CHECK(rich.ParseFromString(status.error_details()));  // parsing checks UTF-8
+    CHECK_FALSE(BadField(status).empty());
+  }
+}
+
+TEST_CASE("the log line quotes what a client wrote and has no prompt unless it is given one") {
+  RequestLogLine line;
+  line.id = 7;
+  line.task = "a\nb";
+  line.peer = "ipv4:127.0.0.1:9";
+  line.status = absl::NotFoundError("there is no task");
+  const std::string refused = RequestLogText(line);
+  CHECK_THAT(refused, Catch::Contains("request 7 task=\"a\\nb\" status=NOT_FOUND"));
+  CHECK_THAT(refused, Catch::Contains("error=\"there is no task\"") && !Catch::Contains("\n"));
+  line.status = absl::OkStatus();
+  line.prompt_tokens = 12;
+  line.summary.emplace();
+  line.summary->reason = v1::FINISH_REASON_STOP;
+  line.summary->usage.output_tokens = 34;
+  CHECK_THAT(RequestLogText(line), Catch::Contains("status=OK finish=stop prompt=12 cached=0 output=34"));
+  CHECK_THAT(RequestLogText(line), !Catch::Contains("prompt_text"));
+  line.prompt = "secret";
+  CHECK_THAT(RequestLogText(line), Catch::Contains("prompt_text=\"secret\""));
+}
+
+}  // namespace guildhall
