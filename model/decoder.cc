@@ -57,11 +57,6 @@ DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend
   return {PackedWeightBytes(source, backend), Activations::Bytes(spec, shape)};
 }
 
-size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options) {
-  const DecoderMemory need = DecoderMemoryOf(source, backend, options);
-  return need.weights + need.step;
-}
-
 Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Decoder::~Decoder() = default;
 

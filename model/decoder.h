@@ -36,8 +36,6 @@ struct DecoderMemory {
 DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend,
                               const DecoderOptions& options);
 
-size_t DecoderBytes(const WeightSource& source, const Backend& backend, const DecoderOptions& options);
-
 class Decoder final : public LanguageModel {
  public:
   // Packs all weights into the backend's layout (RESOURCE_EXHAUSTED with the arithmetic when memory is

@@ -9,8 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "checkpoint/checkpoint.h"
-#include "engine/memory_budget.h"
+#include "engine/base_model.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
 #include "server/version.h"
@@ -18,19 +17,6 @@
 
 namespace guildhall {
 namespace {
-
-absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const ServerConfig& config) {
-  if (config.backend != "cpu") {
-    return absl::FailedPreconditionError(
-        StrCat("backend: ", config.backend,
-               " is asked for, and this program is built without it; set backend to cpu"));
-  }
-  CpuOptions options;
-  options.threads = static_cast<int>(config.cpu.threads);
-  options.pin = config.cpu.pin;
-  options.isa = config.cpu.isa;
-  return MakeCpuBackend(options);
-}
 
 std::optional<DType> KvDType(const std::string& name) {
   if (name == "auto") return std::nullopt;
@@ -45,11 +31,10 @@ v1::MemoryItem Item(std::string name, uint64_t bytes, std::string note) {
   return item;
 }
 
-v1::ModelStatus Describe(const Checkpoint& checkpoint, const Backend& backend) {
-  const ModelSpec& spec = checkpoint.spec();
+v1::ModelStatus Describe(const std::string& path, const ModelSpec& spec, const Backend& backend) {
   v1::ModelStatus status;
   status.set_architecture(spec.architecture);
-  std::filesystem::path folder = std::filesystem::path(checkpoint.directory()).lexically_normal();
+  std::filesystem::path folder = std::filesystem::path(path).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
   status.set_name(folder.filename().string());
   status.set_dtype(std::string(DTypeName(spec.dtype)));
@@ -62,57 +47,62 @@ v1::ModelStatus Describe(const Checkpoint& checkpoint, const Backend& backend) {
   return status;
 }
 
+absl::StatusOr<BaseModelOptions> ModelOptions(const ServerConfig& config) {
+  if (config.backend != "cpu") {
+    return absl::FailedPreconditionError(
+        StrCat("backend: ", config.backend,
+               " is asked for, and this program is built without it; set backend to cpu"));
+  }
+  BaseModelOptions options;
+  options.path = config.model.path;
+  options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
+  options.cpu.threads = static_cast<int>(config.cpu.threads);
+  options.cpu.pin = config.cpu.pin;
+  options.cpu.isa = config.cpu.isa;
+  options.kv_budget = config.memory.kv;
+  options.kv_dtype = KvDType(config.memory.kv_dtype);
+  options.max_rows = config.engine.token_budget;
+  options.max_sequences = config.engine.max_running;
+  options.max_outputs = std::max<int64_t>(config.engine.max_running, options.max_outputs);
+  return options;
+}
+
+void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory) {
+  Log().info("back end: {}", backend.Describe());
+  Log().info("model: {} ({}), {} layers, {} experts of which {} per token, context {} tokens",
+             spec.architecture, DTypeName(spec.dtype), spec.layers.size(), spec.gate.experts, spec.gate.k,
+             spec.max_positions);
+  Log().info("memory: {}", memory.text);
+}
+
 // The model and what it stands on, in the order of their lives.
 struct LoadedModel {
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Decoder> decoder;
+  BaseModel base;
   DeploymentParts parts;
 };
 
 absl::StatusOr<LoadedModel> LoadModel(const ServerConfig& config, const ProgressFunction& progress) {
   LoadedModel loaded;
-  GH_ASSIGN_OR_RETURN(loaded.backend, MakeBackend(config));
-  Log().info("back end: {}", loaded.backend->Describe());
-  CheckpointOptions checkpoint_options;
-  checkpoint_options.ignore_config_keys = config.model.ignore_config_keys;
-  GH_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(config.model.path, checkpoint_options));
-  const ModelSpec& spec = checkpoint->spec();
   DeploymentParts& parts = loaded.parts;
+  GH_ASSIGN_OR_RETURN(const BaseModelOptions options, ModelOptions(config));
   GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
   GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
   // Wrong tasks are told before minutes of loading, not after.
   GH_RETURN_IF_ERROR(TaskRegistry::Build(config, parts.text, parts.generation_defaults).status());
 
-  DecoderOptions options;
-  options.max_rows = config.engine.token_budget;
-  options.max_outputs = std::max<int64_t>(config.engine.max_running, options.max_outputs);
-  options.kv_dtype = KvDType(config.memory.kv_dtype);
-  GH_ASSIGN_OR_RETURN(const AvailableMemory available, ReadAvailableMemory());
-  KvBudgetQuestion question;
-  question.budget = config.memory.kv;
-  question.available = available;
-  question.weight_bytes = DecoderBytes(*checkpoint, *loaded.backend, options);
-  question.block_bytes = KvBytesPerBlock(spec, *loaded.backend, options.kv_dtype);
-  question.context = spec.max_positions;
-  question.max_sequences = config.engine.max_running;
-  GH_ASSIGN_OR_RETURN(const KvBudget budget, PlanKvBudget(question));
-  options.kv_blocks = budget.blocks;
-  Log().info("model: {} ({}), {} layers, {} experts of which {} per token, context {} tokens",
-             spec.architecture, DTypeName(spec.dtype), spec.layers.size(), spec.gate.experts, spec.gate.k,
-             spec.max_positions);
-  Log().info("memory: {}", budget.text);
-  parts.memory = {Item("weights and activations", question.weight_bytes, ""),
-                  Item("KV cache", budget.bytes, budget.text),
-                  Item("available before the load", available.bytes, available.source)};
-
   const absl::Time begin = absl::Now();
-  GH_ASSIGN_OR_RETURN(loaded.decoder, Decoder::Load(*checkpoint, *loaded.backend, options, progress));
+  GH_ASSIGN_OR_RETURN(loaded.base, LoadBaseModel(options, LogPlan, progress));
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
-  Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(checkpoint->TotalBytes()), seconds,
-             static_cast<double>(checkpoint->TotalBytes()) * 1e-6 / std::max(seconds, 1e-3));
-  parts.model = loaded.decoder.get();
+  const MemoryUse& memory = loaded.base.memory;
+  Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(memory.weights), seconds,
+             static_cast<double>(memory.weights) * 1e-6 / std::max(seconds, 1e-3));
+  const ModelSpec& spec = loaded.base.decoder->spec();
+  parts.memory = {Item("weights", memory.weights, "packed for the back end"),
+                  Item("step", memory.step, "activations and logits"),
+                  Item("KV cache", memory.kv, memory.text)};
+  parts.model = loaded.base.decoder.get();
   parts.eos_tokens = spec.eos_tokens;
-  parts.info = Describe(*checkpoint, *loaded.backend);
+  parts.info = Describe(config.model.path, spec, *loaded.base.backend);
   return loaded;
 }
 

@@ -51,7 +51,7 @@ TEST_CASE("version 2: quota over period, rounded up, the smallest on the way to 
   CHECK(folder.Quota() == 1);
 }
 
-TEST_CASE("version 1: the cpu controller's quota; -1 is none") {
+TEST_CASE("version 1: the cpu controller's quota, -1 is none") {
   Folder folder;
   folder.Write("self", "5:memory:/a\n4:cpu,cpuacct:/a\n");
   folder.Write("cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n");

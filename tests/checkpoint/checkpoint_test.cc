@@ -103,7 +103,7 @@ TEST_CASE("checkpoint: an extra tensor is named, many are counted") {
              Contains("nnn") && Contains("no such tensor"));
 }
 
-TEST_CASE("checkpoint: a wrong shape says expected and found; equal sizes are not enough") {
+TEST_CASE("checkpoint: a wrong shape says expected and found, equal sizes are not enough") {
   CHECK_THAT(OpenOlmoe([](TestTensors& t) {
                t["model.layers.0.mlp.experts.1.up_proj.weight"] = Counting({4, 3});
              }).message(),
@@ -116,7 +116,7 @@ TEST_CASE("checkpoint: a wrong shape says expected and found; equal sizes are no
              Contains("expected [4], found []"));
 }
 
-TEST_CASE("checkpoint: float dtypes may be mixed; others are refused with the cure") {
+TEST_CASE("checkpoint: float dtypes may be mixed, others are refused with the cure") {
   const Opened mixed = OpenOlmoe([](TestTensors& t) {
     t["model.norm.weight"] = {"BF16", {4}, std::string(8, '\x3f')};
     t["model.layers.0.mlp.experts.0.up_proj.weight"] = {"F16", {3, 4}, std::string(24, '\x3c')};

@@ -246,7 +246,7 @@ TEST_CASE("safetensors file: a file cut or rewritten after it was opened is DATA
   CHECK((*file)->CheckUnchanged().code() == absl::StatusCode::kDataLoss);
 }
 
-TEST_CASE("safetensors file: messages name the file; what is no regular file is refused") {
+TEST_CASE("safetensors file: messages name the file, what is no regular file is refused") {
   const TestFolder folder;
   folder.Write("bad.safetensors", std::string("1234"));
   const std::string bad = folder.Path("bad.safetensors");

@@ -96,7 +96,7 @@ TEST_CASE("A callback that throws ends its own request") {
   CHECK(Collect(*good->stream).tokens == SoloTokens(*good, 61));
 }
 
-TEST_CASE("A step that fails ends the requests that were in it; the next ones are served") {
+TEST_CASE("A step that fails ends the requests that were in it, the next ones are served") {
   FakeModel model({.before_step = [](int64_t step) {
     static bool failed = false;
     if (step == 2 && !failed) {

@@ -46,7 +46,7 @@ void CheckAllFree(const Engine& engine) {
   for (const EngineStatus::Task& task : status.tasks) CHECK(task.queued + task.running == 0);
 }
 
-TEST_CASE("A cancel ends a request that waits, that computes its prompt, and that decodes; within one step") {
+TEST_CASE("A cancel ends a request that waits, that computes its prompt, and that decodes, within one step") {
   Gate gate;
   FakeModel model({.before_step = gate.Hook()});
   EngineOptions options = SmallOptions();

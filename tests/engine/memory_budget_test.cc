@@ -144,7 +144,7 @@ TEST_CASE("Without a control group MemAvailable counts") {
   CHECK(system.Read().source == "MemAvailable");
 }
 
-TEST_CASE("A lower limit of the group, or of one above it, counts; file pages that can go do not") {
+TEST_CASE("A lower limit of the group, or of one above it, counts, file pages that can go do not") {
   System system;
   system.Write("proc/self/cgroup", "0::/user/server\n");
   system.Write("sys/fs/cgroup/user/server/memory.max", "max\n");

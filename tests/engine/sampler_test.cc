@@ -88,7 +88,7 @@ TEST_CASE("Philox4x32-10 gives the published vectors") {
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-TEST_CASE("Uniform numbers are in [0, 1) and differ by seed and by position") {
+TEST_CASE("Uniform numbers are in at least 0 and below 1 and differ by seed and by position") {
   CHECK(UniformAt(0, 0) == static_cast<double>(0x6627e8d5e169c58du >> 11) * 0x1.0p-53);
   CHECK(UniformAt(1, 0) != UniformAt(0, 0));
   CHECK(UniformAt(uint64_t{1} << 40, 0) != UniformAt(0, 0));
@@ -134,7 +134,7 @@ TEST_CASE("Presence penalty counts once, frequency penalty each time, both over 
   CHECK(Choose({3.0f, 1.6f}, params, {}, {1, 1}) == 1);     // 1.6 + 2
 }
 
-TEST_CASE("Logit bias adds, before the repetition penalty; -infinity excludes") {
+TEST_CASE("Logit bias adds, before the repetition penalty, -infinity excludes") {
   SamplingParams params = Plain();
   params.logit_bias = {{1, 2.5f}};
   CHECK(Choose({3.0f, 1.0f}, params) == 1);
@@ -170,7 +170,7 @@ TEST_CASE("A logit that is NaN or infinite is an error that names the token") {
 }
 
 TEST_CASE(
-    "Top-k keeps the k best and those equal to the k-th; top-p the smallest sufficient set; min-p the "
+    "Top-k keeps the k best and those equal to the k-th, top-p the smallest sufficient set, min-p the "
     "ratio") {
   const auto drawn = [](const std::vector<float>& logits, SamplingParams params) {
     std::vector<int32_t> seen;

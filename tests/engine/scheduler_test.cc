@@ -161,7 +161,7 @@ TEST_CASE("A task's own bound on running sequences holds its queue, not that of 
   CHECK(scheduler.deficit(0) == 0.0);  // its own limit is no injustice
 }
 
-TEST_CASE("No more sequences run than may; a paused one makes room") {
+TEST_CASE("No more sequences run than may, a paused one makes room") {
   Scheduler scheduler = Make({{}}, {.max_running = 2, .total_blocks = 1000});
   State state;
   state.Decoding(0, 1);
@@ -218,7 +218,7 @@ TEST_CASE("Blocks that a running prompt still needs are not given to a new one")
   CHECK(Admitted(state.Schedule(scheduler)) == Rows{{0, 16}});
 }
 
-TEST_CASE("A prefix hit saves its rows; blocks that it shares with a running sequence cost nothing") {
+TEST_CASE("A prefix hit saves its rows, blocks that it shares with a running sequence cost nothing") {
   Scheduler scheduler = Make();
   State state;
   state.Decoding(0, 1);

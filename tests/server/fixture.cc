@@ -9,7 +9,7 @@ namespace guildhall {
 
 const TextAssets& DemoText() {
   static const auto* text = [] {
-    auto loaded = LoadTextAssets(std::string(GUILDHALL_SOURCE_DIR) + "/demo/model");
+    auto loaded = LoadTextAssets(GUILDHALL_SOURCE_DIR "/demo/model");
     if (!loaded.ok()) throw std::runtime_error(loaded.status().ToString());
     return new TextAssets(*std::move(loaded));
   }();
