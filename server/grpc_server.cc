@@ -1,5 +1,6 @@
 #include "server/grpc_server.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -33,6 +34,8 @@ int Milliseconds(double seconds) {
 void InitGrpc() {
   static std::once_flag once;
   std::call_once(once, [] {
+    google::protobuf::SetLogHandler([](google::protobuf::LogLevel, const char*, int,
+                                       const std::string& message) { Log().debug("protobuf: {}", message); });
     gpr_set_log_function([](gpr_log_func_args* args) { Log().debug("grpc: {}", args->message); });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();

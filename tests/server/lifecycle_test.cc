@@ -139,9 +139,8 @@ TEST_CASE("both versions of reflection list the services and give their files") 
     reflection::ServerReflectionRequest request;
     request.set_list_services("");
     std::set<std::string> names;
-    for (const auto& service : Reflect(target, version, request).list_services_response().service()) {
-      names.insert(service.name());
-    }
+    const auto listed = Reflect(target, version, request);
+    for (const auto& service : listed.list_services_response().service()) names.insert(service.name());
     CHECK(names.count("guildhall.v1.Inference") == 1);
     CHECK(names.count("grpc.health.v1.Health") == 1);
     CHECK(names.count("guildhall.v1.Admin") == 0);
@@ -298,7 +297,7 @@ TEST_CASE("a reader that stops reading pauses itself alone, and is cancelled at 
 }
 
 TEST_CASE("the first SIGTERM asks for a drain, the second ends the process") {
-  // In a child of its own: signals belong to a process. It has no threads yet, so that forking is safe.
+  // In a child of its own: signals belong to a process.
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
