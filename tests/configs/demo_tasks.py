@@ -13,6 +13,7 @@ from check_config import read_with_comments
 def differences(served: dict, known: dict) -> list[str]:
     """`served`: "tasks" of the configuration; `known`: demo/tasks.json."""
     problems = []
+    served = {task: about for task, about in served.items() if task}  # the base has no prompt of its own
     trained = {task: about for task, about in known.items() if task and about["trained"]}
     for task in sorted(trained.keys() - served.keys()):
         problems.append(f"tasks.{task}: missing; the model was trained for it")
@@ -34,7 +35,7 @@ def main() -> int:
     # The comparison notices a missing task, one too many, and another prompt.
     planted = {"a": {"system_prompt": "x", "description": "d", "trained": True},
                "b": {"system_prompt": "y", "description": "d", "trained": True}, "": {"trained": True}}
-    found = differences({"a": {"system_prompt": "z", "description": "d"}, "c": {}}, planted)
+    found = differences({"a": {"system_prompt": "z", "description": "d"}, "c": {}, "": {}}, planted)
     if [problem.split(":")[0] for problem in found] != ["tasks.b", "tasks.c", "tasks.a.system_prompt"]:
         problems.append(f"the test itself is wrong: {found}")
     print("\n".join(problems) or f"demo_tasks: {len(served)} tasks agree with demo/tasks.json")
