@@ -185,6 +185,10 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       ->check(CLI::Range(0, 1024));
   command->add_option("--isa", flags->model.cpu.isa,
                       "portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
+  command
+      ->add_option("--context", flags->model.checkpoint.max_positions,
+                   "positions to allow instead of what config.json says; 0: as it says")
+      ->check(CLI::Range(0, 1 << 30));
   command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "print JSON");

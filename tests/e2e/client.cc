@@ -68,7 +68,7 @@ std::vector<Example> HeldOutExamples(int per_task) {
   std::map<std::string, int> taken;
   std::vector<Example> examples;
   for (const Json& item : *json) {
-    Example example{item["task"], item["prompt"], item["expected"]};
+    Example example{item["task"], item["prompt"], item["expected"], item["reference"]};
     if (taken[example.task]++ < per_task) examples.push_back(std::move(example));
   }
   GH_CHECK(!examples.empty());

@@ -34,6 +34,7 @@ v1::GetStatusResponse StatusOf(const std::string& admin_address);
 // The demo's held-out examples, per task in turn.
 struct Example {
   std::string task, prompt, expected;
+  std::string reference;  // transformers' greedy answer, right or wrong
 };
 std::vector<Example> HeldOutExamples(int per_task);
 
