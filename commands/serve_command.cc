@@ -60,8 +60,10 @@ int RunServe(const ServeFlags& flags) {
 void AddServeCommand(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("serve", "serve a model folder and its tasks over gRPC");
   auto flags = std::make_shared<ServeFlags>();
-  command->add_option("-c,--config", flags->files,
-                      "configuration file, JSON with comments (may be repeated; later beats earlier)");
+  command
+      ->add_option("-c,--config", flags->files,
+                   "configuration file, JSON with comments (may be repeated; later beats earlier)")
+      ->envname("GUILDHALL_CONFIG");
   command->add_option("-m,--model", flags->model, "model folder (model.path)");
   command->add_option("-l,--listen", flags->listen, "HOST:PORT or unix:PATH for requests (server.listen)");
   command->add_option("--admin-listen", flags->admin_listen, "the same for administration (admin.listen)");
