@@ -53,8 +53,7 @@ absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, con
   args.variables_json = variables;
   auto rendered = chat_template->Render(args);
   // Whatever went wrong, it is these messages that the template cannot render: the same call fails again.
-  if (!rendered.ok())
-    return FieldError(field, StrCat("chat template: ", std::string(rendered.status().message())));
+  if (!rendered.ok()) return FieldError(field, std::string(rendered.status().message()));
   return rendered;
 }
 
