@@ -12,7 +12,6 @@ namespace guildhall {
 TEST_CASE("score gives transformers' logits and log-probabilities for every family") {
   for (const std::string& name : GoldenNames()) {
     const Golden golden = LoadGolden(name);
-    if (golden.bf16) continue;  // tests/model compares those at every level
     INFO(name);
     const TempFolder folder;
     Json sequences = Json::array();
@@ -36,7 +35,8 @@ TEST_CASE("score gives transformers' logits and log-probabilities for every fami
         worst = std::max(worst, std::fabs(double{found.values[j]} - double{expected.values[j]}) /
                                     (1.0 + std::fabs(double{expected.values[j]})));
       }
-      CHECK(worst <= 1e-4);
+      // bf16: products of AVX-512 round their inputs, and the KV cache is bf16 (tests/model has it by level).
+      CHECK(worst <= (golden.bf16 ? 0.15 : 1e-4));
     }
   }
 }
