@@ -13,6 +13,8 @@ if(GUILDHALL_SANITIZE)
   list(JOIN GUILDHALL_SANITIZE "," _sanitizers)
   add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${_sanitizers})
+  # Instrumented code makes GCC see uninitialized members in std::function and std::regex.
+  add_compile_options(-Wno-maybe-uninitialized)
 endif()
 
 function(guildhall_library NAME)
