@@ -172,7 +172,7 @@ TEST_CASE("the server's log tells what a user asks first, one line per request, 
   CHECK(server.Wait() == 0);
 }
 
-TEST_CASE("held-out examples are answered as the model card says, by task") {
+TEST_CASE("held-out examples are answered as transformers answers them, by task") {
   const ServerProcess server;
   const std::set<std::string> served = ServedTasks(server.address());
   std::vector<v1::GenerateRequest> requests;
