@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/request.h"
 #include "model/language_model.h"
+#include "weights/weight_manager.h"
 
 namespace guildhall {
 
@@ -57,8 +58,9 @@ struct EngineStatus {
 // Thread-safe. The model is used by the engine's own thread only, from Start until Stop.
 class Engine {
  public:
-  // `model` outlives the engine.
-  Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks);
+  // `model` and `weights` outlive the engine. `weights`: null where no request brings adapters.
+  Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
+         WeightManager* weights = nullptr);
   ~Engine();  // Stop()
 
   void Start();
@@ -75,6 +77,14 @@ class Engine {
   void Stop();  // cancels everything
 
   EngineStatus Status() const;
+
+  // Adds a task, or changes the policy of the one with its id; in force from the next step.
+  // RESOURCE_EXHAUSTED at kMaxTasks.
+  absl::Status PutTask(const TaskPolicy& policy);
+  // No new requests for it from now on (NOT_FOUND); those that were accepted end as usual. NOT_FOUND;
+  // INVALID_ARGUMENT for the base, "".
+  absl::Status DeleteTask(const std::string& id);
+  static constexpr int kMaxTasks = 4096;
 
  private:
   struct Impl;

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/sampling_params.h"
+#include "weights/adapter_set.h"
 
 namespace guildhall {
 
@@ -55,9 +56,11 @@ struct TokenEvent {
 };
 
 struct Request {
-  uint64_t id = 0;              // unique, for logs
-  std::string task;             // a task that the engine knows; "" is the base
-  std::vector<int32_t> prompt;  // not empty, every id in the vocabulary
+  uint64_t id = 0;                             // unique, for logs
+  std::string task;                            // a task that the engine knows; "" is the base
+  std::vector<int32_t> prompt;                 // not empty, every id in the vocabulary
+  std::shared_ptr<const AdapterSet> adapters;  // what serves it, to its end; null: the base
+  std::string cache_salt;                      // prefixes are shared only between requests with the same salt
   SamplingParams sampling;
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine

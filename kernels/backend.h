@@ -46,6 +46,12 @@ class Backend {
   virtual Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
                             std::byte* destination) const = 0;
 
+  // B of a low-rank part, (out, rank), for outputs that begin at `out_begin` of their product. 64-byte
+  // aligned.
+  virtual size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const = 0;
+  virtual const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
+                                        std::byte* destination) const = 0;
+
   // Bytes of one KV block of one layer.
   virtual size_t KvBlockBytes(const KvShape& shape) const = 0;
 

@@ -10,6 +10,7 @@
 
 #include "base/dtype.h"
 #include "kernels/gate_spec.h"
+#include "kernels/low_rank.h"
 #include "kernels/matrix.h"
 
 namespace guildhall {
@@ -20,6 +21,8 @@ struct EmbedArgs {
   DType dtype;
   float* y;  // (rows, hidden)
   int64_t rows, hidden;
+  // y += scale * B a[token]; `a` of the change is unpacked here: (vocabulary, rank) of its dtype, row-major.
+  LowRankRows<LowRankTerms> low_rank = {};
 };
 
 // y = x / sqrt(mean(x^2) + eps) * weight, over each of `groups` neighbouring vectors of a row (heads), fp32.
@@ -33,7 +36,7 @@ struct RmsNormArgs {
   float clip = 0.0f;  // > 0: the result clamped to [-clip, clip]
 };
 
-// y = epilogue(x W^T + bias). The epilogue's order: + bias, clip, sigmoid, + y.
+// y = epilogue(x W^T). The epilogue's order: low-rank changes, + bias, clip, sigmoid, + y.
 struct MatMulArgs {
   const float* x;               // (rows, in)
   Matrix w;                     // (out, in)
@@ -44,6 +47,7 @@ struct MatMulArgs {
   float clip = 0.0f;        // > 0: clamp to [-clip, clip]
   bool sigmoid = false;     // 1 / (1 + exp(-v))
   bool accumulate = false;  // y += instead of y =
+  LowRankRows<LowRankTerms> low_rank = {};
 };
 
 // One small product per head: y[row, head] = W[head] x[row, head] (latent attention's absorbed projections).
@@ -54,6 +58,7 @@ struct HeadMatMulArgs {
   int64_t rows;
   int64_t x_stride, x_head_stride;
   int64_t y_stride, y_head_stride;
+  LowRankRows<HeadLowRankTerms> low_rank = {};  // workspace (rows, heads, stride)
 };
 
 // Rotates the first `rotary` elements of every head by the row's angles, in place or to another place.
@@ -116,9 +121,9 @@ struct RouteArgs {
   Matrix w;                               // (experts, hidden), F32
   const float* selection_bias = nullptr;  // (experts) or null
   const GateSpec* gate;
-  // Rerouting: logical expert -> slot by the row's task. A null map, or task -1, is the identity.
-  const int32_t* expert_map = nullptr;  // (tasks, experts)
-  const int32_t* row_task = nullptr;    // (rows)
+  // Rerouting: logical expert -> slot by the row's task. No maps, a null map, or task -1: the identity.
+  std::span<const int32_t* const> expert_maps = {};  // (tasks) each (experts) or null
+  const int32_t* row_task = nullptr;                 // (rows)
   int64_t rows, x_stride;
   int64_t slots;    // physical experts, >= experts
   int32_t* expert;  // (rows, k) out: logical experts in the order of selection
@@ -141,6 +146,9 @@ struct ExpertFfnArgs {
   float* y;                           // (rows, hidden), accumulated
   int64_t rows, k, hidden, width;
   int64_t x_stride, y_stride;
+  // Changes by the row's task and the entry's logical expert; workspace (rows * k, stride).
+  LowRankRows<FfnLowRankTerms> low_rank = {};
+  const int32_t* expert = nullptr;  // (rows, k) logical experts; only read with low_rank; null: all 0
 };
 
 // One FFN for all rows: a dense layer or a shared expert. y[row] += weight[row] * FFN(x[row]).
@@ -151,6 +159,7 @@ struct FfnArgs {
   float* y;                       // (rows, hidden), accumulated
   int64_t rows, hidden, width;
   int64_t x_stride, y_stride;
+  LowRankRows<FfnLowRankTerms> low_rank = {};
 };
 
 // y[i] = x[row[i]].

@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <span>
 
+#include "weights/adapter_set.h"
+#include "weights/expert_tables.h"
+
 namespace guildhall {
 
 // Rows are tokens. Rows of one sequence are neighbours with ascending positions; sequences are ordered by
@@ -14,10 +17,14 @@ struct Batch {
   std::span<const int32_t> positions;    // (rows) absolute, from 0
   std::span<const int32_t> sequence;     // (rows) row of block_table
   std::span<const int64_t> kv_slot;      // (rows) block id * kKvBlockTokens + offset where the row's key goes
-  std::span<const int32_t> task;         // (rows) row of the expert maps, -1: base
+  std::span<const int32_t> task;         // (rows) index into sets, -1: base
   std::span<const int32_t> block_table;  // (sequences, max_blocks) block ids, row-major
   int64_t max_blocks = 0;
   std::span<const int32_t> logit_rows;  // (outputs) rows whose logits are wanted, ascending
+
+  // The adapters that the rows are served with; none: every row is the base's.
+  std::span<const AdapterSet* const> sets;
+  const ExpertTables* tables = nullptr;  // newer than every set; only read where there are sets
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };

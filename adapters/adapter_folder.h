@@ -1,0 +1,28 @@
+// Opens an adapter folder, finds out what it is, and checks it against the base model.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "checkpoint/weight_source.h"
+#include "weights/adapter_source.h"
+
+namespace guildhall {
+
+struct AdapterFolderOptions {
+  std::string expert_config;  // ESFT: path of an expert_cfg.json elsewhere; empty: in the folder, or derived
+  std::string required_base_name;  // refuse a folder that records another base; empty: only reported
+  int64_t max_rank = 0;            // 0: no cap beyond the smaller side of the weight
+};
+
+// ESFT and PEFT LoRA / DoRA folders (docs/adapters.md). `base` outlives the source: DoRA's norms read its
+// weights. NOT_FOUND; INVALID_ARGUMENT: malformed; FAILED_PRECONDITION: well-formed and not served, or not
+// for this base. The message names the file, the key or tensor, the expected, the found and the cure.
+// Everything but the values themselves is checked here; each tensor is accounted for.
+absl::StatusOr<std::unique_ptr<AdapterSource>> OpenAdapterFolder(const std::string& directory,
+                                                                 const WeightSource& base,
+                                                                 const AdapterFolderOptions& options = {});
+
+}  // namespace guildhall
