@@ -27,7 +27,7 @@ struct Scratch {
   float* logits = nullptr;      // (rows, experts) router scores
   std::byte* worker = nullptr;  // (threads, worker_bytes) for one worker each, 64-byte aligned
   size_t worker_bytes =
-      0;  // the larger of WorkerScratchBytes(limits) and HeadScratchBytes(limits), rounded up
+      0;  // the largest of WorkerScratchBytes, HeadScratchBytes and ShrinkScratchBytes(limits), rounded up
 
   std::byte* Worker(int index) const { return worker + static_cast<size_t>(index) * worker_bytes; }
 

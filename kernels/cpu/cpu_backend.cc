@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "kernels/cpu/low_rank.h"
 #include "kernels/cpu/micro_kernels.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/packing.h"
@@ -49,7 +50,8 @@ void Divide(Regions& regions, int threads, Scratch& scratch) {
   const int64_t width = std::max({limits.max_width, limits.hidden, limits.max_ffn_width});
   scratch.input_bytes = rows * BF16RowBytes(width);
   scratch.hidden_bytes = entries * static_cast<size_t>(RoundUp(limits.max_ffn_width, 32)) * sizeof(float);
-  const size_t worker = std::max(WorkerScratchBytes(limits), HeadScratchBytes(limits));
+  const size_t worker =
+      std::max({WorkerScratchBytes(limits), HeadScratchBytes(limits), ShrinkScratchBytes(limits)});
   // Two workers never write to one line, nor to neighbours that a prefetch would bring along.
   scratch.worker_bytes = (worker + 255) / 256 * 256;
   scratch.input = regions.Take<std::byte>(scratch.input_bytes);
@@ -104,6 +106,15 @@ size_t CpuBackend::PackedGateUpBytes(DType dtype, int64_t width, int64_t in) con
 Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
                               std::byte* destination) const {
   return PackGateUpMatrix(gate, up, dtype, context_.kernels.group_panels, destination);
+}
+
+size_t CpuBackend::PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const {
+  return PackedLowRankBytes(dtype, out_begin, out, rank);
+}
+
+const std::byte* CpuBackend::PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
+                                          std::byte* destination) const {
+  return PackLowRank(b, dtype, out_begin, destination);
 }
 
 size_t CpuBackend::KvBlockBytes(const KvShape& shape) const {

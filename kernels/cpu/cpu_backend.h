@@ -23,6 +23,9 @@ class CpuBackend final : public Backend {
   size_t PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const override;
   Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
                     std::byte* destination) const override;
+  size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const override;
+  const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
+                                std::byte* destination) const override;
   size_t KvBlockBytes(const KvShape& shape) const override;
 
   void Embed(const EmbedArgs& args) override;

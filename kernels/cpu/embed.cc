@@ -9,7 +9,11 @@
 
 #include <cstring>
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "kernels/cpu/low_rank.h"
+#include "kernels/cpu/packing.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace guildhall {
@@ -53,6 +57,30 @@ namespace guildhall {
 
 HWY_EXPORT(WidenRow);
 
+namespace {
+
+// y += scale * B a[token] for one row of one task; u: the row's workspace.
+void AddTerms(LowRankTerms terms, int32_t token, int64_t hidden, float* u, float* y, Isa isa) {
+  for (const LowRankTerm& term : terms) {
+    const LowRank& change = *term.change;
+    const LowRankPart& part = change.parts.front();
+    const int64_t rank = change.a.out;
+    for (int64_t k = 0; k < rank; ++k) {
+      u[k] =
+          LoadElement(change.a.data, change.a.dtype, int64_t{token} * rank + k) * (part.scale * term.scale);
+    }
+    float panel[kPanelColumns];
+    for (int64_t c = 0; c < hidden; c += kPanelColumns) {
+      const int64_t count = std::min<int64_t>(kPanelColumns, hidden - c);
+      std::fill(std::copy_n(y + c, count, panel), panel + kPanelColumns, 0.0f);
+      Expand(change, {.tile = panel, .rows = 1, .u = {u}, .column = c, .end = c + count, .panels = 1}, isa);
+      std::copy_n(panel, count, y + c);
+    }
+  }
+}
+
+}  // namespace
+
 void EmbedOp(const EmbedArgs& args, CpuContext& context) {
   const auto widen_row = GH_SIMD(WidenRow, context.isa);
   const auto* table = static_cast<const std::byte*>(args.table);
@@ -62,6 +90,10 @@ void EmbedOp(const EmbedArgs& args, CpuContext& context) {
       GH_CHECK_GE(args.tokens[row], 0);
       widen_row(table + static_cast<size_t>(args.tokens[row]) * row_bytes, args.dtype,
                 args.y + row * args.hidden, args.hidden);
+      if (args.low_rank.none() || args.low_rank.row_task[row] < 0) continue;
+      AddTerms(args.low_rank.tasks[static_cast<size_t>(args.low_rank.row_task[row])], args.tokens[row],
+               args.hidden, args.low_rank.workspace + row * args.low_rank.stride, args.y + row * args.hidden,
+               context.isa);
     }
   });
 }

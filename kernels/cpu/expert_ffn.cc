@@ -2,11 +2,14 @@
 //
 // Three loops with a barrier after each: (1) h = silu(gate x) * (up x) for every entry, (2) entry_out = down
 // h, (3) y += the weighed outputs of the row's entries in the order of selection. An item of the first two is
-// one expert times a block of its panels, so that its weights are read once for all of its rows.
+// one expert times a block of its panels, so that its weights are read once for all of its rows, whatever
+// adapters they have: low-rank changes are shrunk entry by entry in a loop before (1) and one before (2), and
+// expanded on the finished tiles.
 #include <algorithm>
 
 #include "base/check.h"
 #include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/low_rank.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/row_chunks.h"
@@ -25,6 +28,8 @@ struct Job {
   float* y;
   int64_t rows, k, hidden, width;
   int64_t x_stride, y_stride;
+  const LowRankRows<FfnLowRankTerms>& low_rank;
+  const int32_t* expert;  // (rows, k) or null: all 0
 
   int64_t Begin(int32_t slot) const { return group_begin != nullptr ? group_begin[slot] : 0; }
   int64_t Size(int32_t slot) const {
@@ -48,6 +53,91 @@ size_t HiddenStride(int64_t width) {
   return static_cast<size_t>(RoundUp(width, 32)) * sizeof(float);
 }
 
+// The low-rank changes of a product of the entries at given places of the grouping. Places of one expert and
+// one task are neighbours, because rows of one task are.
+class EntryChanges {
+ public:
+  EntryChanges(const Job& job, LowRank FfnLowRank::*product) : job_(job), product_(product) {}
+
+  // Names task and expert of the entry at a place; -1: no change.
+  int64_t KeyOf(int64_t place) const {
+    const int64_t entry = job_.Entry(place);
+    const int32_t task = job_.low_rank.row_task[entry / job_.k];
+    if (task < 0) return -1;
+    return int64_t{task} << 32 | ExpertOf(entry);
+  }
+  FfnLowRankTerms TermsOf(int64_t key) const { return job_.low_rank.tasks[static_cast<size_t>(key >> 32)]; }
+  // A term's change, for entries of `key`.
+  auto PickFor(int64_t key) const {
+    const int64_t expert = key & 0xffffffff;
+    return [expert, product = product_](const FfnLowRankTerm& term) -> const LowRank& {
+      return term.change[expert].*product;
+    };
+  }
+  float* Place(int64_t place) const { return job_.low_rank.workspace + place * job_.low_rank.stride; }
+
+ private:
+  int64_t ExpertOf(int64_t entry) const { return job_.expert != nullptr ? job_.expert[entry] : 0; }
+
+  const Job& job_;
+  LowRank FfnLowRank::*const product_;
+};
+
+// x_of(place): the input of the product; bf16_of(slot): whether it is bf16 there.
+template <typename BF16Of, typename XOf>
+void ShrinkEntries(const Job& job, LowRank FfnLowRank::*product, BF16Of bf16_of, XOf x_of,
+                   CpuContext& context) {
+  const EntryChanges changes(job, product);
+  const auto key_of = [&](int64_t place) { return changes.KeyOf(place); };
+  const auto slots = static_cast<int64_t>(job.active.size());
+  const int64_t most =
+      std::clamp<int64_t>(job.rows * job.k / (4 * context.pool.threads()), kMaxTileRows, kShrinkRows);
+  const int64_t chunks = CeilDiv(job.LargestGroup(), most);
+  context.pool.Run(slots * chunks, [&](int64_t item, int worker) {
+    const int32_t slot = job.active[static_cast<size_t>(item / chunks)];
+    const int64_t begin = job.Begin(slot) + item % chunks * most;
+    const int64_t end = std::min(job.Begin(slot) + job.Size(slot), begin + most);
+    ForRuns(begin, end, most, key_of, [&](int64_t first, int64_t last) {
+      ShrinkRows rows{.rows = static_cast<int>(last - first), .bf16 = bf16_of(slot)};
+      for (int r = 0; r < rows.rows; ++r) {
+        rows.x[r] = x_of(first + r);
+        rows.u[r] = changes.Place(first + r);
+      }
+      const int64_t key = changes.KeyOf(first);
+      ShrinkTerms(changes.TermsOf(key), changes.PickFor(key), rows, context.scratch.Worker(worker), context);
+    });
+  });
+}
+
+// Adds the changes to some panels of the tile of places [place, place + rows).
+void ExpandEntries(const Job& job, LowRank FfnLowRank::*product, int64_t place, int rows, ExpandTile tile,
+                   const CpuContext& context) {
+  const EntryChanges changes(job, product);
+  const auto key_of = [&](int64_t p) { return changes.KeyOf(p); };
+  float* const begin = tile.tile;
+  ForRuns(place, place + rows, kMaxTileRows, key_of, [&](int64_t first, int64_t last) {
+    tile.tile = begin + (first - place) * tile.stride;
+    tile.rows = static_cast<int>(last - first);
+    for (int r = 0; r < tile.rows; ++r) tile.u[r] = changes.Place(first + r);
+    const int64_t key = changes.KeyOf(first);
+    ExpandTerms(changes.TermsOf(key), changes.PickFor(key), tile, context.isa);
+  });
+}
+
+// Gate and up stand in alternating panels of the tile; in the changes up stands behind gate.
+void ExpandGateUp(const Job& job, int64_t place, int rows, int64_t column, int columns, float* tile,
+                  const CpuContext& context) {
+  for (const int64_t half : {int64_t{0}, job.width}) {
+    ExpandEntries(job, &FfnLowRank::gate_up, place, rows,
+                  {.tile = tile + (half == 0 ? 0 : kPanelColumns),
+                   .column = half + column,
+                   .end = half + column + columns,
+                   .panels = static_cast<int>(CeilDiv(columns, kPanelColumns)),
+                   .panel_stride = 2 * kPanelColumns},
+                  context);
+  }
+}
+
 // Rows of h are kept by their place in the grouping, so that an expert's rows are neighbours.
 void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
                  const InputRows& converted, const CpuContext& context) {
@@ -64,7 +154,8 @@ void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t 
   MultiplyGroup(
       context.kernels, weights.gate_up.dtype, group, job.hidden, begin, end,
       [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
-      [&](int64_t i, int rows, const float* tile) {
+      [&](int64_t i, int rows, float* tile) {
+        if (!job.low_rank.none()) ExpandGateUp(job, first + i, rows, column, columns, tile, context);
         alignas(64) float h[kMaxTileRows * kTileStride];
         StoreSwiGlu({.tile = tile,
                      .gate_bias = weights.gate_bias != nullptr ? weights.gate_bias + column : nullptr,
@@ -98,7 +189,15 @@ void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
   MultiplyGroup(
       context.kernels, weights.down.dtype, group, job.width, begin, end,
       [&](int64_t i) { return h[first + i]; },
-      [&](int64_t i, int rows, const float* tile) {
+      [&](int64_t i, int rows, float* tile) {
+        if (!job.low_rank.none()) {
+          ExpandEntries(job, &FfnLowRank::down, first + i, rows,
+                        {.tile = tile,
+                         .column = column,
+                         .end = column + columns,
+                         .panels = static_cast<int>(CeilDiv(columns, kPanelColumns))},
+                        context);
+        }
         float* y[kMaxTileRows];
         for (int r = 0; r < rows; ++r)
           y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
@@ -168,10 +267,24 @@ void RunJob(const Job& job, CpuContext& context) {
                        kernels.group_panels);
   };
   if (!job.active.empty()) {
+    if (!job.low_rank.none()) {
+      ShrinkEntries(
+          job, &FfnLowRank::gate_up, [](int32_t) { return false; },
+          [&](int64_t place) { return job.x + job.Entry(place) / job.k * job.x_stride; }, context);
+    }
     ForBlocks(job, gate_up(job.active[0]), context,
               [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
                 GateUpBlock(job, slot, gate_up(slot)[group], begin, end, converted, context);
               });
+    if (!job.low_rank.none()) {
+      const InputRows h{context.scratch.hidden, HiddenStride(job.width)};
+      ShrinkEntries(
+          job, &FfnLowRank::down,
+          [&](int32_t slot) {
+            return ReadsBF16Rows(kernels, job.table[static_cast<size_t>(slot)].down.dtype);
+          },
+          [&](int64_t place) { return h[place]; }, context);
+    }
     ForBlocks(job, down(job.active[0]), context,
               [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
                 DownBlock(job, slot, down(slot)[group], begin, end, context);
@@ -212,7 +325,9 @@ void ExpertFfnOp(const ExpertFfnArgs& args, CpuContext& context) {
           .hidden = args.hidden,
           .width = args.width,
           .x_stride = args.x_stride,
-          .y_stride = args.y_stride},
+          .y_stride = args.y_stride,
+          .low_rank = args.low_rank,
+          .expert = args.expert},
          context);
 }
 
@@ -231,7 +346,9 @@ void FfnOp(const FfnArgs& args, CpuContext& context) {
           .hidden = args.hidden,
           .width = args.width,
           .x_stride = args.x_stride,
-          .y_stride = args.y_stride},
+          .y_stride = args.y_stride,
+          .low_rank = args.low_rank,
+          .expert = nullptr},
          context);
 }
 

@@ -1,10 +1,48 @@
 #include "base/check.h"
 #include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/low_rank.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/products.h"
 
 namespace guildhall {
 namespace {
+
+const LowRank& ChangeOf(const LowRankTerm& term) {
+  return *term.change;
+}
+
+// Rows with low-rank changes into their small spaces, before any tile needs them.
+void ShrinkRowsOf(const MatMulArgs& args, const CpuContext& context) {
+  const auto& low_rank = args.low_rank;
+  const auto task_of = [&](int64_t row) { return low_rank.row_task[row]; };
+  context.pool.Run(CeilDiv(args.rows, kShrinkRows), [&](int64_t item, int worker) {
+    const int64_t begin = item * kShrinkRows, end = std::min(args.rows, begin + kShrinkRows);
+    ForRuns(begin, end, kShrinkRows, task_of, [&](int64_t first, int64_t last) {
+      ShrinkRows rows{.rows = static_cast<int>(last - first)};
+      for (int r = 0; r < rows.rows; ++r) {
+        rows.x[r] = args.x + (first + r) * args.x_stride;
+        rows.u[r] = low_rank.workspace + (first + r) * low_rank.stride;
+      }
+      ShrinkTerms(low_rank.tasks[static_cast<size_t>(task_of(first))], ChangeOf, rows,
+                  context.scratch.Worker(worker), context);
+    });
+  });
+}
+
+void ExpandRowsOf(const MatMulArgs& args, int64_t row, int rows, int64_t column, int columns, float* tile,
+                  const CpuContext& context) {
+  const auto& low_rank = args.low_rank;
+  const auto task_of = [&](int64_t r) { return low_rank.row_task[r]; };
+  ForRuns(row, row + rows, kMaxTileRows, task_of, [&](int64_t first, int64_t last) {
+    ExpandTile part{.tile = tile + (first - row) * kTileStride,
+                    .rows = static_cast<int>(last - first),
+                    .column = column,
+                    .end = column + columns,
+                    .panels = static_cast<int>(CeilDiv(columns, kPanelColumns))};
+    for (int r = 0; r < part.rows; ++r) part.u[r] = low_rank.workspace + (first + r) * low_rank.stride;
+    ExpandTerms(low_rank.tasks[static_cast<size_t>(task_of(first))], ChangeOf, part, context.isa);
+  });
+}
 
 // Rows [begin, end) of y for one group of columns.
 void MultiplyBlock(const MatMulArgs& args, const InputRows& x, const PanelGroup& group, int64_t begin,
@@ -13,7 +51,8 @@ void MultiplyBlock(const MatMulArgs& args, const InputRows& x, const PanelGroup&
   const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, args.w.out - column));
   MultiplyGroup(
       context.kernels, args.w.dtype, group, args.w.in, begin, end, [&](int64_t row) { return x[row]; },
-      [&](int64_t row, int rows, const float* tile) {
+      [&](int64_t row, int rows, float* tile) {
+        if (!args.low_rank.none()) ExpandRowsOf(args, row, rows, column, columns, tile, context);
         float* y[kMaxTileRows];
         for (int r = 0; r < rows; ++r) y[r] = args.y + (row + r) * args.y_stride + column;
         StoreTile({.tile = tile,
@@ -38,6 +77,7 @@ void MatMulOp(const MatMulArgs& args, CpuContext& context) {
   if (args.rows == 0) return;
   const InputRows x = PrepareRows(args.x, args.rows, args.w.in, args.x_stride, args.w.dtype,
                                   context.scratch.input, context.scratch.input_bytes, context);
+  if (!args.low_rank.none()) ShrinkRowsOf(args, context);
   const PanelGroups groups(args.w, CeilDiv(args.w.out, kPanelColumns), context.kernels.group_panels);
   const ItemPlan plan = PlanItems(groups, args.rows, 1, context.pool.threads());
   context.pool.Run(plan.items(), [&](int64_t item, int) {

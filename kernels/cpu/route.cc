@@ -18,6 +18,7 @@ void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
   GH_CHECK_LE(int64_t{gate.experts}, scratch.limits.max_experts);
   GH_CHECK_LE(args.rows, scratch.limits.max_rows);
   GH_CHECK_EQ(gate.selection_bias, args.selection_bias != nullptr);
+  if (!args.expert_maps.empty()) GH_CHECK(args.row_task != nullptr);
   if (gate.selection == GateSpec::Selection::kGroupLimitedTopK) {
     GH_CHECK_GT(gate.groups, 0);
     GH_CHECK_EQ(gate.experts % gate.groups, 0);
@@ -31,8 +32,8 @@ void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
 // Logical experts of one row to slots, by the map of its task.
 void Reroute(const RouteArgs& args, int64_t row) {
   const int64_t k = args.gate->k;
-  const int32_t task = args.expert_map == nullptr || args.row_task == nullptr ? -1 : args.row_task[row];
-  const int32_t* map = task < 0 ? nullptr : args.expert_map + int64_t{task} * args.gate->experts;
+  const int32_t task = args.expert_maps.empty() ? -1 : args.row_task[row];
+  const int32_t* map = task < 0 ? nullptr : args.expert_maps[static_cast<size_t>(task)];
   for (int64_t j = row * k; j < (row + 1) * k; ++j) {
     args.slot[j] = map == nullptr ? args.expert[j] : map[args.expert[j]];
   }

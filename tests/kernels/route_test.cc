@@ -47,7 +47,10 @@ class Router {
     args.w = matrix_;
     args.selection_bias = bias.empty() ? nullptr : bias.data();
     args.gate = &gate_;
-    args.expert_map = expert_map.empty() ? nullptr : expert_map.data();
+    std::vector<const int32_t*> maps;  // one per task
+    for (size_t i = 0; i < expert_map.size(); i += static_cast<size_t>(gate_.experts))
+      maps.push_back(&expert_map[i]);
+    args.expert_maps = maps;
     args.row_task = row_task.empty() ? nullptr : row_task.data();
     args.rows = rows;
     args.x_stride = gate_.experts;

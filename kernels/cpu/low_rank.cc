@@ -1,0 +1,181 @@
+#include "kernels/cpu/low_rank.h"
+
+#include "kernels/cpu/simd.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/low_rank.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/cpu/packing.h"
+#include "kernels/cpu/products.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace guildhall {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, kPanelColumns>;
+
+HWY_INLINE hn::Vec<Floats> LoadB(Floats d, const float* b) {
+  return hn::LoadU(d, b);
+}
+HWY_INLINE hn::Vec<Floats> LoadB(Floats d, const uint16_t* b) {
+  const hn::RebindToUnsigned<Floats> du;
+  const hn::Rebind<uint16_t, Floats> du16;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(du16, b))));
+}
+
+// One panel of kRows rows: the sums stay in registers while B passes by once.
+template <int kRows, typename T>
+void ExpandPanel(const T* b, int64_t b_stride, int64_t rank, const float* const* u, float* tile,
+                 int64_t stride) {
+  const Floats d;
+  for (size_t c = 0; c < kPanelColumns; c += hn::Lanes(d)) {
+    hn::Vec<Floats> sum[kRows];
+    for (int r = 0; r < kRows; ++r) sum[r] = hn::LoadU(d, tile + r * stride + c);
+    for (int64_t k = 0; k < rank; ++k) {
+      const auto column = LoadB(d, b + k * b_stride + c);
+      for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Set(d, u[r][k]), column, sum[r]);
+    }
+    for (int r = 0; r < kRows; ++r) hn::StoreU(sum[r], d, tile + r * stride + c);
+  }
+}
+
+template <typename T>
+void ExpandRows(int rows, const T* b, int64_t b_stride, int64_t rank, const float* const* u, float* tile,
+                int64_t stride) {
+  using Function = void (*)(const T*, int64_t, int64_t, const float* const*, float*, int64_t);
+  static constexpr Function kFunctions[kMaxTileRows] = {ExpandPanel<1, T>, ExpandPanel<2, T>,
+                                                        ExpandPanel<3, T>, ExpandPanel<4, T>,
+                                                        ExpandPanel<5, T>, ExpandPanel<6, T>};
+  kFunctions[rows - 1](b, b_stride, rank, u, tile, stride);
+}
+
+void ExpandImpl(const LowRankPart& part, int64_t first, int64_t b_stride, const ExpandTile& tile) {
+  const float* u[kMaxTileRows];
+  for (int r = 0; r < tile.rows; ++r) u[r] = tile.u[r] + part.rank_begin;
+  for (int p = 0; p < tile.panels; ++p) {
+    const int64_t column = tile.column + p * kPanelColumns;
+    if (column + kPanelColumns <= part.out_begin || column >= part.out_begin + part.out || column >= tile.end)
+      continue;
+    float* out = tile.tile + p * tile.panel_stride;
+    if (part.dtype == DType::kBF16) {
+      ExpandRows(tile.rows, reinterpret_cast<const uint16_t*>(part.b) + (column - first), b_stride, part.rank,
+                 u, out, tile.stride);
+    } else {
+      ExpandRows(tile.rows, reinterpret_cast<const float*>(part.b) + (column - first), b_stride, part.rank, u,
+                 out, tile.stride);
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace guildhall
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace guildhall {
+namespace {
+
+// The product's column at which a packed B begins.
+int64_t FirstColumn(int64_t out_begin) {
+  return out_begin / kPanelColumns * kPanelColumns;
+}
+
+int64_t PackedColumns(int64_t out_begin, int64_t out) {
+  return RoundUp(out_begin + out, kPanelColumns) - FirstColumn(out_begin);
+}
+
+}  // namespace
+
+size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) {
+  // A panel more: one whose first column is not a multiple of 16 (up, behind gate) may be read past the end.
+  return static_cast<size_t>(rank * PackedColumns(out_begin, out) + kPanelColumns) * DTypeSize(dtype);
+}
+
+const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination) {
+  GH_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
+  GH_CHECK_EQ(b.shape.size(), size_t{2});
+  const int64_t out = b.shape[0], rank = b.shape[1];
+  const int64_t columns = PackedColumns(out_begin, out), lead = out_begin - FirstColumn(out_begin);
+  std::memset(destination, 0, PackedLowRankBytes(dtype, out_begin, out, rank));
+  for (int64_t c = 0; c < out; ++c) {
+    for (int64_t k = 0; k < rank; ++k) {
+      const float value = LoadElement(b.data, b.dtype, c * rank + k);
+      const int64_t place = k * columns + lead + c;
+      if (dtype == DType::kF32) reinterpret_cast<float*>(destination)[place] = value;
+      if (dtype == DType::kBF16) reinterpret_cast<uint16_t*>(destination)[place] = FloatToBF16(value);
+    }
+  }
+  return destination;
+}
+
+size_t ShrinkScratchBytes(const StepLimits& limits) {
+  const int64_t width = std::max({limits.max_width, limits.hidden, limits.max_ffn_width});
+  return static_cast<size_t>(kShrinkRows * RoundUp(width, 32)) * sizeof(float);
+}
+
+void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::byte* scratch,
+            const CpuContext& context) {
+  const Matrix& a = change.a;
+  const bool wants_bf16 = ReadsBF16Rows(context.kernels, a.dtype);
+  const void* x[kShrinkRows];
+  const auto row_bytes = static_cast<size_t>(RoundUp(a.in, 32)) * sizeof(float);
+  for (int r = 0; r < rows.rows; ++r) {
+    x[r] = rows.x[r];
+    if (wants_bf16 == rows.bf16) continue;
+    std::byte* converted = scratch + static_cast<size_t>(r) * row_bytes;
+    if (wants_bf16) {
+      ConvertRow(context.kernels, static_cast<const float*>(rows.x[r]), a.in, converted);
+    } else {
+      const auto* from = static_cast<const uint16_t*>(rows.x[r]);
+      for (int64_t i = 0; i < a.in; ++i) reinterpret_cast<float*>(converted)[i] = BF16ToFloat(from[i]);
+    }
+    x[r] = converted;
+  }
+  const PanelGroups groups(a, CeilDiv(a.out, kPanelColumns), context.kernels.group_panels);
+  for (int64_t g = 0; g < groups.count(); ++g) {
+    const PanelGroup group = groups[g];
+    const int64_t column = group.first_panel * kPanelColumns;
+    MultiplyGroup(
+        context.kernels, a.dtype, group, a.in, 0, rows.rows, [&](int64_t row) { return x[row]; },
+        [&](int64_t row, int count, const float* tile) {
+          for (int r = 0; r < count; ++r) {
+            std::copy_n(tile + r * kTileStride, group.panels * kPanelColumns, rows.u[row + r] + column);
+          }
+        });
+  }
+  for (const LowRankPart& part : change.parts) {
+    const float scale = part.scale * factor;
+    for (int r = 0; r < rows.rows; ++r) {
+      float* u = rows.u[r] + part.rank_begin;
+      for (int64_t k = 0; k < part.rank; ++k) u[k] *= scale;
+    }
+  }
+}
+
+HWY_EXPORT(ExpandImpl);
+
+void Expand(const LowRank& change, const ExpandTile& tile, Isa isa) {
+  for (const LowRankPart& part : change.parts) {
+    if (part.out_begin >= tile.end || part.out_begin + part.out <= tile.column) continue;
+    GH_SIMD(ExpandImpl, isa)
+    (part, FirstColumn(part.out_begin), PackedColumns(part.out_begin, part.out), tile);
+  }
+}
+
+void ScaleColumns(const float* factors, const ExpandTile& tile) {
+  for (int r = 0; r < tile.rows; ++r) {
+    for (int64_t c = 0; c < tile.end - tile.column; ++c) {
+      tile.tile[r * tile.stride + c / kPanelColumns * tile.panel_stride + c % kPanelColumns] *= factors[c];
+    }
+  }
+}
+
+}  // namespace guildhall
+#endif  // HWY_ONCE

@@ -1,0 +1,107 @@
+// Low-rank changes inside the products: shrink (u = A x) before the loop over the weights, expand (+ B u) on
+// each finished tile, before its epilogue.
+//
+// A packed B is transposed, (rank, columns): its columns begin at a panel's border, zeros before out_begin
+// and behind the end, so that whole panels of 16 are added. Every output element is one chain of
+// multiply-adds over the rank in ascending order on top of the base's sum, so a row's bits do not depend on
+// its neighbours.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/tensor_view.h"
+#include "kernels/cpu/context.h"
+#include "kernels/cpu/micro_kernels.h"
+#include "kernels/low_rank.h"
+
+namespace guildhall {
+
+// Backend::PackedLowRankBBytes and PackLowRankB; dtype F32 or BF16.
+size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank);
+const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination);
+
+// Most rows that are shrunk at a time.
+inline constexpr int kShrinkRows = 4 * kMaxTileRows;
+
+// Bytes that shrinking wants of Scratch::Worker() for steps within `limits`.
+size_t ShrinkScratchBytes(const StepLimits& limits);
+
+// Rows with the same changes, on their way into the small space.
+struct ShrinkRows {
+  int rows = 0;                     // at most kShrinkRows
+  bool bf16 = false;                // the rows of x are bf16, padded to an even length; else float
+  const void* x[kShrinkRows] = {};  // (in)
+  float* u[kShrinkRows] = {};       // (LowRankColumns) out
+};
+
+// u = factor * part.scale * A x. `scratch`: the worker's.
+void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::byte* scratch,
+            const CpuContext& context);
+
+// Some panels of the finished sums of rows with the same changes.
+struct ExpandTile {
+  float* tile = nullptr;  // (rows, stride)
+  int64_t stride = kTileStride;
+  int rows = 0;                       // at most kMaxTileRows
+  const float* u[kMaxTileRows] = {};  // what Shrink() gave, per row
+  int64_t column = 0;                 // the product's column of the first panel's first
+  int64_t end = 0;                    // the product's first column that the panels must not reach
+  int panels = 0;
+  int64_t panel_stride = kPanelColumns;  // floats from panel to panel
+};
+
+// tile += B u, over the parts that have these columns.
+void Expand(const LowRank& change, const ExpandTile& tile, Isa isa);
+// tile *= factors; `factors` (end - column).
+void ScaleColumns(const float* factors, const ExpandTile& tile);
+
+// All terms of a task; pick(term) is a term's change of this product. The terms' places in u follow each
+// other.
+template <typename Terms, typename Pick>
+void ShrinkTerms(const Terms& terms, Pick pick, ShrinkRows rows, std::byte* scratch,
+                 const CpuContext& context) {
+  for (const auto& term : terms) {
+    const LowRank& change = pick(term);
+    if (change.a.empty()) continue;
+    Shrink(change, term.scale, rows, scratch, context);
+    for (int r = 0; r < rows.rows; ++r) rows.u[r] += LowRankColumns(change.a.out);
+  }
+}
+
+template <typename Terms, typename Pick>
+void ExpandTerms(const Terms& terms, Pick pick, ExpandTile tile, Isa isa) {
+  float factors[kMaxGroupPanels * kPanelColumns];
+  const int64_t columns = tile.end - tile.column;
+  bool gains = false;
+  for (const auto& term : terms) {
+    const float* gain = pick(term).gain;
+    if (gain == nullptr) continue;
+    for (int64_t c = 0; c < columns; ++c) {
+      factors[c] = (gains ? factors[c] : 1.0f) + (gain[tile.column + c] - 1.0f);
+    }
+    gains = true;
+  }
+  if (gains) ScaleColumns(factors, tile);
+  for (const auto& term : terms) {
+    const LowRank& change = pick(term);
+    if (change.a.empty()) continue;
+    Expand(change, tile, isa);
+    for (int r = 0; r < tile.rows; ++r) tile.u[r] += LowRankColumns(change.a.out);
+  }
+}
+
+// body(first, last) for the maximal runs of [begin, end) whose key_of() is the same and not negative, at most
+// `most` long.
+template <typename KeyOf, typename Body>
+void ForRuns(int64_t begin, int64_t end, int64_t most, KeyOf key_of, Body body) {
+  while (begin < end) {
+    const auto key = key_of(begin);
+    int64_t last = begin + 1;
+    while (last < end && last - begin < most && key_of(last) == key) ++last;
+    if (key >= 0) body(begin, last);
+    begin = last;
+  }
+}
+
+}  // namespace guildhall
