@@ -160,8 +160,7 @@ class Lora:
         if both:
             parameter = "gate_up_proj" if module.endswith(".base_layer") else "down_proj"
         else:
-            targets = [t.split(".")[-1] for t in self.config["target_parameters"]]
-            parameter, = [p for p in shapes if p in targets]  # fmt: skip
+            parameter = self.only_target(experts, list(shapes))
         own, rank = self.scale(f"{experts}.{parameter}")
         out, inputs = shapes[parameter]
         a, b = parts["lora_A"], parts["lora_B"]
@@ -177,6 +176,15 @@ class Lora:
             else:
                 self.add(tensors, self.base.expert(layer, e, "gate_proj"), delta[:inner], None, scale)
                 self.add(tensors, self.base.expert(layer, e, "up_proj"), delta[inner:], None, scale)
+
+
+    def only_target(self, experts, parameters):
+        names = {p: f"{experts}.{p}" for p in parameters}
+        targets = self.config["target_parameters"]
+        found = [p for p, n in names.items() if any(n == t or n.endswith(f".{t}") for t in targets)]
+        if len(found) != 1:
+            raise ValueError(f"{self.folder}: {experts} has one wrapper, target_parameters names {found}")
+        return found[0]
 
 
 def merged(base, folder, adapters, mix):

@@ -21,6 +21,10 @@ ROUTING_MARGIN = 0.03
 COMMON_LENGTH = 21  # one token stream that all mixes share: more than a KV block of 16 tokens
 MIN_EFFECT = 0.05
 
+# Mixes: which adapters a sequence uses, in their order, with their scales.
+ONE_AT_A_TIME = [[], [("a", 1.0)], [("b", 1.0)]]
+ALONE_AND_TOGETHER = ONE_AT_A_TIME + [[("a", 1.0), ("b", 1.0)], [("a", 1.0), ("b", 0.5)]]
+
 
 def base_model(name, dtype=torch.float32, untied=False):
     """A fresh base, weights upcast. `untied`: embedding and head become two tensors, as an adapter sees them."""

@@ -8,9 +8,12 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-import cases_first  # noqa: E402
+import cases_dense  # noqa: E402
+import cases_esft  # noqa: E402
+import cases_experts  # noqa: E402
+import cases_mixed  # noqa: E402
 
-CASES = cases_first.CASES
+CASES = cases_esft.CASES | cases_dense.CASES | cases_experts.CASES | cases_mixed.CASES
 
 
 def main():

@@ -63,15 +63,14 @@ def tidy_config(path, edit):
 def wrap(model, seed, strength, transposed, unconverted, dtype, keys):
     config = peft.LoraConfig(**clone(keys))
     experts = [m for n, m in model.named_modules() if n.endswith(".experts")]
-    if transposed:
-        for module in experts:
-            module.is_transposed = True
+    stored = [module.is_transposed for module in experts]
+    for module in experts:
+        module.is_transposed = transposed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         wrapped = plain_names(model, config) if unconverted else peft.get_peft_model(model, config)
-    if transposed:
-        for module in experts:
-            del module.is_transposed
+    for module, value in zip(experts, stored):
+        module.is_transposed = value
     fill(wrapped, seed, strength, dtype)
     return wrapped.eval()
 
