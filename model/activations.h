@@ -40,7 +40,7 @@ struct Activations {
   int32_t* expert = nullptr;       // (max_rows, k)
   int32_t* slot = nullptr;         // (max_rows, k)
   float* weight = nullptr;         // (max_rows, k)
-  int32_t* group_begin = nullptr;  // (slots + 1)
+  int32_t* group_begin = nullptr;  // (experts + 1)
   int32_t* group_entry = nullptr;  // (max_rows * k)
   float* outputs = nullptr;        // (max_outputs, hidden)
   float* logits = nullptr;         // (max_outputs, vocabulary)

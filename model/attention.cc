@@ -74,7 +74,8 @@ void Project(Step& step, const LayerWeights& weights, const float* attended) {
                        .rows = step.batch.rows(),
                        .x_stride = step.shape.attention_width,
                        .y_stride = step.spec.hidden,
-                       .accumulate = true});
+                       .accumulate = true,
+                       .low_rank = step.adapters.ForProduct(step.layer, Product::kO)});
 }
 
 void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
@@ -92,7 +93,8 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
                        .rows = rows,
                        .x_stride = hidden,
                        .y_stride = stride,
-                       .clip = normed ? 0.0f : a.clip_qkv});
+                       .clip = normed ? 0.0f : a.clip_qkv,
+                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQkv)});
   if (!weights.v_clipped.empty()) {
     step.backend.MatMul({.x = step.act.normed,
                          .w = weights.v_clipped,
@@ -101,7 +103,8 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
                          .rows = rows,
                          .x_stride = hidden,
                          .y_stride = stride,
-                         .clip = a.clip_qkv});
+                         .clip = a.clip_qkv,
+                         .low_rank = step.adapters.ForProduct(step.layer, Product::kVClipped)});
   }
   if (normed) NormQueryKey(step, weights, q, k);
   ApplyRope(step, a.heads, {q, stride, a.head_dim});
@@ -132,7 +135,8 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                        .y = act.qkv,
                        .rows = rows,
                        .x_stride = step.spec.hidden,
-                       .y_stride = stride});
+                       .y_stride = stride,
+                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQkv)});
   float* q = act.qkv;
   int64_t q_stride = stride;
   if (a.q_lora_rank > 0) {
@@ -150,7 +154,8 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                          .y = act.query,
                          .rows = rows,
                          .x_stride = stride,
-                         .y_stride = step.shape.query_width});
+                         .y_stride = step.shape.query_width,
+                         .low_rank = step.adapters.ForProduct(step.layer, Product::kQB)});
     q = act.query;
     q_stride = step.shape.query_width;
   }
@@ -182,7 +187,8 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                            .x_stride = q_stride,
                            .x_head_stride = q_head,
                            .y_stride = absorbed_stride,
-                           .y_head_stride = key_dim});
+                           .y_head_stride = key_dim,
+                           .low_rank = step.adapters.ForKUp(step.layer)});
   ApplyRope(step, a.heads, {q + a.qk_nope_dim, q_stride, q_head},
             {act.absorbed + rank, absorbed_stride, key_dim});
   Attend(step, layer, cache, act.absorbed, absorbed_stride);
@@ -193,7 +199,8 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                            .x_stride = a.heads * rank,
                            .x_head_stride = rank,
                            .y_stride = step.shape.attention_width,
-                           .y_head_stride = a.v_head_dim});
+                           .y_head_stride = a.v_head_dim,
+                           .low_rank = step.adapters.ForVUp(step.layer)});
   Project(step, weights, act.attended);
 }
 

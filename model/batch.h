@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "weights/adapter_set.h"
@@ -25,6 +26,10 @@ struct Batch {
   // The adapters that the rows are served with; none: every row is the base's.
   std::span<const AdapterSet* const> sets;
   const ExpertTables* tables = nullptr;  // newer than every set; only read where there are sets
+
+  // Called in each layer with routed experts, after the choice: the logical experts and their weights, (rows,
+  // k). May be empty.
+  std::function<void(int layer, std::span<const int32_t> experts, std::span<const float> weights)> on_route;
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };

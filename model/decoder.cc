@@ -25,7 +25,8 @@ struct Decoder::Impl {
         backend(ops),
         options(opts),
         shape(StepShape::Of(spec, opts.max_rows, opts.max_outputs, KvDType(spec, opts.kv_dtype))),
-        rope(spec.attention.rope) {}
+        rope(spec.attention.rope),
+        adapters(opts.max_rows) {}
 
   std::byte* LayerCache(size_t layer) {
     return kv.data() + layer * static_cast<size_t>(options.kv_blocks) * backend.KvBlockBytes(shape.kv);
@@ -41,6 +42,7 @@ struct Decoder::Impl {
   const Rope rope;
   DecoderWeights weights;
   Activations act;
+  StepAdapters adapters;
   Buffer kv;  // (layers, kv_blocks, KvBlockBytes)
 };
 
@@ -109,6 +111,7 @@ void Decoder::Impl::Layers(Step& step) {
   };
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
+    step.layer = i;
     norm(layer.input_norm);
     AttentionLayer(step, layer, spec.layers[i], LayerCache(i));
     norm(layer.post_attention_norm);
@@ -138,7 +141,8 @@ std::span<const float> Decoder::Impl::Logits(const Batch& batch) {
                   .y = act.logits,
                   .rows = outputs,
                   .x_stride = spec.hidden,
-                  .y_stride = spec.vocabulary});
+                  .y_stride = spec.vocabulary,
+                  .low_rank = adapters.ForHead()});
   return {act.logits, static_cast<size_t>(outputs * spec.vocabulary)};
 }
 
@@ -146,13 +150,15 @@ std::span<const float> Decoder::Forward(const Batch& batch) {
   Impl& m = *impl_;
   GH_CHECK_LE(batch.rows(), m.options.max_rows);
   GH_CHECK_LE(static_cast<int64_t>(batch.logit_rows.size()), m.options.max_outputs);
-  Step step{m.backend, m.spec, m.shape, batch, m.act};
+  m.adapters.Begin(batch);
+  Step step{m.backend, m.spec, m.shape, batch, m.act, m.adapters};
   m.backend.Embed({.tokens = batch.tokens.data(),
                    .table = m.weights.embedding,
                    .dtype = m.weights.embedding_dtype,
                    .y = m.act.residual,
                    .rows = batch.rows(),
-                   .hidden = m.spec.hidden});
+                   .hidden = m.spec.hidden,
+                   .low_rank = m.adapters.ForEmbedding()});
   m.rope.Fill(batch.positions, m.act.cos, m.act.sin);
   m.Layers(step);
   return m.Logits(batch);

@@ -7,6 +7,7 @@
 #include "kernels/backend.h"
 #include "model/activations.h"
 #include "model/batch.h"
+#include "model/step_adapters.h"
 #include "model/weights.h"
 
 namespace guildhall {
@@ -17,6 +18,8 @@ struct Step {
   const StepShape& shape;
   const Batch& batch;
   Activations& act;
+  StepAdapters& adapters;
+  size_t layer = 0;  // the one that is computed
 };
 
 // residual += Attention(normed), the rows' keys and values appended to the layer's cache first.
