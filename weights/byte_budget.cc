@@ -1,0 +1,41 @@
+#include "weights/byte_budget.h"
+
+#include "base/check.h"
+
+namespace guildhall {
+
+bool ByteBudget::TryTake(Holder holder, uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (bytes > total_ - used_[0] - used_[1]) return false;
+  used_[static_cast<size_t>(holder)] += bytes;
+  return true;
+}
+
+void ByteBudget::Give(Holder holder, uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  uint64_t& used = used_[static_cast<size_t>(holder)];
+  GH_CHECK_LE(bytes, used);
+  used -= bytes;
+}
+
+uint64_t ByteBudget::free() const {
+  std::lock_guard lock(mutex_);
+  return total_ - used_[0] - used_[1];
+}
+
+uint64_t ByteBudget::used(Holder holder) const {
+  std::lock_guard lock(mutex_);
+  return used_[static_cast<size_t>(holder)];
+}
+
+void ByteBudget::WantOfKv(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  wanted_of_kv_ = bytes;
+}
+
+uint64_t ByteBudget::wanted_of_kv() const {
+  std::lock_guard lock(mutex_);
+  return wanted_of_kv_;
+}
+
+}  // namespace guildhall
