@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
 
-using Sequences = std::vector<std::vector<int32_t>>;
+using Sequences = std::vector<ScoreSequence>;
 
 struct ScoreFlags {
   BaseModelOptions model;
@@ -64,7 +64,7 @@ absl::StatusOr<Sequences> ReadTokens(const std::string& path, const ModelSpec& s
     GH_ASSIGN_OR_RETURN(const std::vector<int64_t> tokens, object.IntsOr("tokens", {}));
     GH_RETURN_IF_ERROR(object.CheckAllRead());
     GH_RETURN_IF_ERROR(CheckSequence(tokens, spec, where));
-    sequences.emplace_back(tokens.begin(), tokens.end());
+    sequences.push_back({.tokens = {tokens.begin(), tokens.end()}, .adapters = nullptr});
   }
   if (sequences.empty())
     return absl::InvalidArgumentError(path + ": expected at least one sequence, found none");
@@ -81,7 +81,7 @@ absl::StatusOr<Sequences> ReadText(const ScoreFlags& flags, const ModelSpec& spe
   GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(flags.text_file, kMaxFileBytes));
   GH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, assets.tokenizer->Encode(text, true));
   GH_RETURN_IF_ERROR(CheckSequence({tokens.begin(), tokens.end()}, spec, flags.text_file));
-  return Sequences{tokens};
+  return Sequences{{.tokens = tokens, .adapters = nullptr}};
 }
 
 // D/0.npy, D/1.npy ...: one file per sequence, (tokens, vocabulary).
@@ -97,7 +97,7 @@ class LogitFiles {
     for (size_t i = 0; i < sequences.size(); ++i) {
       GH_ASSIGN_OR_RETURN(NpyWriter writer,
                           NpyWriter::Create(directory + "/" + std::to_string(i) + ".npy",
-                                            static_cast<int64_t>(sequences[i].size()), vocabulary));
+                                            static_cast<int64_t>(sequences[i].tokens.size()), vocabulary));
       files.writers_.push_back(std::move(writer));
     }
     return files;
@@ -118,10 +118,11 @@ class LogitFiles {
 
 void PrintText(const Sequences& sequences, const std::vector<ScoreResult>& results) {
   for (size_t i = 0; i < sequences.size(); ++i) {
-    std::printf("sequence %zu: %zu tokens, perplexity %.6g\n", i, sequences[i].size(), results[i].perplexity);
-    std::printf("%8s %10s %12s\n%8d %10d %12s\n", "position", "token", "logprob", 0, sequences[i][0], "-");
-    for (size_t j = 1; j < sequences[i].size(); ++j) {
-      std::printf("%8zu %10d %12.6f\n", j, sequences[i][j], static_cast<double>(results[i].logprobs[j - 1]));
+    const std::vector<int32_t>& tokens = sequences[i].tokens;
+    std::printf("sequence %zu: %zu tokens, perplexity %.6g\n", i, tokens.size(), results[i].perplexity);
+    std::printf("%8s %10s %12s\n%8d %10d %12s\n", "position", "token", "logprob", 0, tokens[0], "-");
+    for (size_t j = 1; j < tokens.size(); ++j) {
+      std::printf("%8zu %10d %12.6f\n", j, tokens[j], static_cast<double>(results[i].logprobs[j - 1]));
     }
   }
 }
@@ -129,7 +130,7 @@ void PrintText(const Sequences& sequences, const std::vector<ScoreResult>& resul
 void PrintJson(const Sequences& sequences, const std::vector<ScoreResult>& results) {
   Json report = Json::array();
   for (size_t i = 0; i < sequences.size(); ++i) {
-    Json item{{"tokens", sequences[i]}, {"logprobs", results[i].logprobs}, {"perplexity", nullptr}};
+    Json item{{"tokens", sequences[i].tokens}, {"logprobs", results[i].logprobs}, {"perplexity", nullptr}};
     if (!results[i].logprobs.empty()) item["perplexity"] = results[i].perplexity;
     report.push_back(std::move(item));
   }
@@ -150,11 +151,10 @@ absl::Status Score(const ScoreFlags& flags) {
   options.max_running = static_cast<int>(flags.model.max_sequences);
   Engine engine(*model.decoder, options, {TaskPolicy{}});
   engine.Start();
-  GH_ASSIGN_OR_RETURN(
-      const std::vector<ScoreResult> results,
-      Score(engine, "", sequences, [&](size_t sequence, int32_t, std::span<const float> logits) {
-        return files.Append(sequence, logits);
-      }));
+  GH_ASSIGN_OR_RETURN(const std::vector<ScoreResult> results,
+                      Score(engine, sequences, [&](size_t sequence, int32_t, std::span<const float> logits) {
+                        return files.Append(sequence, logits);
+                      }));
   GH_RETURN_IF_ERROR(files.Close());
   flags.json ? PrintJson(sequences, results) : PrintText(sequences, results);
   return absl::OkStatus();

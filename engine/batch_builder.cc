@@ -13,9 +13,34 @@ BatchBuilder::BatchBuilder(int64_t max_rows, int64_t max_sequences, int64_t max_
   }
   kv_slot_.reserve(static_cast<size_t>(max_rows));
   block_table_.reserve(static_cast<size_t>(max_sequences * max_blocks));
+  sets_.reserve(static_cast<size_t>(max_sequences));
 }
 
-Batch BatchBuilder::Build(std::span<const BatchEntry> entries) {
+int32_t BatchBuilder::IndexOf(const AdapterSet* set) {
+  if (set == nullptr) return -1;
+  // Entries come by task: most often it is the one before.
+  const auto at = std::find(sets_.rbegin(), sets_.rend(), set);
+  if (at != sets_.rend()) return static_cast<int32_t>(sets_.rend() - at) - 1;
+  GH_CHECK_LT(sets_.size(), sets_.capacity());
+  sets_.push_back(set);
+  return static_cast<int32_t>(sets_.size()) - 1;
+}
+
+void BatchBuilder::OrderBySet(std::span<BatchEntry> entries) {
+  sets_.clear();
+  int32_t place = 0;
+  for (BatchEntry& entry : entries) {
+    entry.set = IndexOf(entry.sequence->adapters());
+    entry.place = place++;
+  }
+  if (sets_.empty()) return;
+  std::sort(entries.begin(), entries.end(), [](const BatchEntry& a, const BatchEntry& b) {
+    return a.set != b.set ? a.set < b.set : a.place < b.place;
+  });
+}
+
+Batch BatchBuilder::Build(std::span<BatchEntry> entries) {
+  OrderBySet(entries);
   tokens_.clear();
   positions_.clear();
   sequence_.clear();
@@ -38,7 +63,7 @@ Batch BatchBuilder::Build(std::span<const BatchEntry> entries) {
       tokens_.push_back(sequence.tokens[static_cast<size_t>(p)]);
       positions_.push_back(p);
       sequence_.push_back(static_cast<int32_t>(i));
-      task_.push_back(sequence.map_row);
+      task_.push_back(entries[i].set);
       kv_slot_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
     }
   }
@@ -49,7 +74,9 @@ Batch BatchBuilder::Build(std::span<const BatchEntry> entries) {
           .task = task_,
           .block_table = block_table_,
           .max_blocks = static_cast<int64_t>(stride),
-          .logit_rows = logit_rows_};
+          .logit_rows = logit_rows_,
+          .sets = sets_,
+          .on_route = {}};
 }
 
 }  // namespace guildhall

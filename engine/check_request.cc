@@ -65,6 +65,10 @@ absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
 
 absl::Status CheckRequest(const Request& request, const RequestLimits& limits) {
   if (request.stream == nullptr) return absl::InvalidArgumentError("the request has no stream to answer on");
+  if (request.cache_salt.size() > kMaxCacheSalt) {
+    return absl::InvalidArgumentError(
+        StrCat("cache_salt has ", request.cache_salt.size(), " bytes; expected at most ", kMaxCacheSalt));
+  }
   if (request.prompt.empty()) {
     return absl::InvalidArgumentError("the prompt is empty; expected at least one token");
   }

@@ -2,12 +2,15 @@
 // here.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
 #include "engine/request.h"
 
 namespace guildhall {
+
+inline constexpr size_t kMaxCacheSalt = 256;  // bytes
 
 struct RequestLimits {
   int64_t vocabulary = 0;

@@ -25,7 +25,8 @@ constexpr std::string_view kShutDown = "the server is shutting down; try another
 }  // namespace
 
 struct Engine::Impl {
-  Impl(LanguageModel& model, EngineOptions options_in, std::vector<TaskPolicy> tasks_in)
+  Impl(LanguageModel& model, EngineOptions options_in, std::vector<TaskPolicy> tasks_in,
+       const WeightManager* weights)
       : options(std::move(options_in)),
         tasks(std::move(tasks_in)),
         limits{.vocabulary = model.vocabulary(),
@@ -33,7 +34,7 @@ struct Engine::Impl {
                .kv_tokens = model.kv_blocks() * kKvBlockTokens},
         kv_blocks(model.kv_blocks()),
         queue(std::make_shared<RequestQueue>(options.max_queued, tasks)),
-        loop(model, options, tasks, *queue) {}
+        loop(model, options, tasks, *queue, weights) {}
 
   absl::Status Submit(std::shared_ptr<Request> request);
   int32_t FindTask(const std::string& id) const;
@@ -54,8 +55,9 @@ struct Engine::Impl {
   std::thread thread;
 };
 
-Engine::Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks)
-    : impl_(std::make_unique<Impl>(model, std::move(options), std::move(tasks))) {}
+Engine::Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
+               WeightManager* weights)
+    : impl_(std::make_unique<Impl>(model, std::move(options), std::move(tasks), weights)) {}
 
 Engine::~Engine() {
   Stop();

@@ -57,29 +57,29 @@ void KvBlocks::Release(int32_t block) {
   }
 }
 
-PrefixNode KvBlocks::Register(int32_t block, PrefixNode parent, uint64_t version,
+PrefixNode KvBlocks::Register(int32_t block, PrefixNode parent, PrefixSpace space,
                               std::span<const int32_t> tokens) {
   if (!prefix_cache_) return kRootNode;
   GH_CHECK_EQ(tokens.size(), static_cast<size_t>(kKvBlockTokens));
   Entry& entry = At(block);
   GH_CHECK_GT(References(block), 0);
   GH_CHECK_EQ(entry.node, kRootNode);
-  if (const int32_t same = Lookup(parent, version, tokens.data()); same >= 0) return At(same).node;
+  if (const int32_t same = Lookup(parent, space, tokens.data()); same >= 0) return At(same).node;
   entry.node = ++last_node_;
   entry.parent = parent;
-  entry.version = version;
-  entry.hash = Hash(parent, version, tokens.data());
+  entry.space = space;
+  entry.hash = Hash(parent, space, tokens.data());
   std::copy(tokens.begin(), tokens.end(), entry.tokens);
   entry.next = std::exchange(Bucket(entry.hash), block);
   return entry.node;
 }
 
-KvBlocks::Hit KvBlocks::Find(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens) const {
+KvBlocks::Hit KvBlocks::Find(PrefixSpace space, std::span<const int32_t> tokens, int64_t max_tokens) const {
   Hit hit;
   PrefixNode node = kRootNode;
   const int64_t limit = std::min(max_tokens, static_cast<int64_t>(tokens.size())) / kKvBlockTokens;
   for (int64_t i = 0; prefix_cache_ && i < limit; ++i) {
-    const int32_t block = Lookup(node, version, tokens.data() + i * kKvBlockTokens);
+    const int32_t block = Lookup(node, space, tokens.data() + i * kKvBlockTokens);
     if (block < 0) break;
     node = At(block).node;
     ++hit.blocks;
@@ -88,13 +88,13 @@ KvBlocks::Hit KvBlocks::Find(uint64_t version, std::span<const int32_t> tokens, 
   return hit;
 }
 
-PrefixNode KvBlocks::Acquire(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens,
+PrefixNode KvBlocks::Acquire(PrefixSpace space, std::span<const int32_t> tokens, int64_t max_tokens,
                              std::vector<int32_t>& blocks) {
-  const Hit hit = Find(version, tokens, max_tokens);
+  const Hit hit = Find(space, tokens, max_tokens);
   blocks.reserve(blocks.size() + static_cast<size_t>(hit.blocks));  // what can throw comes before any change
   PrefixNode node = kRootNode;
   for (int32_t i = 0; i < hit.blocks; ++i) {
-    const int32_t block = Lookup(node, version, tokens.data() + static_cast<int64_t>(i) * kKvBlockTokens);
+    const int32_t block = Lookup(node, space, tokens.data() + static_cast<int64_t>(i) * kKvBlockTokens);
     if (References(block)++ == 0) ListRemove(block);
     node = At(block).node;
     blocks.push_back(block);
@@ -102,19 +102,19 @@ PrefixNode KvBlocks::Acquire(uint64_t version, std::span<const int32_t> tokens, 
   return node;
 }
 
-uint64_t KvBlocks::Hash(PrefixNode parent, uint64_t version, const int32_t* tokens) const {
-  uint64_t hash = Mix(parent + 0x9e3779b97f4a7c15u) ^ version;
+uint64_t KvBlocks::Hash(PrefixNode parent, PrefixSpace space, const int32_t* tokens) const {
+  uint64_t hash = Mix(parent + 0x9e3779b97f4a7c15u) ^ space;
   for (int i = 0; i < kKvBlockTokens; ++i)
     hash = Mix(hash + static_cast<uint32_t>(tokens[i]) + 0x9e3779b97f4a7c15u);
   return hash & hash_mask_;
 }
 
-int32_t KvBlocks::Lookup(PrefixNode parent, uint64_t version, const int32_t* tokens) const {
-  const uint64_t hash = Hash(parent, version, tokens);
+int32_t KvBlocks::Lookup(PrefixNode parent, PrefixSpace space, const int32_t* tokens) const {
+  const uint64_t hash = Hash(parent, space, tokens);
   int32_t block = buckets_[hash & (buckets_.size() - 1)];
   for (; block >= 0; block = At(block).next) {
     const Entry& entry = At(block);
-    if (entry.hash == hash && entry.parent == parent && entry.version == version &&
+    if (entry.hash == hash && entry.parent == parent && entry.space == space &&
         std::equal(tokens, tokens + kKvBlockTokens, entry.tokens)) {
       return block;
     }

@@ -5,18 +5,19 @@
 #include <span>
 #include <vector>
 
+#include "engine/prefix_spaces.h"
 #include "kernels/ops.h"
 
 namespace guildhall {
 
-// A full block's identity in the prefix cache: a node is one exact (version, token prefix), numbered once and
+// A full block's identity in the prefix cache: a node is one exact (space, token prefix), numbered once and
 // never again. kRootNode is the empty prefix.
 using PrefixNode = uint64_t;
 inline constexpr PrefixNode kRootNode = 0;
 
 // Bookkeeping of block ids with reference counts; the keys themselves live in the model. A full block may be
 // entered into the prefix cache; when nobody holds it, it stays findable until it is the least recently used
-// one and its memory is needed. A look-up compares the adapter version, the parent node and every token: the
+// one and its memory is needed. A look-up compares the space, the parent node and every token: the
 // hash only finds the bucket. All memory is taken in the constructor. Engine thread only.
 class KvBlocks {
  public:
@@ -35,16 +36,16 @@ class KvBlocks {
 
   // Enters a full block that follows `parent`. If the same prefix is cached already, that one stays and this
   // block remains its holder's own. Returns the node of the prefix. kRootNode when the cache is off.
-  PrefixNode Register(int32_t block, PrefixNode parent, uint64_t version, std::span<const int32_t> tokens);
+  PrefixNode Register(int32_t block, PrefixNode parent, PrefixSpace space, std::span<const int32_t> tokens);
 
   struct Hit {
     int32_t blocks = 0;
     int32_t unreferenced = 0;  // of these, how many count as available now
   };
   // The longest cached prefix of `tokens` in whole blocks, at most `max_tokens` long. Changes nothing.
-  Hit Find(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens) const;
+  Hit Find(PrefixSpace space, std::span<const int32_t> tokens, int64_t max_tokens) const;
   // As Find, and becomes a holder of each block: ids are appended to `blocks`. Returns the last node.
-  PrefixNode Acquire(uint64_t version, std::span<const int32_t> tokens, int64_t max_tokens,
+  PrefixNode Acquire(PrefixSpace space, std::span<const int32_t> tokens, int64_t max_tokens,
                      std::vector<int32_t>& blocks);
 
  private:
@@ -53,7 +54,7 @@ class KvBlocks {
     int32_t newer = -1, older = -1;  // in the list of cached blocks that nobody holds
     PrefixNode node = kRootNode;     // not kRootNode: in the prefix cache
     PrefixNode parent = kRootNode;
-    uint64_t version = 0;
+    PrefixSpace space = kBaseSpace;
     uint64_t hash = 0;
     int32_t tokens[kKvBlockTokens] = {};
   };
@@ -61,9 +62,9 @@ class KvBlocks {
   Entry& At(int32_t block) { return entries_[static_cast<size_t>(block)]; }
   const Entry& At(int32_t block) const { return entries_[static_cast<size_t>(block)]; }
   int32_t& Bucket(uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }
-  uint64_t Hash(PrefixNode parent, uint64_t version, const int32_t* tokens) const;
+  uint64_t Hash(PrefixNode parent, PrefixSpace space, const int32_t* tokens) const;
   int32_t& References(int32_t block) { return references_[static_cast<size_t>(block)]; }
-  int32_t Lookup(PrefixNode parent, uint64_t version, const int32_t* tokens) const;
+  int32_t Lookup(PrefixNode parent, PrefixSpace space, const int32_t* tokens) const;
   void Forget(int32_t block);      // leaves the hash table
   void ListAppend(int32_t block);  // newest end
   void ListRemove(int32_t block);

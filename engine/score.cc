@@ -68,8 +68,7 @@ absl::Status SubmitOne(Engine& engine, std::vector<std::unique_ptr<Job>>& jobs, 
 
 }  // namespace
 
-absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, const std::string& task,
-                                               std::span<const std::vector<int32_t>> sequences,
+absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, std::span<const ScoreSequence> sequences,
                                                const LogitRowFunction& on_row) {
   std::vector<std::unique_ptr<Job>> jobs;
   absl::Status status;
@@ -80,8 +79,8 @@ absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, const std::string
     Job& job = *jobs.back();
     job.request = std::make_shared<Request>();
     job.request->id = i;
-    job.request->task = task;
-    job.request->prompt = sequences[i];
+    job.request->prompt = sequences[i].tokens;
+    job.request->adapters = sequences[i].adapters;
     job.request->sampling.max_tokens = 0;
     job.request->stream = std::make_shared<TokenStream>(1);
     job.request->on_prompt_logits = [&job, i, &on_row](int32_t position, std::span<const float> logits) {

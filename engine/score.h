@@ -3,15 +3,21 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
+#include "weights/adapter_set.h"
 
 namespace guildhall {
+
+struct ScoreSequence {
+  std::vector<int32_t> tokens;
+  std::shared_ptr<const AdapterSet> adapters;  // null: the base
+};
 
 struct ScoreResult {
   std::vector<float> logprobs;  // (tokens - 1): of token i + 1 after tokens 0 .. i
@@ -23,10 +29,10 @@ struct ScoreResult {
 using LogitRowFunction =
     std::function<absl::Status(size_t sequence, int32_t position, std::span<const float> logits)>;
 
-// All sequences go through the engine at once (as many as its queue takes at a time). The engine has been
-// started. An error names the sequence; then nothing is left running.
-absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, const std::string& task,
-                                               std::span<const std::vector<int32_t>> sequences,
+// All sequences go through the engine at once (as many as its queue takes at a time), as requests of the base
+// task with the adapters that each brings. The engine has been started. An error names the sequence; then
+// nothing is left running.
+absl::StatusOr<std::vector<ScoreResult>> Score(Engine& engine, std::span<const ScoreSequence> sequences,
                                                const LogitRowFunction& on_row = {});
 
 }  // namespace guildhall

@@ -18,10 +18,9 @@ namespace guildhall {
 // Made on the submitting thread, then owned by the queue and by the engine thread in turn.
 struct Sequence {
   std::shared_ptr<Request> request;
-  int32_t task = 0;      // index into the engine's tasks
-  uint64_t arrival = 0;  // unique; smaller is older
-  uint64_t version = 0;  // of the adapter, for the prefix cache; 0 is the base
-  int32_t map_row = -1;  // of the expert maps; -1 is the base
+  int32_t task = 0;                // index into the engine's tasks
+  uint64_t arrival = 0;            // unique; smaller is older
+  PrefixSpace space = kBaseSpace;  // set when the engine thread takes it
   StopRule stop;
 
   std::vector<int32_t> tokens;  // prompt, then output
@@ -42,6 +41,7 @@ struct Sequence {
   bool ended = false;  // `end` is set and waits to be sent
   RequestEnd end;      // its usage counts from the start
 
+  const AdapterSet* adapters() const { return request->adapters.get(); }
   bool paused() const { return paused_since != absl::InfiniteFuture(); }
   int32_t length() const { return static_cast<int32_t>(tokens.size()); }
   std::span<const int32_t> prompt() const { return {tokens.data(), static_cast<size_t>(prompt_tokens)}; }

@@ -39,9 +39,10 @@ std::vector<SchedulerTask> SchedulerTasks(const std::vector<TaskPolicy>& tasks) 
 }  // namespace
 
 StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
-                   RequestQueue& queue)
+                   RequestQueue& queue, const WeightManager* weights)
     : model_(model),
       options_(options),
+      weights_(weights),
       queue_(queue),
       blocks_(model.kv_blocks(), options.prefix_cache),
       scheduler_(LimitsOf(model, options), SchedulerTasks(tasks)),
@@ -70,13 +71,20 @@ bool StepLoop::Step() {
 bool StepLoop::TakeArrivals() {
   next_timer_ = absl::InfiniteFuture();
   try {
+    const size_t known = waiting_.size();
     queue_.TakeAll(waiting_, running_.capacity());
+    for (size_t i = known; i < waiting_.size(); ++i) waiting_[i]->space = SpaceOf(*waiting_[i]->request);
     ended_.reserve(waiting_.size() + running_.size());
     return true;
   } catch (const std::bad_alloc&) {
     next_timer_ = now_ + kRetry;
     return false;
   }
+}
+
+PrefixSpace StepLoop::SpaceOf(const Request& request) {
+  if (!options_.prefix_cache) return kBaseSpace;
+  return spaces_.Intern(request.adapters == nullptr ? 0 : request.adapters->id, request.cache_salt);
 }
 
 void StepLoop::EndCancelledAndLate() {
@@ -131,7 +139,7 @@ int64_t StepLoop::PrefixLimit(const Sequence& sequence) {
 }
 
 PrefixHit StepLoop::FindPrefix(const Sequence& sequence) const {
-  const KvBlocks::Hit hit = blocks_.Find(sequence.version, sequence.tokens, PrefixLimit(sequence));
+  const KvBlocks::Hit hit = blocks_.Find(sequence.space, sequence.tokens, PrefixLimit(sequence));
   return {.blocks = hit.blocks, .unreferenced = hit.unreferenced};
 }
 
@@ -194,7 +202,7 @@ void StepLoop::Preempt(Sequence& sequence) {
 void StepLoop::Admit(Sequence& sequence) {
   const int64_t limit = PrefixLimit(sequence);
   try {
-    sequence.node = blocks_.Acquire(sequence.version, sequence.tokens, limit, sequence.blocks);
+    sequence.node = blocks_.Acquire(sequence.space, sequence.tokens, limit, sequence.blocks);
   } catch (const std::bad_alloc&) {
     EndForMemory(sequence);
   }
@@ -230,7 +238,11 @@ void StepLoop::EndForMemory(Sequence& sequence) {
 }
 
 void StepLoop::Forward() {
-  const Batch batch = builder_.Build(entries_);
+  Batch batch = builder_.Build(entries_);
+  // Taken after the sequences were: every set has its slots in it.
+  std::shared_ptr<const ExpertTables> tables;
+  if (weights_ != nullptr && !batch.sets.empty()) tables = weights_->Tables();
+  batch.tables = tables.get();
   ++counters_.steps;
   std::string_view failure;
   try {
@@ -274,7 +286,7 @@ void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
 void StepLoop::RegisterBlocks(Sequence& sequence) {
   for (; (sequence.registered + 1) * kKvBlockTokens <= sequence.computed; ++sequence.registered) {
     const auto i = static_cast<size_t>(sequence.registered);
-    sequence.node = blocks_.Register(sequence.blocks[i], sequence.node, sequence.version,
+    sequence.node = blocks_.Register(sequence.blocks[i], sequence.node, sequence.space,
                                      std::span(sequence.tokens).subspan(i * kKvBlockTokens, kKvBlockTokens));
   }
 }
@@ -312,8 +324,10 @@ bool StepLoop::Finish() {
   PublishCounters();
   const bool busy = !ended_.empty() || !entries_.empty() || !plan_.preempted.empty();
   for (const auto& sequence : ended_) sequence->request->stream->End(std::move(sequence->end));
-  queue_.Ended(ended_.size());
+  // Who has waited for all to end finds their adapters without readers.
+  const size_t ended = ended_.size();
   ended_.clear();
+  queue_.Ended(ended);
   return busy;
 }
 

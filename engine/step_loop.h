@@ -41,7 +41,7 @@ struct StepCounters {
 class StepLoop {
  public:
   StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
-           RequestQueue& queue);
+           RequestQueue& queue, const WeightManager* weights);
 
   // One turn: admit, schedule, forward, publish. False: there was nothing to do, and there is not before the
   // queue wakes the engine or NextTimer() comes.
@@ -56,6 +56,7 @@ class StepLoop {
 
  private:
   bool TakeArrivals();
+  PrefixSpace SpaceOf(const Request& request);
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
   void Schedule();
@@ -78,7 +79,9 @@ class StepLoop {
 
   LanguageModel& model_;
   const EngineOptions options_;
+  const WeightManager* const weights_;  // null: no request has adapters
   RequestQueue& queue_;
+  PrefixSpaces spaces_;
   KvBlocks blocks_;
   Scheduler scheduler_;
   BatchBuilder builder_;

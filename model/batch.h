@@ -11,8 +11,8 @@
 namespace guildhall {
 
 // Rows are tokens. Rows of one sequence are neighbours with ascending positions; sequences are ordered by
-// task, so that a task's rows form one segment. The arrays belong to the engine and live until Forward
-// returns.
+// adapter set, the base first, so that a set's rows form one segment. The arrays belong to the engine and
+// live until Forward returns.
 struct Batch {
   std::span<const int32_t> tokens;       // (rows)
   std::span<const int32_t> positions;    // (rows) absolute, from 0

@@ -22,6 +22,12 @@ std::shared_ptr<Request> MakeRequest(std::vector<int32_t> prompt, SamplingParams
   return request;
 }
 
+std::shared_ptr<const AdapterSet> MakeSet(uint64_t id) {
+  auto set = std::make_shared<AdapterSet>();
+  set->id = id;
+  return set;
+}
+
 SamplingParams Greedy(int32_t max_tokens) {
   SamplingParams params;
   params.temperature = 0.0f;
@@ -55,11 +61,12 @@ Answer Collect(TokenStream& stream) {
 
 std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos) {
   Sampler sampler(vocabulary);
+  const uint64_t set = request.adapters == nullptr ? 0 : request.adapters->id;
   const StopRule stop(request.sampling, eos, int64_t{1} << 30);
   std::vector<int32_t> tokens = request.prompt;
   std::vector<int32_t> output;
   while (static_cast<int32_t>(output.size()) < request.sampling.max_tokens) {
-    const auto token = sampler.Sample(FakeLogits(tokens, vocabulary), request.sampling, request.prompt,
+    const auto token = sampler.Sample(FakeLogits(tokens, vocabulary, set), request.sampling, request.prompt,
                                       output, stop.Masked(static_cast<int64_t>(output.size())));
     GH_CHECK(token.ok());
     tokens.push_back(*token);

@@ -20,14 +20,16 @@ struct Answer {
 
 std::shared_ptr<Request> MakeRequest(std::vector<int32_t> prompt, SamplingParams sampling,
                                      std::string task = "", size_t stream_capacity = 1024);
+// A set that only FakeModel can serve: a number.
+std::shared_ptr<const AdapterSet> MakeSet(uint64_t id);
 SamplingParams Greedy(int32_t max_tokens);
 SamplingParams Seeded(int32_t max_tokens, uint64_t seed);
 
 // Reads to the end. CHECKs that the end comes within a minute and that nothing follows it.
 Answer Collect(TokenStream& stream);
 
-// The tokens of the request when it is alone, computed from FakeLogits without an engine: with the stop or
-// end token that ended it, if one did.
+// The tokens of the request and its adapters when it is alone, computed from FakeLogits without an engine:
+// with the stop or end token that ended it, if one did.
 std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos = {});
 
 // One task, the base, and no limits that matter.

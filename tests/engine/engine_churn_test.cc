@@ -62,6 +62,11 @@ class Churn {
     if (Below(8) == 0) params.prompt_logprobs = true;
     const size_t capacity = Below(3) == 0 ? 1 + static_cast<size_t>(Below(4)) : 64;
     Asked asked{.request = MakeRequest(prompt, params, std::to_string(task), capacity)};
+    // Two versions for each task, and the base.
+    if (const int version = Below(3); version > 0) {
+      asked.request->adapters = sets_[static_cast<size_t>(2 * task + version - 1)];
+    }
+    if (Below(8) == 0) asked.request->cache_salt = "tenant";
     asked.solo = SoloTokens(*asked.request, 61);
     if (Below(6) == 0) asked.cancel_after = static_cast<size_t>(Below(20));
     if (Below(10) == 0) {
@@ -73,6 +78,8 @@ class Churn {
 
  private:
   std::mt19937 random_;
+  std::vector<std::shared_ptr<const AdapterSet>> sets_ = {MakeSet(1), MakeSet(2), MakeSet(3),
+                                                          MakeSet(4), MakeSet(5), MakeSet(6)};
 };
 
 // Reads to the end, cancelling where it was planned; the tokens are the solo run's, or a beginning of them.
@@ -151,6 +158,7 @@ TEST_CASE("Under churn every request's tokens equal its solo run and no block is
   CHECK(status.kv_blocks_free == setting.kv_blocks);
   if (setting.expect_preemption) CHECK(status.preemptions > 0);
   CHECK(model.most_rows() <= setting.token_budget);
+  if (setting.max_running > 1) CHECK(model.most_sets() > 2);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/ops.h"
@@ -17,8 +18,12 @@ uint64_t Mix(uint64_t x) {
   return x ^ (x >> 33);
 }
 
-void FillLogits(std::span<const int32_t> prefix, std::span<float> logits) {
-  uint64_t state = 1;
+uint64_t SetOf(const Batch& batch, size_t row) {
+  return batch.task[row] < 0 ? 0 : batch.sets[static_cast<size_t>(batch.task[row])]->id;
+}
+
+void FillLogits(std::span<const int32_t> prefix, uint64_t set, std::span<float> logits) {
+  uint64_t state = Mix(set * 0xc2b2ae3d27d4eb4fu + 1);
   for (const int32_t token : prefix)
     state = Mix(state * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(token) + 1);
   for (size_t v = 0; v < logits.size(); ++v) {
@@ -29,9 +34,9 @@ void FillLogits(std::span<const int32_t> prefix, std::span<float> logits) {
 
 }  // namespace
 
-std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary) {
+std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set) {
   std::vector<float> logits(static_cast<size_t>(vocabulary));
-  FillLogits(prefix, logits);
+  FillLogits(prefix, set, logits);
   return logits;
 }
 
@@ -46,15 +51,17 @@ std::span<const float> FakeModel::Forward(const Batch& batch) {
   steps_.fetch_add(1);
   rows_.fetch_add(batch.rows());
   most_rows_.store(std::max(most_rows_.load(), batch.rows()));
+  most_sets_.store(std::max(most_sets_.load(), static_cast<int64_t>(batch.sets.size())));
   CheckShape(batch);
   CheckSharing(batch);
+  CheckSets(batch);
   Write(batch);
   if (options_.first_token_is_task) CheckSegments(batch);
   const auto vocabulary = static_cast<size_t>(options_.vocabulary);
   for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
     const std::span<float> row = std::span(logits_).subspan(i * vocabulary, vocabulary);
     const std::span<const int32_t> prefix = ReadPrefix(batch, batch.logit_rows[i]);
-    FillLogits(prefix, row);
+    FillLogits(prefix, SetOf(batch, static_cast<size_t>(batch.logit_rows[i])), row);
     if (prefix.back() == options_.poison)
       std::fill(row.begin(), row.end(), std::numeric_limits<float>::quiet_NaN());
   }
@@ -111,22 +118,35 @@ void FakeModel::CheckSharing(const Batch& batch) const {
   }
 }
 
-void FakeModel::CheckSegments(const Batch& batch) const {
-  std::set<int32_t> closed;
+// The base first, then each set once, in the order of the batch's own list.
+void FakeModel::CheckSets(const Batch& batch) const {
   int32_t current = -1;
+  for (const int32_t set : batch.task) {
+    if (set == current) continue;
+    GH_CHECK_EQ(set, current + 1);
+    current = set;
+  }
+  GH_CHECK_EQ(current + 1, static_cast<int32_t>(batch.sets.size()));
+  const std::set<const AdapterSet*> distinct(batch.sets.begin(), batch.sets.end());
+  GH_CHECK_EQ(distinct.size(), batch.sets.size());
+}
+
+void FakeModel::CheckSegments(const Batch& batch) const {
+  std::set<std::pair<int32_t, int32_t>> closed;
+  std::pair<int32_t, int32_t> current = {-1, -1};
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
     const int64_t first_block = batch.block_table[static_cast<size_t>(batch.sequence[i] * batch.max_blocks)];
-    const int32_t task = slots_[static_cast<size_t>(first_block * kKvBlockTokens)].token;
-    if (task == current) continue;
-    GH_CHECK(closed.insert(task).second);
-    current = task;
+    const std::pair segment(batch.task[i], slots_[static_cast<size_t>(first_block * kKvBlockTokens)].token);
+    if (segment == current) continue;
+    GH_CHECK(closed.insert(segment).second);
+    current = segment;
   }
 }
 
 void FakeModel::Write(const Batch& batch) {
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
-    slots_[static_cast<size_t>(batch.kv_slot[i])] = {.token = batch.tokens[i],
-                                                     .position = batch.positions[i]};
+    slots_[static_cast<size_t>(batch.kv_slot[i])] = {
+        .token = batch.tokens[i], .position = batch.positions[i], .set = SetOf(batch, i)};
   }
 }
 
@@ -138,6 +158,7 @@ std::span<const int32_t> FakeModel::ReadPrefix(const Batch& batch, int64_t row) 
         batch.block_table[static_cast<size_t>(sequence * batch.max_blocks + p / kKvBlockTokens)];
     const Slot& slot = slots_[static_cast<size_t>(block * kKvBlockTokens + p % kKvBlockTokens)];
     GH_CHECK_EQ(slot.position, p);
+    GH_CHECK_EQ(slot.set, SetOf(batch, static_cast<size_t>(row)));
     prefix_.push_back(slot.token);
   }
   return prefix_;

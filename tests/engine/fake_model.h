@@ -11,14 +11,14 @@
 
 namespace guildhall {
 
-// The logits that follow a prefix: a pure function of its tokens and their order. The oracle of every engine
-// test.
-std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary);
+// The logits that follow a prefix: a pure function of its tokens, their order and the adapter set (0: the
+// base). The oracle of every engine test.
+std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set = 0);
 
 // Keeps tokens and positions in KV slots and computes a row's logits from what it reads back through the
 // block table: a wrong block changes the answer. CHECKs what model/batch.h promises: ascending neighbouring
-// rows, slots that agree with the table, keys that are written before they are read, no slot written by one
-// sequence and read by another.
+// rows, slots that agree with the table, keys that are written before they are read and with the reader's
+// adapter set, no slot written by one sequence and read by another, one segment for each set.
 class FakeModel final : public LanguageModel {
  public:
   struct Options {
@@ -27,8 +27,8 @@ class FakeModel final : public LanguageModel {
     int64_t max_rows = 512;
     int64_t max_outputs = 64;
     int64_t kv_blocks = 64;
-    bool first_token_is_task = false;                    // then CHECKs that a task's rows are neighbours
-    int32_t poison = -1;                                 // a row of this token gets NaN logits
+    bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
+    int32_t poison = -1;               // a row of this token gets NaN logits
     std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw
   };
   FakeModel() : FakeModel(Options{}) {}
@@ -45,15 +45,18 @@ class FakeModel final : public LanguageModel {
   int64_t steps() const { return steps_.load(); }
   int64_t rows() const { return rows_.load(); }
   int64_t most_rows() const { return most_rows_.load(); }
+  int64_t most_sets() const { return most_sets_.load(); }  // in one batch, beside the base
 
  private:
   struct Slot {
     int32_t token = -1;
     int32_t position = -1;
+    uint64_t set = 0;
   };
 
   void CheckShape(const Batch& batch) const;
   void CheckSharing(const Batch& batch) const;
+  void CheckSets(const Batch& batch) const;
   void CheckSegments(const Batch& batch) const;
   void Write(const Batch& batch);
   std::span<const int32_t> ReadPrefix(const Batch& batch, int64_t row);
@@ -62,7 +65,7 @@ class FakeModel final : public LanguageModel {
   std::vector<Slot> slots_;  // (kv_blocks * kKvBlockTokens)
   std::vector<int32_t> prefix_;
   std::vector<float> logits_;
-  std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0};
+  std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0}, most_sets_{0};
 };
 
 }  // namespace guildhall

@@ -16,19 +16,28 @@
 namespace guildhall {
 namespace {
 
-std::vector<std::vector<int32_t>> Sequences() {
-  std::vector<std::vector<int32_t>> sequences;
+// Every third is served with an adapter set.
+std::vector<ScoreSequence> Sequences() {
+  std::vector<ScoreSequence> sequences;
   for (int32_t i = 0; i < 12; ++i) {
     std::vector<int32_t> tokens(static_cast<size_t>(1 + i * 9));
     std::iota(tokens.begin(), tokens.end(), i);
     for (int32_t& token : tokens) token %= 61;
-    sequences.push_back(std::move(tokens));
+    sequences.push_back(
+        {.tokens = std::move(tokens), .adapters = i % 3 == 1 ? MakeSet(static_cast<uint64_t>(i)) : nullptr});
   }
   return sequences;
 }
 
-double ExactLogprob(std::span<const int32_t> prefix, int32_t token) {
-  const std::vector<float> logits = FakeLogits(prefix, 61);
+// The logits that follow the first `count` tokens.
+std::vector<float> LogitsAfter(const ScoreSequence& sequence, size_t count) {
+  return FakeLogits(std::span(sequence.tokens).first(count), 61,
+                    sequence.adapters == nullptr ? 0 : sequence.adapters->id);
+}
+
+double ExactLogprob(const ScoreSequence& sequence, size_t count) {
+  const std::vector<float> logits = LogitsAfter(sequence, count);
+  const int32_t token = sequence.tokens[count];
   double sum = 0.0;
   for (const float x : logits) sum += std::exp(static_cast<double>(x));
   return static_cast<double>(logits[static_cast<size_t>(token)]) - std::log(sum);
@@ -40,16 +49,16 @@ TEST_CASE("Every token's log-probability and the perplexity, whatever the queue 
   options.max_queued = GENERATE(2, 1000);
   Engine engine(model, options, BaseTask());
   engine.Start();
-  const std::vector<std::vector<int32_t>> sequences = Sequences();
-  const auto results = Score(engine, "", sequences);
+  const std::vector<ScoreSequence> sequences = Sequences();
+  const auto results = Score(engine, sequences);
   REQUIRE(results.ok());
   REQUIRE(results->size() == sequences.size());
   for (size_t s = 0; s < sequences.size(); ++s) {
     const ScoreResult& result = (*results)[s];
-    REQUIRE(result.logprobs.size() == sequences[s].size() - 1);
+    REQUIRE(result.logprobs.size() == sequences[s].tokens.size() - 1);
     double sum = 0.0;
-    for (size_t i = 0; i + 1 < sequences[s].size(); ++i) {
-      const double exact = ExactLogprob(std::span(sequences[s]).first(i + 1), sequences[s][i + 1]);
+    for (size_t i = 0; i + 1 < sequences[s].tokens.size(); ++i) {
+      const double exact = ExactLogprob(sequences[s], i + 1);
       CHECK(static_cast<double>(result.logprobs[i]) == Approx(exact).margin(1e-5));
       sum += exact;
     }
@@ -57,7 +66,7 @@ TEST_CASE("Every token's log-probability and the perplexity, whatever the queue 
       CHECK(std::isnan(result.perplexity));
     } else {
       CHECK(result.perplexity ==
-            Approx(std::exp(-sum / static_cast<double>(sequences[s].size() - 1))).epsilon(1e-5));
+            Approx(std::exp(-sum / static_cast<double>(sequences[s].tokens.size() - 1))).epsilon(1e-5));
     }
   }
 }
@@ -66,30 +75,31 @@ TEST_CASE("Every row of logits reaches the callback once, in order") {
   FakeModel model;
   Engine engine(model, SmallOptions(), BaseTask());
   engine.Start();
-  const std::vector<std::vector<int32_t>> sequences = Sequences();
+  const std::vector<ScoreSequence> sequences = Sequences();
   std::map<size_t, int32_t> rows;
   bool right = true;
   const auto results =
-      Score(engine, "", sequences, [&](size_t sequence, int32_t position, std::span<const float> logits) {
+      Score(engine, sequences, [&](size_t sequence, int32_t position, std::span<const float> logits) {
         right = right && rows[sequence]++ == position;
         const std::vector<float> expected =
-            FakeLogits(std::span(sequences[sequence]).first(static_cast<size_t>(position) + 1), 61);
+            LogitsAfter(sequences[sequence], static_cast<size_t>(position) + 1);
         right = right && std::equal(logits.begin(), logits.end(), expected.begin(), expected.end());
         return absl::OkStatus();
       });
   REQUIRE(results.ok());
   CHECK(right);
-  for (size_t s = 0; s < sequences.size(); ++s) CHECK(rows[s] == static_cast<int32_t>(sequences[s].size()));
+  for (size_t s = 0; s < sequences.size(); ++s)
+    CHECK(rows[s] == static_cast<int32_t>(sequences[s].tokens.size()));
 }
 
 TEST_CASE("An error names the sequence and leaves nothing running") {
   FakeModel model;
   Engine engine(model, SmallOptions(), BaseTask());
   engine.Start();
-  std::vector<std::vector<int32_t>> sequences = Sequences();
+  std::vector<ScoreSequence> sequences = Sequences();
   SECTION("of the callback") {
     const auto results =
-        Score(engine, "", sequences, [](size_t sequence, int32_t position, std::span<const float>) {
+        Score(engine, sequences, [](size_t sequence, int32_t position, std::span<const float>) {
           return sequence == 3 && position == 5 ? absl::UnavailableError("no space left on device")
                                                 : absl::OkStatus();
         });
@@ -97,13 +107,10 @@ TEST_CASE("An error names the sequence and leaves nothing running") {
     CHECK(results.status().message() == "sequence 3: no space left on device");
   }
   SECTION("of the engine") {
-    sequences[4][2] = 61;
-    const auto results = Score(engine, "", sequences);
+    sequences[4].tokens[2] = 61;
+    const auto results = Score(engine, sequences);
     CHECK(results.status().code() == absl::StatusCode::kInvalidArgument);
     CHECK(std::string(results.status().message()).find("sequence 4: prompt[2] is 61") == 0);
-  }
-  SECTION("of the task") {
-    CHECK(Score(engine, "absent", sequences).status().code() == absl::StatusCode::kNotFound);
   }
   AwaitIdle(engine);
   CHECK(engine.Status().kv_blocks_free == 64);
