@@ -24,12 +24,12 @@ struct Batch {
   std::span<const int32_t> logit_rows;  // (outputs) rows whose logits are wanted, ascending
 
   // The adapters that the rows are served with; none: every row is the base's.
-  std::span<const AdapterSet* const> sets;
+  std::span<const AdapterSet* const> sets = {};
   const ExpertTables* tables = nullptr;  // newer than every set; only read where there are sets
 
   // Called in each layer with routed experts, after the choice: the logical experts and their weights, (rows,
   // k). May be empty.
-  std::function<void(int layer, std::span<const int32_t> experts, std::span<const float> weights)> on_route;
+  std::function<void(int layer, std::span<const int32_t> experts, std::span<const float> weights)> on_route = {};
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };
