@@ -1,4 +1,4 @@
-"""LoRA and DoRA adapters with the per-expert names of transformers 4.x, where PEFT with 5.x has no such modules to wrap."""
+"""LoRA and DoRA with the per-expert names of transformers 4.x: with 5.x PEFT has no such modules to wrap."""
 
 import json
 import math
@@ -9,13 +9,33 @@ from safetensors.torch import save_file
 from engine import base_model, weight_of
 
 CONFIG = {
-    "alpha_pattern": {}, "auto_mapping": None, "bias": "none", "exclude_modules": None, "fan_in_fan_out": False,
-    "inference_mode": True, "init_lora_weights": True, "layer_replication": None, "layers_pattern": None,
-    "layers_to_transform": None, "lora_alpha": 16, "lora_bias": False, "lora_dropout": 0.0, "megatron_config": None,
-    "megatron_core": "megatron.core", "modules_to_save": None, "peft_type": "LORA", "r": 8, "rank_pattern": {},
-    "revision": None, "target_parameters": None, "task_type": "CAUSAL_LM", "trainable_token_indices": None,
-    "use_dora": False, "use_qalora": False, "use_rslora": False,
-}  # fmt: skip
+    "alpha_pattern": {},
+    "auto_mapping": None,
+    "bias": "none",
+    "exclude_modules": None,
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "layer_replication": None,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "lora_alpha": 16,
+    "lora_bias": False,
+    "lora_dropout": 0.0,
+    "megatron_config": None,
+    "megatron_core": "megatron.core",
+    "modules_to_save": None,
+    "peft_type": "LORA",
+    "r": 8,
+    "rank_pattern": {},
+    "revision": None,
+    "target_parameters": None,
+    "task_type": "CAUSAL_LM",
+    "trainable_token_indices": None,
+    "use_dora": False,
+    "use_qalora": False,
+    "use_rslora": False,
+}
 
 
 class HandMade:
@@ -37,9 +57,24 @@ class HandMade:
             weight.copy_(changed)
 
 
-def make(base, folder, seed, modules, *, r=4, alpha=8, ranks=None, alphas=None, rslora=False, dora=False,
-         target_modules, strength=0.4, dtype=torch.float32, **keys):  # fmt: skip
-    """`ranks`, `alphas`: {module: value} for those that differ, which `rank_pattern`, `alpha_pattern` in `keys` must say too."""
+def make(
+    base,
+    folder,
+    seed,
+    modules,
+    *,
+    r=4,
+    alpha=8,
+    ranks=None,
+    alphas=None,
+    rslora=False,
+    dora=False,
+    target_modules,
+    strength=0.4,
+    dtype=torch.float32,
+    **keys,
+):
+    """`ranks`, `alphas`: {module: value} of those that differ; the patterns in `keys` must say the same."""
     model = base_model(base)
     generator = torch.Generator().manual_seed(seed)
     factors, tensors = {}, {}
@@ -59,7 +94,17 @@ def make(base, folder, seed, modules, *, r=4, alpha=8, ranks=None, alphas=None, 
         factors[module] = (a, b, scale, magnitude)
     folder.mkdir()
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = CONFIG | {"base_model_name_or_path": f"tiny/{base}", "r": r, "lora_alpha": alpha, "use_rslora": rslora,
-                       "use_dora": dora, "target_modules": target_modules} | keys  # fmt: skip
+    config = (
+        CONFIG
+        | {
+            "base_model_name_or_path": f"tiny/{base}",
+            "r": r,
+            "lora_alpha": alpha,
+            "use_rslora": rslora,
+            "use_dora": dora,
+            "target_modules": target_modules,
+        }
+        | keys
+    )
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))
     return HandMade("dora" if dora else "lora", factors)

@@ -1,7 +1,8 @@
 """Recomputes every adapter golden from the saved folders alone: `python check.py [case ...]`.
 
-Shares no code with the scripts that made the adapters and does not use PEFT: it reads the tensors by their names, merges them in
-float64 into the published tensors of the base, writes that as a checkpoint and lets transformers run it in float64.
+Shares no code with the scripts that made the adapters and does not use PEFT: it reads the tensors by their
+names, merges them in float64 into the published tensors of the base, writes that as a checkpoint and lets
+transformers run it in float64.
 """
 
 import json
@@ -52,7 +53,11 @@ class Base:
             shutil.copy(self.folder / "config.json", folder)
             config = self.config | {"tie_word_embeddings": False}
             (folder / "config.json").write_text(json.dumps(config))
-            save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+            save_file(
+                {n: t.contiguous() for n, t in tensors.items()},
+                folder / "model.safetensors",
+                metadata={"format": "pt"},
+            )
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager"
             ).eval()
@@ -152,8 +157,12 @@ class Lora:
         experts = module.removesuffix(".base_layer")
         layer = re.search(r"layers\.(\d+)\.", module)[1]
         both = f"{experts}.base_layer" in self.modules
-        count = sum(1 for n in self.base.tensors if n.startswith(self.base.expert(layer, 0, "up_proj").split(".experts.")[0])
-                    and re.search(r"\.experts\.\d+\.(up_proj|w3)\.weight$", n))  # fmt: skip
+        count = sum(
+            1
+            for n in self.base.tensors
+            if n.startswith(self.base.expert(layer, 0, "up_proj").split(".experts.")[0])
+            and re.search(r"\.experts\.\d+\.(up_proj|w3)\.weight$", n)
+        )
         hidden = self.base.config["hidden_size"]
         inner = self.base.tensors[self.base.expert(layer, 0, "up_proj")].shape[0]
         shapes = {"gate_up_proj": (2 * inner, hidden), "down_proj": (hidden, inner)}
@@ -165,9 +174,15 @@ class Lora:
         out, inputs = shapes[parameter]
         a, b = parts["lora_A"], parts["lora_B"]
         old = tuple(map(int, self.config["peft_version"].split(".")[:3])) < (0, 19, 1)
-        expected = ((count * rank, out), (inputs, count * rank)) if old else ((count * rank, inputs), (out, count * rank))
+        expected = (
+            ((count * rank, out), (inputs, count * rank))
+            if old
+            else ((count * rank, inputs), (out, count * rank))
+        )
         if (tuple(a.shape), tuple(b.shape)) != expected:
-            raise ValueError(f"{self.folder}: {module}: {tuple(a.shape)} {tuple(b.shape)}, expected {expected}")
+            raise ValueError(
+                f"{self.folder}: {module}: {tuple(a.shape)} {tuple(b.shape)}, expected {expected}"
+            )
         for e in range(count):
             delta = b[:, e::count] @ a[e * rank : (e + 1) * rank]
             delta = scale * own * (delta.T if old else delta)
@@ -176,7 +191,6 @@ class Lora:
             else:
                 self.add(tensors, self.base.expert(layer, e, "gate_proj"), delta[:inner], None, scale)
                 self.add(tensors, self.base.expert(layer, e, "up_proj"), delta[inner:], None, scale)
-
 
     def only_target(self, experts, parameters):
         names = {p: f"{experts}.{p}" for p in parameters}
@@ -214,8 +228,10 @@ def check(folder):
         key = json.dumps(sequence["adapters"])
         if key not in found:
             same = [i for i, s in enumerate(case["sequences"]) if s["adapters"] == sequence["adapters"]]
-            logits = base.logits(merged(base, folder, adapters, sequence["adapters"]),
-                                 [case["sequences"][i]["tokens"] for i in same])  # fmt: skip
+            logits = base.logits(
+                merged(base, folder, adapters, sequence["adapters"]),
+                [case["sequences"][i]["tokens"] for i in same],
+            )
             found[key] = dict(zip(same, logits))
         expected = np.load(folder / sequence["logits"])
         worst = max(worst, float(np.abs(found[key][index] - expected).max()))
@@ -229,8 +245,11 @@ def check(folder):
     if used != set(adapters) or all(s["adapters"] for s in case["sequences"]):
         problems.append(f"adapters used: {sorted(used)}")
     good = worst <= TOLERANCE and not problems
-    print(f"{folder.name}: {len(case['sequences'])} sequences, largest difference {worst:.1e} "
-          f"{'good' if good else 'DIFFERENT ' + '; '.join(problems)}", flush=True)  # fmt: skip
+    print(
+        f"{folder.name}: {len(case['sequences'])} sequences, largest difference {worst:.1e} "
+        f"{'good' if good else 'DIFFERENT ' + '; '.join(problems)}",
+        flush=True,
+    )
     return good
 
 
@@ -238,7 +257,11 @@ def main():
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    folders = [f.parent for f in sorted(OUT.glob("*/case.json")) if len(sys.argv) == 1 or f.parent.name in sys.argv[1:]]
+    folders = [
+        f.parent
+        for f in sorted(OUT.glob("*/case.json"))
+        if len(sys.argv) == 1 or f.parent.name in sys.argv[1:]
+    ]
     good = [check(folder) for folder in folders]
     print(f"{len(good)} cases, {good.count(False)} different")
     sys.exit(0 if good and all(good) else 1)

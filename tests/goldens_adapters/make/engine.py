@@ -1,6 +1,5 @@
-"""The base models, the sequences and the folders of the adapter goldens: everything that does not depend on the kind of adapter."""
+"""Base models, sequences and folders of the adapter goldens: what does not depend on the kind of adapter."""
 
-import copy
 import json
 import shutil
 import sys
@@ -27,7 +26,7 @@ ALONE_AND_TOGETHER = ONE_AT_A_TIME + [[("a", 1.0), ("b", 1.0)], [("a", 1.0), ("b
 
 
 def base_model(name, dtype=torch.float32, untied=False):
-    """A fresh base, weights upcast. `untied`: embedding and head become two tensors, as an adapter sees them."""
+    """A fresh base, weights upcast. `untied`: embedding and head become two tensors."""
     model = transformers.AutoModelForCausalLM.from_pretrained(
         GOLDENS / name, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
     ).eval()
@@ -79,7 +78,7 @@ def merged_model(base, mix, adapters):
 
 
 def reference(base, mix, adapters):
-    """The model whose logits are the golden ones: the tool's own model where one adapter is on at its own scale."""
+    """The model of the golden logits: the tool's own where one adapter is on at scale 1, else merged."""
     if not mix:
         return base_model(base)
     if len(mix) == 1 and mix[0][1] == 1.0 and adapters[mix[0][0]].own_model is not None:
@@ -88,7 +87,7 @@ def reference(base, mix, adapters):
 
 
 def write_case(name, base, adapters, mixes, seed, note):
-    """`adapters`: {name: adapter}, each already written below the case's folder; `mixes`: lists of (name, scale)."""
+    """`adapters`: {name: adapter}, written already below the case's folder; `mixes`: [(name, scale)]."""
     folder = OUT / name
     oracles = [Mixed(reference(base, mix, adapters)) for mix in mixes]
     plain = Mixed(base_model(base))
@@ -99,8 +98,14 @@ def write_case(name, base, adapters, mixes, seed, note):
         own = common_sequence([oracle], 5 + (3 * index) % 9, generator)
         for tokens in (common[: COMMON_LENGTH - index % 4], own):
             logits = oracle.float_logits(tokens)
-            margin = min([margin] + [float(oracle.routing_margins(torch.tensor([tokens[: i + 1]]))[0])
-                                     for i in range(len(tokens)) if oracle.routers])  # fmt: skip
+            margin = min(
+                [margin]
+                + [
+                    float(oracle.routing_margins(torch.tensor([tokens[: i + 1]]))[0])
+                    for i in range(len(tokens))
+                    if oracle.routers
+                ]
+            )
             effect = float(np.abs(logits - plain.float_logits(tokens)).max())
             if mix:
                 if effect < MIN_EFFECT:
@@ -110,25 +115,30 @@ def write_case(name, base, adapters, mixes, seed, note):
                 worst = max(worst, float(np.abs(merged - logits).max()))
             file = f"logits_{len(sequences)}.npy"
             np.save(folder / file, logits)
-            sequences.append({
-                "adapters": [{"name": n, "scale": s} for n, s in mix],
-                "tokens": tokens,
-                "logits": file,
-                "expected_minus_base": round(effect, 6) if mix else 0.0,
-            })  # fmt: skip
+            sequences.append(
+                {
+                    "adapters": [{"name": n, "scale": s} for n, s in mix],
+                    "tokens": tokens,
+                    "logits": file,
+                    "expected_minus_base": round(effect, 6) if mix else 0.0,
+                }
+            )
     if worst > 2e-4:
         raise SystemExit(f"{name}: the tool's own model and the merged model differ by {worst:.2e}")
+    exact = f"float32, within {worst:.1e} of a merge in float64" if worst else "merged in float64"
     case = {
         "base": base,
         "adapters": [{"name": n, "path": f"adapter_{n}", "kind": a.kind} for n, a in adapters.items()],
         "sequences": sequences,
-        "tolerance_note": f"{note}; float32 reference, within {worst:.1e} of a merge in float64; "
-                          "compare with 2e-4 where activations are float32",
-    }  # fmt: skip
+        "tolerance_note": f"{note}; {exact}; compare with 2e-4 where activations are float32",
+    }
     write_json(folder / "case.json", case)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1024
-    print(f"{name}: {len(sequences)} sequences, effect {min(effects):.2f}..{max(effects):.2f}, merge {worst:.1e}, "
-          f"routing margin {margin:.3f}, {size:.0f} KiB", flush=True)  # fmt: skip
+    print(
+        f"{name}: {len(sequences)} sequences, effect {min(effects):.2f}..{max(effects):.2f}, "
+        f"merge {worst:.1e}, routing margin {margin:.3f}, {size:.0f} KiB",
+        flush=True,
+    )
 
 
 def write_json(path, value):
@@ -165,8 +175,8 @@ def weight_of(model, module):
     if projection == "down_proj":
         return experts.down_proj.data[expert]
     half = experts.gate_up_proj.shape[1] // 2
-    return experts.gate_up_proj.data[expert, :half] if projection == "gate_proj" else experts.gate_up_proj.data[expert, half:]
-
-
-def clone(value):
-    return copy.deepcopy(value)
+    return (
+        experts.gate_up_proj.data[expert, :half]
+        if projection == "gate_proj"
+        else experts.gate_up_proj.data[expert, half:]
+    )

@@ -38,13 +38,27 @@ def expert_module(family, layer, expert, projection):
     return f"model.layers.{layer}.mlp.experts.{expert}.{projection}"
 
 
-def make(base, folder, experts, seed, *, shared=(), shared_name="shared_experts", legacy=False, config=True,
-         shards=1, dtype=torch.float32, strength=0.6):  # fmt: skip
-    """`experts`: {layer: [expert ids]}, ids in any order; `shared`: layers whose shared expert is tuned too."""
+def make(
+    base,
+    folder,
+    experts,
+    seed,
+    *,
+    shared=(),
+    shared_name="shared_experts",
+    legacy=False,
+    config=True,
+    shards=1,
+    dtype=torch.float32,
+    strength=0.6,
+):
+    """`experts`: {layer: [expert ids]}, in any order; `shared`: layers whose shared expert is tuned too."""
     model = base_model(base)
     family = model.config.model_type
     generator = torch.Generator().manual_seed(seed)
-    modules = [expert_module(family, layer, e, p) for layer, ids in experts.items() for e in ids for p in PROJECTIONS]
+    modules = [
+        expert_module(family, layer, e, p) for layer, ids in experts.items() for e in ids for p in PROJECTIONS
+    ]
     modules += [f"model.layers.{layer}.mlp.{shared_name}.{p}" for layer in shared for p in PROJECTIONS]
     tensors = {}
     for module in modules:
@@ -62,7 +76,9 @@ def write(folder, tensors, experts, shared, legacy, config, shards):
     per_file = -(-len(names) // shards)
     for index in range(shards):
         part = {n: named[n] for n in names[index * per_file : (index + 1) * per_file]}
-        save_file(part, folder / f"model-{index + 1:05}-of-{shards:06}.safetensors", metadata={"format": "pt"})
+        save_file(
+            part, folder / f"model-{index + 1:05}-of-{shards:06}.safetensors", metadata={"format": "pt"}
+        )
     if config:
         value = {
             "experts": {str(layer): ids for layer, ids in experts.items()},

@@ -1,13 +1,15 @@
 """LoRA adapters made and saved by PEFT itself."""
 
+import copy
 import json
 import math
 import warnings
 
 import peft
 import torch
+from safetensors.torch import load_file, save_file
 
-from engine import base_model, clone
+from engine import base_model
 
 CARD = "README.md"  # the model card that PEFT writes says nothing about the weights
 
@@ -29,11 +31,24 @@ class PeftAdapter:
             parameters[name].data.add_(scale * delta)
 
 
-def make(base, folder, seed, *, strength=0.4, edit=None, save=None, transposed=False, unconverted=False, dtype=None, **keys):
+def make(
+    base,
+    folder,
+    seed,
+    *,
+    strength=0.4,
+    edit=None,
+    save=None,
+    transposed=False,
+    unconverted=False,
+    dtype=None,
+    **keys
+):
     """Keys are those of LoraConfig. `edit`: changes of adapter_config.json afterwards.
 
-    `transposed`: PEFT is told that stacked experts are stored (in, out), which is what older releases took for granted.
-    `unconverted`: PEFT does not translate the target modules of MoE models (what it did before transformers 5).
+    `transposed`: PEFT is told that stacked experts are stored (in, out), as older releases assumed.
+    `dtype`: precision of the saved factors.
+    `unconverted`: PEFT does not translate the target modules of MoE models (as before transformers 5).
     """
     dora = keys.get("use_dora", False)
     model = wrap(base_model(base), seed, strength, transposed, unconverted, dtype, keys)
@@ -41,6 +56,8 @@ def make(base, folder, seed, *, strength=0.4, edit=None, save=None, transposed=F
         warnings.simplefilter("ignore")
         model.save_pretrained(folder, **(save or {}))
     (folder / CARD).unlink(missing_ok=True)
+    if dtype is not None:
+        store_as(dtype, folder / "adapter_model.safetensors")
     tidy_config(folder / "adapter_config.json", edit or {})
     plain = base_model(base, torch.float64, untied=True)
     double = wrap(base_model(base, untied=True), seed, strength, transposed, unconverted, dtype, keys)
@@ -49,6 +66,11 @@ def make(base, folder, seed, *, strength=0.4, edit=None, save=None, transposed=F
     deltas = {n: p.data - before[n].data for n, p in merged.named_parameters()}
     deltas = {n: d for n, d in deltas.items() if d.abs().max() > 0}
     return PeftAdapter("dora" if dora else "lora", model, deltas)
+
+
+def store_as(dtype, path):
+    """As after a training in that precision; the values are already rounded to it."""
+    save_file({n: t.to(dtype) for n, t in load_file(path).items()}, path, metadata={"format": "pt"})
 
 
 def tidy_config(path, edit):
@@ -61,7 +83,7 @@ def tidy_config(path, edit):
 
 
 def wrap(model, seed, strength, transposed, unconverted, dtype, keys):
-    config = peft.LoraConfig(**clone(keys))
+    config = peft.LoraConfig(**copy.deepcopy(keys))
     experts = [m for n, m in model.named_modules() if n.endswith(".experts")]
     stored = [module.is_transposed for module in experts]
     for module in experts:
@@ -87,7 +109,7 @@ def plain_names(model, config):
 
 
 def fill(wrapped, seed, strength, dtype):
-    """Every factor random, and of a size that gives changes of `strength` times 1/sqrt(in), whatever the rank and the scale."""
+    """Random factors whose product times the scale has the size `strength` / sqrt(in), whatever the rank."""
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(wrapped.named_parameters())
     for name in sorted(n for n in parameters if "lora_" in n):
