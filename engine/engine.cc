@@ -13,6 +13,7 @@
 #include "engine/check_request.h"
 #include "engine/request_queue.h"
 #include "engine/step_loop.h"
+#include "engine/task_slots.h"
 #include "engine/token_stream.h"
 #include "kernels/ops.h"
 
@@ -25,24 +26,23 @@ constexpr std::string_view kShutDown = "the server is shutting down; try another
 }  // namespace
 
 struct Engine::Impl {
-  Impl(LanguageModel& model, EngineOptions options_in, std::vector<TaskPolicy> tasks_in,
+  Impl(LanguageModel& model, EngineOptions options_in, const std::vector<TaskPolicy>& tasks,
        const WeightManager* weights)
       : options(std::move(options_in)),
-        tasks(std::move(tasks_in)),
         limits{.vocabulary = model.vocabulary(),
                .max_positions = model.max_positions(),
                .kv_tokens = model.kv_blocks() * kKvBlockTokens},
         kv_blocks(model.kv_blocks()),
-        queue(std::make_shared<RequestQueue>(options.max_queued, tasks)),
-        loop(model, options, tasks, *queue, weights) {}
+        queue(std::make_shared<RequestQueue>(options.max_queued)),
+        loop(model, options, *queue, weights) {
+    for (const TaskPolicy& task : tasks) GH_CHECK(queue->PutTask(task).ok());
+  }
 
   absl::Status Submit(std::shared_ptr<Request> request);
-  int32_t FindTask(const std::string& id) const;
-  std::unique_ptr<Sequence> MakeSequence(std::shared_ptr<Request> request, int32_t task) const;
+  std::unique_ptr<Sequence> MakeSequence(std::shared_ptr<Request> request) const;
   void Run();
 
   const EngineOptions options;
-  const std::vector<TaskPolicy> tasks;
   const RequestLimits limits;
   const int64_t kv_blocks;
   const std::shared_ptr<RequestQueue>
@@ -57,7 +57,7 @@ struct Engine::Impl {
 
 Engine::Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
                WeightManager* weights)
-    : impl_(std::make_unique<Impl>(model, std::move(options), std::move(tasks), weights)) {}
+    : impl_(std::make_unique<Impl>(model, std::move(options), tasks, weights)) {}
 
 Engine::~Engine() {
   Stop();
@@ -86,33 +86,21 @@ absl::Status Engine::Submit(std::shared_ptr<Request> request) {
 
 absl::Status Engine::Impl::Submit(std::shared_ptr<Request> request) {
   GH_CHECK(request != nullptr);
-  const int32_t task = FindTask(request->task);
-  if (task < 0) {
-    return absl::NotFoundError(
-        StrCat("there is no task \"", request->task, "\"; ListTasks names those there are"));
-  }
+  GH_RETURN_IF_ERROR(queue->CheckTask(request->task));
   if (absl::Status status = CheckRequest(*request, limits); !status.ok()) {
-    queue->CountRejected(task);
+    queue->CountRejected(request->task);
     return status;
   }
   const std::shared_ptr<TokenStream> stream = request->stream;
-  std::unique_ptr<Sequence> sequence = MakeSequence(std::move(request), task);
+  std::unique_ptr<Sequence> sequence = MakeSequence(std::move(request));
   stream->SetWake([queue = queue] { queue->Wake(); });
   absl::Status status = queue->Push(std::move(sequence));
   if (!status.ok()) stream->SetWake(nullptr);
   return status;
 }
 
-int32_t Engine::Impl::FindTask(const std::string& id) const {
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].id == id) return static_cast<int32_t>(i);
-  }
-  return -1;
-}
-
-std::unique_ptr<Sequence> Engine::Impl::MakeSequence(std::shared_ptr<Request> request, int32_t task) const {
+std::unique_ptr<Sequence> Engine::Impl::MakeSequence(std::shared_ptr<Request> request) const {
   auto sequence = std::make_unique<Sequence>();
-  sequence->task = task;
   sequence->stop = StopRule(request->sampling, options.eos_tokens, limits.max_positions);
   sequence->tokens = request->prompt;
   sequence->prompt_tokens = static_cast<int32_t>(request->prompt.size());
@@ -142,17 +130,22 @@ void Engine::Stop() {
 }
 
 EngineStatus Engine::Status() const {
-  const std::vector<RequestQueue::TaskCounts> queued = impl_->queue->Counts();
+  const std::vector<TaskSlots::Slot> tasks = impl_->queue->Tasks();
   const StepCounters counters = impl_->loop.Counters();
   EngineStatus status;
-  for (size_t i = 0; i < impl_->tasks.size(); ++i) {
-    status.tasks.push_back({.policy = impl_->tasks[i],
-                            .queued = queued[i].queued,
-                            .running = queued[i].running,
-                            .requests = queued[i].accepted,
-                            .rejected = queued[i].rejected,
-                            .prompt_tokens = counters.tasks[i].prompt_tokens,
-                            .output_tokens = counters.tasks[i].output_tokens});
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const TaskSlots::Slot& task = tasks[i];
+    if (!task.live) continue;
+    // The loop may not know this task yet: its place holds nothing, or another's counts.
+    const bool known = i < counters.tasks.size() && counters.tasks[i].generation == task.generation;
+    const StepCounters::Task counted = known ? counters.tasks[i] : StepCounters::Task();
+    status.tasks.push_back({.policy = task.policy,
+                            .queued = task.counts.queued,
+                            .running = task.counts.running,
+                            .requests = task.counts.accepted,
+                            .rejected = task.counts.rejected,
+                            .prompt_tokens = counted.prompt_tokens,
+                            .output_tokens = counted.output_tokens});
   }
   status.kv_blocks = impl_->kv_blocks;
   status.kv_blocks_free = counters.kv_blocks_free;
@@ -165,6 +158,14 @@ EngineStatus Engine::Status() const {
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;
   status.healthy = counters.consecutive_numeric_failures < kUnhealthyAfter;
   return status;
+}
+
+absl::Status Engine::PutTask(const TaskPolicy& policy) {
+  return impl_->queue->PutTask(policy);
+}
+
+absl::Status Engine::DeleteTask(const std::string& id) {
+  return impl_->queue->DeleteTask(id);
 }
 
 }  // namespace guildhall

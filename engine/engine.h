@@ -44,7 +44,7 @@ struct EngineStatus {
     uint64_t prompt_tokens = 0;
     uint64_t output_tokens = 0;
   };
-  std::vector<Task> tasks;
+  std::vector<Task> tasks;                                          // that can be asked for now
   int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;  // cached: free, but reusable as a prefix
   uint64_t steps = 0;
   uint64_t preemptions = 0;
@@ -58,7 +58,8 @@ struct EngineStatus {
 // Thread-safe. The model is used by the engine's own thread only, from Start until Stop.
 class Engine {
  public:
-  // `model` and `weights` outlive the engine. `weights`: null where no request brings adapters.
+  // `model` and `weights` outlive the engine. `weights`: null where no request brings adapters. `tasks` as
+  // for PutTask.
   Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
          WeightManager* weights = nullptr);
   ~Engine();  // Stop()
@@ -79,7 +80,8 @@ class Engine {
   EngineStatus Status() const;
 
   // Adds a task, or changes the policy of the one with its id; in force from the next step.
-  // RESOURCE_EXHAUSTED at kMaxTasks.
+  // RESOURCE_EXHAUSTED at kMaxTasks (deleted tasks count while their requests run); INVALID_ARGUMENT for a
+  // weight outside 0.001 to 1000 or a quota below 1 (max_queued: 0).
   absl::Status PutTask(const TaskPolicy& policy);
   // No new requests for it from now on (NOT_FOUND); those that were accepted end as usual. NOT_FOUND;
   // INVALID_ARGUMENT for the base, "".

@@ -21,30 +21,37 @@ bool WaitUntil(std::condition_variable& condition, std::unique_lock<std::mutex>&
 
 }  // namespace
 
-RequestQueue::RequestQueue(int max_queued, const std::vector<TaskPolicy>& tasks)
-    : max_queued_(max_queued), tasks_(tasks), counts_(tasks.size()) {}
+absl::Status RequestQueue::PutTask(const TaskPolicy& policy) {
+  std::lock_guard lock(mutex_);
+  return tasks_.Put(policy);
+}
+
+absl::Status RequestQueue::DeleteTask(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  return tasks_.Delete(id);
+}
+
+absl::Status RequestQueue::CheckTask(const std::string& id) const {
+  std::lock_guard lock(mutex_);
+  return tasks_.Find(id) < 0 ? NoSuchTask(id) : absl::OkStatus();
+}
+
+std::vector<TaskSlots::Slot> RequestQueue::Tasks() const {
+  std::lock_guard lock(mutex_);
+  return tasks_.slots();
+}
 
 absl::Status RequestQueue::Push(std::unique_ptr<Sequence> sequence) {
-  const auto task = static_cast<size_t>(sequence->task);
-  const TaskPolicy& policy = tasks_[task];
+  const std::string& id = sequence->request->task;
   {
     std::lock_guard lock(mutex_);
-    TaskCounts& counts = counts_[task];
-    if (closed_) {
-      ++counts.rejected;
-      return absl::UnavailableError("the server is shutting down and takes no new requests; try another one");
+    sequence->task = tasks_.Find(id);
+    if (sequence->task < 0) return NoSuchTask(id);
+    if (absl::Status status = FindPlace(sequence->task); !status.ok()) {
+      ++tasks_[sequence->task].counts.rejected;
+      return status;
     }
-    if (queued_ >= max_queued_) {
-      ++counts.rejected;
-      return absl::ResourceExhaustedError(StrCat("the request queue is full: ", queued_, " of ", max_queued_,
-                                                 " places are taken; try again later"));
-    }
-    if (counts.queued >= policy.max_queued) {
-      ++counts.rejected;
-      return absl::ResourceExhaustedError(StrCat("the queue of task \"", policy.id,
-                                                 "\" is full: ", counts.queued, " of ", policy.max_queued,
-                                                 " places are taken; try again later"));
-    }
+    TaskCounts& counts = tasks_[sequence->task].counts;
     sequence->arrival = next_arrival_++;
     inbox_.push_back(std::move(sequence));
     ++counts.queued;
@@ -57,22 +64,41 @@ absl::Status RequestQueue::Push(std::unique_ptr<Sequence> sequence) {
   return absl::OkStatus();
 }
 
-void RequestQueue::CountRejected(int32_t task) {
-  std::lock_guard lock(mutex_);
-  ++counts_[static_cast<size_t>(task)].rejected;
+absl::Status RequestQueue::FindPlace(int32_t task) {
+  const TaskSlots::Slot& slot = tasks_[task];
+  if (closed_) {
+    return absl::UnavailableError("the server is shutting down and takes no new requests; try another one");
+  }
+  if (queued_ >= max_queued_) {
+    return absl::ResourceExhaustedError(StrCat("the request queue is full: ", queued_, " of ", max_queued_,
+                                               " places are taken; try again later"));
+  }
+  if (slot.counts.queued >= slot.policy.max_queued) {
+    return absl::ResourceExhaustedError(StrCat("the queue of task \"", slot.policy.id,
+                                               "\" is full: ", slot.counts.queued, " of ",
+                                               slot.policy.max_queued, " places are taken; try again later"));
+  }
+  return absl::OkStatus();
 }
 
-void RequestQueue::TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare) {
+void RequestQueue::CountRejected(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  if (const int32_t task = tasks_.Find(id); task >= 0) ++tasks_[task].counts.rejected;
+}
+
+void RequestQueue::TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare,
+                           std::vector<TaskChange>& changes) {
   std::lock_guard lock(mutex_);
   const size_t needed = waiting.size() + inbox_.size() + spare;
   if (waiting.capacity() < needed) waiting.reserve(2 * needed);
+  tasks_.TakeChanges(changes);
   for (std::unique_ptr<Sequence>& sequence : inbox_) waiting.push_back(std::move(sequence));
   inbox_.clear();
 }
 
 void RequestQueue::Admitted(int32_t task) {
   std::lock_guard lock(mutex_);
-  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  TaskCounts& counts = tasks_[task].counts;
   GH_CHECK_GT(counts.queued, 0);
   --counts.queued;
   --queued_;
@@ -81,7 +107,7 @@ void RequestQueue::Admitted(int32_t task) {
 
 void RequestQueue::Preempted(int32_t task) {
   std::lock_guard lock(mutex_);
-  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  TaskCounts& counts = tasks_[task].counts;
   --counts.running;
   ++counts.queued;
   ++queued_;
@@ -89,11 +115,12 @@ void RequestQueue::Preempted(int32_t task) {
 
 void RequestQueue::Ending(int32_t task, bool was_queued) {
   std::lock_guard lock(mutex_);
-  TaskCounts& counts = counts_[static_cast<size_t>(task)];
+  TaskCounts& counts = tasks_[task].counts;
   int& line = was_queued ? counts.queued : counts.running;
   GH_CHECK_GT(line, 0);
   --line;
   if (was_queued) --queued_;
+  tasks_.Left(task);
 }
 
 void RequestQueue::Ended(size_t count) {
@@ -130,11 +157,6 @@ bool RequestQueue::closed() const {
 bool RequestQueue::WaitUntilEmpty(absl::Time deadline) const {
   std::unique_lock lock(mutex_);
   return WaitUntil(empty_, lock, deadline, [&] { return live_ == 0; });
-}
-
-std::vector<RequestQueue::TaskCounts> RequestQueue::Counts() const {
-  std::lock_guard lock(mutex_);
-  return counts_;
 }
 
 }  // namespace guildhall

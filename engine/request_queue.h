@@ -6,34 +6,40 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "engine/sequence.h"
+#include "engine/task_slots.h"
 
 namespace guildhall {
 
-// Bounded, with a quota for each task. A sequence counts as queued while it waits for its first rows, and
+// Bounded, with a quota for each task; knows the tasks, so that a request finds its task and a place in one
+// moment. A sequence counts as queued while it waits for its first rows, and
 // again while it waits after a preemption. Also the engine thread's place to sleep, and the place where a
 // drain waits. Thread-safe; the engine thread holds the lock for a few moves of pointers only.
 class RequestQueue {
  public:
-  struct TaskCounts {
-    int queued = 0, running = 0;  // each accepted sequence is one or the other until it ends
-    uint64_t accepted = 0, rejected = 0;
-  };
+  explicit RequestQueue(int max_queued) : max_queued_(max_queued) {}
 
-  RequestQueue(int max_queued, const std::vector<TaskPolicy>& tasks);
+  // Any thread. As Engine's; the engine thread learns of it with the next TakeAll.
+  absl::Status PutTask(const TaskPolicy& policy);
+  absl::Status DeleteTask(const std::string& id);
+  absl::Status CheckTask(const std::string& id) const;  // NOT_FOUND
+  std::vector<TaskSlots::Slot> Tasks() const;           // by index, those that do not live as well
 
-  // Submitting threads. RESOURCE_EXHAUSTED or UNAVAILABLE; the sequence is then gone.
+  // Submitting threads. Sets the sequence's task and arrival. NOT_FOUND, RESOURCE_EXHAUSTED or UNAVAILABLE;
+  // the sequence is then gone.
   absl::Status Push(std::unique_ptr<Sequence> sequence);
-  void CountRejected(int32_t task);
+  void CountRejected(const std::string& id);
 
-  // Engine thread. Moves all that came to the back of `waiting`, which gets room for `spare` more. May throw
-  // bad_alloc; then nothing has moved.
-  void TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare);
+  // Engine thread. Moves all that came to the back of `waiting`, which gets room for `spare` more; `changes`
+  // is what became of the tasks before. May throw bad_alloc; then nothing has moved.
+  void TakeAll(std::vector<std::unique_ptr<Sequence>>& waiting, size_t spare,
+               std::vector<TaskChange>& changes);
   void Admitted(int32_t task);
   void Preempted(int32_t task);
   void Ending(int32_t task, bool was_queued);  // leaves the counts
@@ -46,18 +52,18 @@ class RequestQueue {
   bool closed() const;
   // Waits until every accepted sequence has ended. False: `deadline` came first.
   bool WaitUntilEmpty(absl::Time deadline) const;
-  std::vector<TaskCounts> Counts() const;
 
  private:
+  absl::Status FindPlace(int32_t task);  // under the lock
+
   const int max_queued_;
-  const std::vector<TaskPolicy> tasks_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   mutable std::condition_variable empty_;
   std::vector<std::unique_ptr<Sequence>> inbox_;
-  std::vector<TaskCounts> counts_;  // (tasks)
-  int queued_ = 0;                  // all tasks
-  size_t live_ = 0;                 // accepted and not ended
+  TaskSlots tasks_;
+  int queued_ = 0;   // all tasks
+  size_t live_ = 0;  // accepted and not ended
   uint64_t next_arrival_ = 0;
   bool signalled_ = false;
   bool closed_ = false;

@@ -17,22 +17,41 @@ int64_t BlocksFor(int64_t tokens) {
 
 }  // namespace
 
-Scheduler::Scheduler(const SchedulerLimits& limits, std::vector<SchedulerTask> tasks) : limits_(limits) {
+Scheduler::Scheduler(const SchedulerLimits& limits, std::span<const SchedulerTask> tasks) : limits_(limits) {
   GH_CHECK_GT(limits.max_running, 0);
   GH_CHECK_GT(limits.token_budget, 0);
   GH_CHECK_GT(limits.prefill_chunk, 0);
   GH_CHECK_GT(limits.max_outputs, 0);
   GH_CHECK_GT(limits.total_blocks, 0);
+  tasks_.reserve(limits.max_tasks);
+  int32_t index = 0;
+  for (const SchedulerTask& task : tasks) PutTask(index++, task, /*fresh=*/true);
+}
+
+void Scheduler::PutTask(int32_t task, const SchedulerTask& policy, bool fresh) {
+  const auto i = static_cast<size_t>(task);
+  GH_CHECK_LT(i, limits_.max_tasks);
+  GH_CHECK(std::isfinite(policy.weight));
+  GH_CHECK_GT(policy.weight, 0.0);
+  if (tasks_.size() <= i) tasks_.resize(i + 1);
+  if (fresh) tasks_[i] = Task();
+  tasks_[i].policy = policy;
+  tasks_[i].weight = policy.weight;
+  weights_changed_ = true;
+}
+
+void Scheduler::RemoveTask(int32_t task) {
+  if (static_cast<size_t>(task) >= tasks_.size()) return;
+  tasks_[static_cast<size_t>(task)] = Task();
+  weights_changed_ = true;
+}
+
+// A debt is in rows and stays; only what it means beside the others' weights changes.
+void Scheduler::SetRelativeWeights() {
+  if (!std::exchange(weights_changed_, false)) return;
   double largest = 0.0;
-  for (const SchedulerTask& task : tasks) {
-    GH_CHECK(std::isfinite(task.weight));
-    GH_CHECK_GT(task.weight, 0.0);
-    largest = std::max(largest, task.weight);
-  }
-  for (SchedulerTask& task : tasks) {
-    task.weight /= largest;
-    tasks_.push_back({.policy = task});
-  }
+  for (const Task& task : tasks_) largest = std::max(largest, task.weight);
+  for (Task& task : tasks_) task.policy.weight = task.weight > 0.0 ? task.weight / largest : 1.0;
 }
 
 void Scheduler::Schedule(const ScheduleInput& input, Plan& plan) {
@@ -48,6 +67,7 @@ void Scheduler::Schedule(const ScheduleInput& input, Plan& plan) {
 }
 
 void Scheduler::Begin(const ScheduleInput& input) {
+  SetRelativeWeights();
   input_ = &input;
   rows_left_ = limits_.token_budget;
   outputs_left_ = limits_.max_outputs;

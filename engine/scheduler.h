@@ -20,6 +20,7 @@
 //  all.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,6 +35,7 @@ struct SchedulerLimits {
   int prefill_chunk = 256;   // rows of one sequence in a step
   int64_t max_outputs = 64;  // logit rows of a step
   int64_t total_blocks = 0;
+  size_t max_tasks = 64;
 };
 
 struct SchedulerTask {
@@ -87,7 +89,13 @@ class Scheduler {
   static constexpr double kQuantum = 32;  // rows that a round of the round robin gives to a task of weight 1
   static constexpr double kCredit = 4;    // token budgets
 
-  Scheduler(const SchedulerLimits& limits, std::vector<SchedulerTask> tasks);
+  // `tasks` have the indices 0, 1, ...
+  explicit Scheduler(const SchedulerLimits& limits, std::span<const SchedulerTask> tasks = {});
+
+  // Between steps. A task with a new policy keeps what it owes, a `fresh` one owes nothing. Indices are below
+  // max_tasks; allocates nothing.
+  void PutTask(int32_t task, const SchedulerTask& policy, bool fresh);
+  void RemoveTask(int32_t task);  // none of its sequences lives
 
   void Schedule(const ScheduleInput& input, Plan& plan);
 
@@ -97,6 +105,7 @@ class Scheduler {
  private:
   struct Task {
     SchedulerTask policy;  // weight: relative to the largest
+    double weight = 0.0;   // as given; 0: there is no such task
     double deficit = 0.0;
     // Of the current step:
     int running = 0;
@@ -114,6 +123,7 @@ class Scheduler {
     int32_t rows = 0;    // granted
   };
 
+  void SetRelativeWeights();
   void Begin(const ScheduleInput& input);
   void MakeRoomToGrow(Plan& plan);
   void Order();
@@ -144,6 +154,7 @@ class Scheduler {
 
   const SchedulerLimits limits_;
   std::vector<Task> tasks_;
+  bool weights_changed_ = false;
   size_t turn_ = 0;  // whose turn it is in the round robin
 
   // Of the current step; kept for their memory.

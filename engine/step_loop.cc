@@ -26,32 +26,26 @@ SchedulerLimits LimitsOf(const LanguageModel& model, const EngineOptions& option
           .token_budget = static_cast<int>(std::min<int64_t>(options.token_budget, model.max_rows())),
           .prefill_chunk = options.prefill_chunk,
           .max_outputs = model.max_outputs(),
-          .total_blocks = model.kv_blocks()};
-}
-
-std::vector<SchedulerTask> SchedulerTasks(const std::vector<TaskPolicy>& tasks) {
-  std::vector<SchedulerTask> result;
-  for (const TaskPolicy& task : tasks)
-    result.push_back({.weight = task.weight, .max_running = task.max_running});
-  return result;
+          .total_blocks = model.kv_blocks(),
+          .max_tasks = Engine::kMaxTasks};
 }
 
 }  // namespace
 
-StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
-                   RequestQueue& queue, const WeightManager* weights)
+StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, RequestQueue& queue,
+                   const WeightManager* weights)
     : model_(model),
       options_(options),
       weights_(weights),
       queue_(queue),
       blocks_(model.kv_blocks(), options.prefix_cache),
-      scheduler_(LimitsOf(model, options), SchedulerTasks(tasks)),
+      scheduler_(LimitsOf(model, options)),
       builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
                std::min(BlocksFor(model.max_positions()), model.kv_blocks())),
-      publisher_(model.vocabulary()),
-      counters_(tasks.size()),
-      published_(tasks.size()) {
+      publisher_(model.vocabulary()) {
   const auto most = static_cast<size_t>(options.max_running);
+  counters_.tasks.reserve(Engine::kMaxTasks);
+  published_.tasks.reserve(Engine::kMaxTasks);
   running_.reserve(most);
   running_views_.reserve(most);
   entries_.reserve(most);
@@ -72,13 +66,29 @@ bool StepLoop::TakeArrivals() {
   next_timer_ = absl::InfiniteFuture();
   try {
     const size_t known = waiting_.size();
-    queue_.TakeAll(waiting_, running_.capacity());
+    queue_.TakeAll(waiting_, running_.capacity(), task_changes_);
+    ApplyTaskChanges();
     for (size_t i = known; i < waiting_.size(); ++i) waiting_[i]->space = SpaceOf(*waiting_[i]->request);
     ended_.reserve(waiting_.size() + running_.size());
     return true;
   } catch (const std::bad_alloc&) {
     next_timer_ = now_ + kRetry;
     return false;
+  }
+}
+
+// All memory for it is there: what the queue has told once is never lost.
+void StepLoop::ApplyTaskChanges() {
+  for (const TaskChange& change : task_changes_) {
+    const auto task = static_cast<size_t>(change.task);
+    if (counters_.tasks.size() <= task) counters_.tasks.resize(task + 1);
+    const bool fresh = change.generation != counters_.tasks[task].generation;
+    if (fresh) counters_.tasks[task] = {.generation = change.generation};
+    if (change.generation == 0) {
+      scheduler_.RemoveTask(change.task);
+    } else {
+      scheduler_.PutTask(change.task, {.weight = change.weight, .max_running = change.max_running}, fresh);
+    }
   }
 }
 
@@ -335,7 +345,7 @@ void StepLoop::PublishCounters() {
   counters_.kv_blocks_free = blocks_.available();
   counters_.kv_blocks_cached = blocks_.cached();
   std::lock_guard lock(published_mutex_);
-  published_ = counters_;  // same sizes: copies, allocates nothing
+  published_ = counters_;  // room for all tasks: copies, allocates nothing
 }
 
 StepCounters StepLoop::Counters() const {

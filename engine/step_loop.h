@@ -25,11 +25,11 @@ namespace guildhall {
 // What a step leaves for Status().
 struct StepCounters {
   struct Task {
+    uint64_t generation = 0;     // whose counts they are
     uint64_t prompt_tokens = 0;  // of requests that have started
     uint64_t output_tokens = 0;
   };
-  explicit StepCounters(size_t task_count) : tasks(task_count) {}
-  std::vector<Task> tasks;
+  std::vector<Task> tasks;  // by index, see TaskSlots
   int64_t kv_blocks_free = 0, kv_blocks_cached = 0;
   uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0;
   int consecutive_numeric_failures = 0;
@@ -40,8 +40,8 @@ struct StepCounters {
 // request, what a step cannot have is tried again a little later.
 class StepLoop {
  public:
-  StepLoop(LanguageModel& model, const EngineOptions& options, const std::vector<TaskPolicy>& tasks,
-           RequestQueue& queue, const WeightManager* weights);
+  StepLoop(LanguageModel& model, const EngineOptions& options, RequestQueue& queue,
+           const WeightManager* weights);
 
   // One turn: admit, schedule, forward, publish. False: there was nothing to do, and there is not before the
   // queue wakes the engine or NextTimer() comes.
@@ -56,6 +56,7 @@ class StepLoop {
 
  private:
   bool TakeArrivals();
+  void ApplyTaskChanges();
   PrefixSpace SpaceOf(const Request& request);
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
@@ -90,6 +91,7 @@ class StepLoop {
   std::vector<std::unique_ptr<Sequence>> waiting_;  // by arrival
   std::vector<std::unique_ptr<Sequence>> running_;
   std::vector<std::unique_ptr<Sequence>> ended_;  // their ends are sent when the step is over
+  std::vector<TaskChange> task_changes_;
   std::vector<SequenceView> waiting_views_, running_views_;
   Plan plan_;
   std::vector<BatchEntry> entries_;  // the step's batch

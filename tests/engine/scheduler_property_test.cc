@@ -30,6 +30,15 @@ class World {
     waiting_.push_back(
         {.task = task, .arrival = work_.size() - 1, .length = work.prompt, .first_output = work.prompt - 1});
   }
+  void Put(int32_t task, const SchedulerTask& policy, bool fresh) {
+    if (tasks_.size() <= static_cast<size_t>(task)) {
+      tasks_.resize(static_cast<size_t>(task) + 1);
+      served_.resize(tasks_.size());
+    }
+    tasks_[static_cast<size_t>(task)] = policy;
+    scheduler_.PutTask(task, policy, fresh);
+  }
+  void Remove(int32_t task) { scheduler_.RemoveTask(task); }
   // Returns the rows of the step.
   int64_t Step() {
     ++step_;
@@ -125,7 +134,7 @@ class World {
   }
 
   const SchedulerLimits limits_;
-  const std::vector<SchedulerTask> tasks_;
+  std::vector<SchedulerTask> tasks_;
   Scheduler scheduler_;
   std::vector<Work> work_;  // by arrival
   std::vector<SequenceView> running_, waiting_;
@@ -207,6 +216,50 @@ TEST_CASE("Everything that is asked for ends, however few blocks, rows and logit
   }
   CHECK(world.free() == limits.total_blocks);
   CHECK(idle_steps < steps);
+}
+
+TEST_CASE("Tasks that come, change and go share by the weights of the moment") {
+  const SchedulerLimits limits{.max_running = 2000,
+                               .token_budget = 64,
+                               .prefill_chunk = 64,
+                               .max_outputs = 2000,
+                               .total_blocks = 100000};
+  World world(limits, {{.weight = 1.0, .max_running = 2000}});
+  std::mt19937 random(3);
+  // Rows of tasks 0 and 1 over many steps in which both always want.
+  const auto share = [&](double expected) {
+    const double before[] = {world.served(0), world.served(1)};
+    for (int step = 0; step < 2000; ++step) {
+      for (const int32_t task : {0, 1}) {
+        while (world.waiting(task) < 70) world.Add(task, {1 + static_cast<int32_t>(random() % 60), 1});
+      }
+      world.Step();
+    }
+    CHECK((world.served(1) - before[1]) / (world.served(0) - before[0]) == Approx(expected).epsilon(0.02));
+  };
+  const auto drain = [&] {
+    while (!world.idle()) world.Step();
+  };
+  for (int step = 0; step < 10; ++step) {
+    world.Add(0, {10, 3});
+    world.Step();
+  }
+  world.Put(1, {.weight = 3.0, .max_running = 2000}, /*fresh=*/true);
+  share(3.0);
+  world.Put(1, {.weight = 0.5, .max_running = 2000}, /*fresh=*/false);
+  share(0.5);
+  world.Put(0, {.weight = 0.25, .max_running = 2000}, /*fresh=*/false);
+  share(2.0);
+  // Another task at the same index, with the largest weight until it goes.
+  drain();
+  world.Remove(1);
+  world.Put(2, {.weight = 1000.0, .max_running = 2000}, /*fresh=*/true);
+  world.Put(1, {.weight = 0.25, .max_running = 2000}, /*fresh=*/true);
+  world.Add(2, {30, 3});
+  share(1.0);
+  drain();
+  world.Remove(2);
+  share(1.0);
 }
 
 TEST_CASE("A large prompt is not starved by a stream of small ones of another task") {
