@@ -1,7 +1,9 @@
 #include "bench/forward_bench.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <set>
 
 namespace guildhall {
 namespace {
@@ -9,12 +11,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 int64_t Sequences(const BenchCase& c) {
-  return c.kind == BenchCase::Kind::kDecode ? c.rows : 1;
+  return c.kind == BenchCase::Kind::kDecode ? c.rows : c.sequences;
 }
 
 // Blocks of one sequence; decode steps move on by one position each and wrap inside the last block.
 int64_t BlocksOfSequence(const BenchCase& c) {
-  const int64_t tokens = c.kind == BenchCase::Kind::kDecode ? c.context + kKvBlockTokens : c.rows;
+  const int64_t tokens =
+      c.kind == BenchCase::Kind::kDecode ? c.context + kKvBlockTokens : c.rows / c.sequences;
   return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
 }
 
@@ -26,38 +29,79 @@ int64_t ForwardBench::BlocksFor(const BenchCase& c) {
   return Sequences(c) * BlocksOfSequence(c);
 }
 
-void ForwardBench::Step(const BenchCase& c, int64_t position) {
+Batch ForwardBench::Build(const BenchCase& c, int64_t position, const BenchAdapters& adapters) {
   const bool decode = c.kind == BenchCase::Kind::kDecode;
-  const int64_t blocks = BlocksOfSequence(c);
-  const size_t rows = static_cast<size_t>(c.rows);
-  tokens_.resize(rows), positions_.resize(rows), sequence_.resize(rows), kv_slot_.resize(rows);
-  task_.assign(rows, -1);
-  table_.resize(static_cast<size_t>(Sequences(c) * blocks));
+  const int64_t blocks = BlocksOfSequence(c), sequences = Sequences(c), each = c.rows / sequences;
+  const auto rows = static_cast<size_t>(each * sequences);
+  for (auto* array : {&tokens_, &positions_, &sequence_, &task_}) array->resize(rows);
+  kv_slot_.resize(rows);
+  table_.resize(static_cast<size_t>(sequences * blocks));
   std::iota(table_.begin(), table_.end(), 0);
+  logit_rows_.clear();
+  // Sequences of one set are neighbours, as in the engine's batches.
+  const auto sets = static_cast<int64_t>(std::min(adapters.sets.size(), static_cast<size_t>(sequences)));
   for (size_t row = 0; row < rows; ++row) {
-    const int64_t sequence = decode ? static_cast<int64_t>(row) : 0;
-    const int64_t at = decode ? position : static_cast<int64_t>(row);
+    const int64_t sequence = static_cast<int64_t>(row) / each;
+    const int64_t at = decode ? position : static_cast<int64_t>(row) % each;
     tokens_[row] = static_cast<int32_t>(random_() % static_cast<uint64_t>(decoder_.vocabulary()));
     positions_[row] = static_cast<int32_t>(at);
     sequence_[row] = static_cast<int32_t>(sequence);
+    task_[row] = sets == 0 ? -1 : static_cast<int32_t>(sequence * sets / sequences);
     kv_slot_[row] = (sequence * blocks + at / kKvBlockTokens) * kKvBlockTokens + at % kKvBlockTokens;
+    if (static_cast<int64_t>(row) % each == each - 1) logit_rows_.push_back(static_cast<int32_t>(row));
   }
-  logit_rows_.resize(decode ? rows : 1);
-  std::iota(logit_rows_.begin(), logit_rows_.end(), decode ? 0 : static_cast<int32_t>(rows) - 1);
-  decoder_.Forward({tokens_, positions_, sequence_, kv_slot_, task_, table_, blocks, logit_rows_});
+  Batch batch;
+  batch.tokens = tokens_;
+  batch.positions = positions_;
+  batch.sequence = sequence_;
+  batch.kv_slot = kv_slot_;
+  batch.task = task_;
+  batch.block_table = table_;
+  batch.max_blocks = blocks;
+  batch.logit_rows = logit_rows_;
+  batch.sets = std::span(adapters.sets).first(static_cast<size_t>(sets));
+  batch.tables = adapters.tables;
+  return batch;
 }
 
-double ForwardBench::RowsPerSecond(const BenchCase& c, double seconds) {
-  Step(c, c.context);  // warm
+void ForwardBench::Step(const BenchCase& c, int64_t position, const BenchAdapters& adapters) {
+  decoder_.Forward(Build(c, position, adapters));
+}
+
+double ForwardBench::RowsPerSecond(const BenchCase& c, double seconds, const BenchAdapters& adapters) {
+  Step(c, c.context, adapters);  // warm
   const Clock::time_point start = Clock::now();
   double elapsed = 0.0;
   int64_t steps = 0;
   while (elapsed < seconds || steps < 2) {
-    Step(c, c.context + steps % kKvBlockTokens);
+    Step(c, c.context + steps % kKvBlockTokens, adapters);
     ++steps;
     elapsed = std::chrono::duration<double>(Clock::now() - start).count();
   }
-  return static_cast<double>(steps * c.rows) / elapsed;
+  return static_cast<double>(steps * (c.rows / Sequences(c) * Sequences(c))) / elapsed;
+}
+
+double ForwardBench::SlotsRead(const BenchCase& c, const BenchAdapters& adapters) {
+  constexpr int kSteps = 8;
+  size_t slots = 0;
+  std::set<int32_t> seen;
+  for (int step = 0; step < kSteps; ++step) {
+    Batch batch = Build(c, c.context + step, adapters);
+    batch.on_route = [&](int layer, std::span<const int32_t> experts, std::span<const float>) {
+      seen.clear();
+      const size_t k = experts.size() / task_.size();
+      for (size_t i = 0; i < experts.size(); ++i) {
+        const int32_t task = task_[i / k];
+        const auto* map =
+            task < 0 ? nullptr
+                     : &batch.sets[static_cast<size_t>(task)]->layers[static_cast<size_t>(layer)].expert_map;
+        seen.insert(map == nullptr || map->empty() ? experts[i] : (*map)[static_cast<size_t>(experts[i])]);
+      }
+      slots += seen.size();
+    };
+    decoder_.Forward(batch);
+  }
+  return static_cast<double>(slots) / kSteps;
 }
 
 }  // namespace guildhall

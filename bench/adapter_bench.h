@@ -1,0 +1,72 @@
+// What adapters cost: each figure a ratio of two measurements that alternate in one run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bench/forward_bench.h"
+#include "bench/generated_adapter.h"
+#include "weights/weight_manager.h"
+
+namespace guildhall {
+
+struct AdapterBenchOptions {
+  std::string shape = "olmoe";
+  int layers = 0;  // 0: the shape's own
+  CpuOptions cpu;
+  int rounds = 5;
+  double seconds = 1.0;  // of each measurement
+  int64_t rank = 16;
+};
+
+// One line of the report.
+struct AdapterFigure {
+  std::string name;
+  double ratio = 0.0;  // median over the rounds
+  double low = 0.0, high = 0.0;
+  std::string what;  // which two things are compared
+  std::string mark;  // what is aimed at; empty: only reported
+};
+
+class AdapterBench {
+ public:
+  // Generates the base model. RESOURCE_EXHAUSTED when it does not fit.
+  static absl::StatusOr<std::unique_ptr<AdapterBench>> Make(const AdapterBenchOptions& options);
+  ~AdapterBench();
+
+  // All measurements; `report` is called after each, in order.
+  absl::Status Run(const std::function<void(const AdapterFigure&)>& report);
+
+  std::string Describe() const;  // the model and the machine, one line
+
+ private:
+  struct Loaded;  // adapters by name, their sets
+  explicit AdapterBench(const AdapterBenchOptions& options) : options_(options) {}
+
+  absl::StatusOr<Loaded> Load(const GeneratedAdapterShape& shape, int count);
+  absl::Status Unload(int count);
+  BenchAdapters Active(const Loaded& loaded, int count) const;
+  // rate(a) / rate(b), alternating.
+  AdapterFigure Compare(const BenchCase& bench_case, const BenchAdapters& a, const BenchAdapters& b) const;
+
+  absl::Status Idle();
+  absl::Status LowRank(const std::string& name, const GeneratedAdapterShape& shape,
+                       const std::string& decode_mark, const std::string& prefill_mark);
+  absl::Status Replaced();
+  absl::Status Rerouting();
+  absl::Status Scaling(const std::string& name, const GeneratedAdapterShape& shape);
+  absl::Status Loading();
+
+  const AdapterBenchOptions options_;
+  ModelSpec spec_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<WeightManager> manager_;
+  std::unique_ptr<ForwardBench> forward_;
+  std::function<void(const AdapterFigure&)> report_;
+};
+
+}  // namespace guildhall
