@@ -95,6 +95,7 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   struct stat info;
   GH_ASSIGN_OR_RETURN(file.fd_, OpenRegular(path, info));
   file.modified_ns_ = ModifiedNs(info);
+  file.identity_ = StrCat(info.st_dev, ":", info.st_ino, ":", info.st_size, ":", file.modified_ns_);
   const size_t size = static_cast<size_t>(info.st_size);
   if (size == 0) return file;  // mmap refuses a length of 0
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd_, 0);

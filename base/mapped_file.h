@@ -23,6 +23,7 @@ class MappedFile {
     std::swap(path_, other.path_);
     std::swap(fd_, other.fd_);
     std::swap(modified_ns_, other.modified_ns_);
+    std::swap(identity_, other.identity_);
     return *this;
   }
   MappedFile(const MappedFile&) = delete;
@@ -43,12 +44,17 @@ class MappedFile {
   // file: this one still holds the old bytes.)
   absl::Status CheckUnchanged() const;
 
+  // Text that differs for another file and for this one once it was written to: device, inode, size and time
+  // as of Open.
+  const std::string& identity() const { return identity_; }
+
  private:
   void* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;
   int64_t modified_ns_ = 0;  // time of the last change as of Open
   std::string path_;
+  std::string identity_;
 };
 
 // The whole of a small text file; refuses more than `max_bytes`.

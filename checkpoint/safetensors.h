@@ -50,6 +50,7 @@ class SafetensorsFile {
   absl::Status Read(const TensorView& view, std::span<std::byte> destination) const;
   // DATA_LOSS if the file was written to since Open.
   absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }
+  const std::string& identity() const { return file_.identity(); }
   size_t size() const { return file_.bytes().size(); }
 
  private:
