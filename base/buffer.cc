@@ -1,6 +1,7 @@
 #include "base/buffer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -42,6 +43,15 @@ void* MapAligned(size_t bytes) {
 
 Buffer::~Buffer() {
   if (data_ != nullptr) Unmap(data_, MappedBytes(size_));
+}
+
+void Buffer::Release(size_t offset, size_t bytes) {
+  GH_CHECK_LE(offset, size_);
+  GH_CHECK_LE(bytes, size_ - offset);
+  static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));  // data_ is on a border of pages
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = (offset + bytes) / page * page;
+  if (begin < end) (void)madvise(data() + begin, end - begin, MADV_DONTNEED);
 }
 
 absl::StatusOr<Buffer> Buffer::Allocate(size_t bytes, const char* what) {

@@ -25,6 +25,10 @@ class Buffer {
   // RESOURCE_EXHAUSTED with the size and `what` ("KV cache") when the system refuses.
   static absl::StatusOr<Buffer> Allocate(size_t bytes, const char* what);
 
+  // Gives the memory of the whole pages inside [offset, offset + bytes) back to the system; they read as zero
+  // and take memory again when they are touched. Pages that the process has locked stay.
+  void Release(size_t offset, size_t bytes);
+
   std::byte* data() { return static_cast<std::byte*>(data_); }
   const std::byte* data() const { return static_cast<const std::byte*>(data_); }
   size_t size() const { return size_; }

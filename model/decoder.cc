@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,8 @@
 
 namespace guildhall {
 namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
 
 DType KvDType(const ModelSpec& spec, std::optional<DType> asked) {
   return asked.value_or(spec.dtype == DType::kF32 ? DType::kF32 : DType::kBF16);
@@ -95,6 +98,25 @@ int64_t Decoder::max_outputs() const {
 }
 int64_t Decoder::kv_blocks() const {
   return impl_->options.kv_blocks;
+}
+int64_t Decoder::kv_release_blocks() const {
+  return std::max<int64_t>(1, static_cast<int64_t>(kHugePage / impl_->backend.KvBlockBytes(impl_->shape.kv)));
+}
+
+void Decoder::ReleaseKvBlocks(int64_t first, int64_t count) {
+  GH_CHECK_GE(first, 0);
+  GH_CHECK_LE(first + count, kv_blocks());
+  const size_t block = impl_->backend.KvBlockBytes(impl_->shape.kv);
+  for (size_t layer = 0; layer < impl_->spec.layers.size(); ++layer) {
+    const auto begin = static_cast<size_t>(impl_->LayerCache(layer) - impl_->kv.data());
+    impl_->kv.Release(begin + static_cast<size_t>(first) * block, static_cast<size_t>(count) * block);
+  }
+}
+
+std::vector<std::span<const FfnWeights>> Decoder::base_experts() const {
+  std::vector<std::span<const FfnWeights>> experts;
+  for (const LayerWeights& layer : impl_->weights.layers) experts.emplace_back(layer.experts);
+  return experts;
 }
 
 void Decoder::Impl::Layers(Step& step) {

@@ -6,11 +6,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "checkpoint/weight_source.h"
 #include "kernels/backend.h"
+#include "kernels/matrix.h"
 #include "model/language_model.h"
 
 namespace guildhall {
@@ -51,6 +54,11 @@ class Decoder final : public LanguageModel {
   int64_t max_rows() const override;
   int64_t max_outputs() const override;
   int64_t kv_blocks() const override;
+  int64_t kv_release_blocks() const override;
+  void ReleaseKvBlocks(int64_t first, int64_t count) override;
+
+  // Per layer the routed experts of the base, empty for dense layers. They live as long as the decoder.
+  std::vector<std::span<const FfnWeights>> base_experts() const;
 
   std::span<const float> Forward(const Batch& batch) override;
 

@@ -22,6 +22,14 @@ class LanguageModel {
   // KV blocks that exist; ids are 0 .. kv_blocks-1.
   virtual int64_t kv_blocks() const = 0;
 
+  // So many blocks fill about a page of the system in each layer: what is worth releasing at a time.
+  virtual int64_t kv_release_blocks() const { return 1; }
+  // Nobody needs what these blocks hold: their memory goes back to the system until they are written again.
+  virtual void ReleaseKvBlocks(int64_t first, int64_t count) {
+    (void)first;
+    (void)count;
+  }
+
   // Returns (outputs, vocabulary) logits in fp32, valid until the next call. Writes the rows' keys and values
   // first, then attends: a batch may hold several chunks of a prompt's rows as well as decoding rows.
   virtual std::span<const float> Forward(const Batch& batch) = 0;

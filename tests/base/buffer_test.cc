@@ -1,9 +1,13 @@
 #include "base/buffer.h"
 
+#include <sys/mman.h>
+
 #include <catch2/catch.hpp>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <utility>
+#include <vector>
 
 using guildhall::Buffer;
 
@@ -31,6 +35,41 @@ TEST_CASE("a buffer moves with its memory") {
   second = std::move(first);
   CHECK(second.size() == 10000);
   CHECK(std::as_const(second).As<int>()[7] == 42);
+}
+
+// Bytes of the buffer that lie in memory.
+size_t ResidentBytes(const Buffer& buffer) {
+  const size_t pages = (buffer.size() + 4095) / 4096;
+  std::vector<unsigned char> resident(pages);
+  REQUIRE(mincore(const_cast<std::byte*>(buffer.data()), buffer.size(), resident.data()) == 0);
+  size_t count = 0;
+  for (const unsigned char page : resident) count += page & 1;
+  return count * 4096;
+}
+
+TEST_CASE("released pages leave memory, their neighbours keep their bytes") {
+  for (const size_t size : {size_t{64} << 10, size_t{8} << 20}) {
+    auto buffer = Buffer::Allocate(size, "test");
+    REQUIRE(buffer.ok());
+    const auto fill = [&] { std::memset(buffer->data(), 7, size); };
+    fill();
+    REQUIRE(ResidentBytes(*buffer) == size);
+    // From the middle of a page to the middle of another: 5 whole pages between.
+    buffer->Release(4096 + 100, 6 * 4096);
+    CHECK(ResidentBytes(*buffer) == size - 5 * 4096);
+    CHECK(buffer->data()[2 * 4096 - 1] == std::byte{7});
+    CHECK(buffer->data()[7 * 4096] == std::byte{7});
+    CHECK(buffer->data()[2 * 4096] == std::byte{0});
+    CHECK(buffer->data()[7 * 4096 - 1] == std::byte{0});
+    buffer->data()[2 * 4096] = std::byte{9};
+    CHECK(buffer->data()[2 * 4096] == std::byte{9});
+    fill();
+    buffer->Release(100, 4096);  // no whole page
+    CHECK(ResidentBytes(*buffer) == size);
+    buffer->Release(0, size);
+    CHECK(ResidentBytes(*buffer) == 0);
+    buffer->Release(size, 0);
+  }
 }
 
 TEST_CASE("an empty buffer is no error") {
