@@ -1,5 +1,7 @@
 #include "weights/byte_budget.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace guildhall {
@@ -16,6 +18,7 @@ void ByteBudget::Give(Holder holder, uint64_t bytes) {
   uint64_t& used = used_[static_cast<size_t>(holder)];
   GH_CHECK_LE(bytes, used);
   used -= bytes;
+  if (holder == Holder::kKvCache) owed_by_kv_ -= std::min(owed_by_kv_, bytes);
 }
 
 uint64_t ByteBudget::free() const {
@@ -29,8 +32,24 @@ uint64_t ByteBudget::used(Holder holder) const {
 }
 
 void ByteBudget::WantOfKv(uint64_t bytes) {
+  std::function<void()> listener;
+  {
+    std::lock_guard lock(mutex_);
+    if (bytes == wanted_of_kv_) return;
+    wanted_of_kv_ = owed_by_kv_ = bytes;
+    if (bytes > 0) listener = on_want_of_kv_;
+  }
+  if (listener) listener();
+}
+
+uint64_t ByteBudget::owed_by_kv() const {
   std::lock_guard lock(mutex_);
-  wanted_of_kv_ = bytes;
+  return owed_by_kv_;
+}
+
+void ByteBudget::OnWantOfKv(std::function<void()> listener) {
+  std::lock_guard lock(mutex_);
+  on_want_of_kv_.swap(listener);
 }
 
 uint64_t ByteBudget::wanted_of_kv() const {

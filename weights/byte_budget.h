@@ -2,14 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
-#include <string>
 
 namespace guildhall {
 
 // Thread-safe; no call blocks. What a holder takes it gives back by itself; nobody can be robbed. A holder
-// that finds too little asks the other one: the KV cache reads `wanted_of_kv` at a step's start and gives
-// back what nobody uses.
+// that finds too little asks the other one: the KV cache reads `owed_by_kv` at a step's start and gives back
+// what nobody uses. While there is a wish, it admits nobody on what is free.
 class ByteBudget {
  public:
   enum class Holder { kAdapters, kKvCache };
@@ -23,15 +23,20 @@ class ByteBudget {
   uint64_t free() const;
   uint64_t used(Holder holder) const;
 
-  // Adapters ask the KV cache to give back so much; 0 withdraws the wish.
+  // Adapters ask the KV cache to give back so much; 0 withdraws the wish. Another value is a new wish.
   void WantOfKv(uint64_t bytes);
   uint64_t wanted_of_kv() const;
+  uint64_t owed_by_kv() const;  // of that, what it has not given since
+  // Called after each new wish, on the thread that has it; it must not block. Null: nobody listens.
+  void OnWantOfKv(std::function<void()> listener);
 
  private:
   const uint64_t total_;
   mutable std::mutex mutex_;
   uint64_t used_[2] = {0, 0};
   uint64_t wanted_of_kv_ = 0;
+  uint64_t owed_by_kv_ = 0;
+  std::function<void()> on_want_of_kv_;
 };
 
 }  // namespace guildhall
