@@ -35,7 +35,6 @@ void ByteBudget::WantOfKv(uint64_t bytes) {
   std::function<void()> listener;
   {
     std::lock_guard lock(mutex_);
-    if (bytes == wanted_of_kv_) return;
     wanted_of_kv_ = owed_by_kv_ = bytes;
     if (bytes > 0) listener = on_want_of_kv_;
   }

@@ -23,11 +23,12 @@ class ByteBudget {
   uint64_t free() const;
   uint64_t used(Holder holder) const;
 
-  // Adapters ask the KV cache to give back so much; 0 withdraws the wish. Another value is a new wish.
+  // Adapters ask the KV cache to give back so much from now on; 0 withdraws the wish. Each call replaces the
+  // one before.
   void WantOfKv(uint64_t bytes);
   uint64_t wanted_of_kv() const;
   uint64_t owed_by_kv() const;  // of that, what it has not given since
-  // Called after each new wish, on the thread that has it; it must not block. Null: nobody listens.
+  // Called after each wish, on the thread that has it; it must not block. Null: nobody listens.
   void OnWantOfKv(std::function<void()> listener);
 
  private:
