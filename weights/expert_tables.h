@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/buffer.h"
@@ -19,9 +20,9 @@ struct ExpertTables {
   int64_t max_slots = 0;      // of a layer
 
   int32_t* group_begin = nullptr;       // (max_slots + 1) for RouteArgs
-  float* low_rank_workspace = nullptr;  // (max entries or rows * heads, rank_columns)
+  float* low_rank_workspace = nullptr;  // (max entries; rows * heads where kv_b is changed; rank_columns)
   int64_t rank_columns = 0;             // of the widest live adapter set
-  Buffer workspace;                     // owns both
+  std::shared_ptr<Buffer> workspace;    // owns both; snapshots may share it
 };
 
 }  // namespace guildhall

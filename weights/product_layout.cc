@@ -93,6 +93,33 @@ std::optional<ProductPlace> PlaceInProduct(const ModelSpec& spec, const WeightKe
                                                              : PlaceInGroupedQuery(spec.attention, key.role);
 }
 
+int64_t ProductOut(const ModelSpec& spec, Product product) {
+  const AttentionSpec& a = spec.attention;
+  const bool latent = a.kind == AttentionSpec::Kind::kLatent;
+  const int64_t kv = int64_t{a.kv_heads} * a.head_dim;
+  switch (product) {
+    case Product::kQkv:
+      if (latent) {
+        const int64_t first = a.q_lora_rank > 0 ? a.q_lora_rank : LatentQueryOut(a);
+        return first + a.kv_lora_rank + a.qk_rope_dim;
+      }
+      return int64_t{a.heads} * a.head_dim + (a.clip_qkv > 0.0f ? kv : 2 * kv);
+    case Product::kVClipped:
+      GH_CHECK(!latent && a.clip_qkv > 0.0f);
+      return kv;
+    case Product::kQB:
+      GH_CHECK(latent && a.q_lora_rank > 0);
+      return LatentQueryOut(a);
+    case Product::kO:
+      return spec.hidden;
+    case Product::kSharedScore:
+      GH_CHECK(spec.shared_gate);
+      return 1;
+  }
+  GH_CHECK(!"a product");
+  return 0;
+}
+
 WeightShape ShapeOf(const ModelSpec& spec, const WeightKey& key) {
   switch (key.role) {
     case WeightRole::kEmbedding:

@@ -30,6 +30,9 @@ struct ProductPlace {
 // Nothing for weights that no `Product` holds.
 std::optional<ProductPlace> PlaceInProduct(const ModelSpec& spec, const WeightKey& key);
 
+// Outputs of a product of the model. CHECK: the model has it.
+int64_t ProductOut(const ModelSpec& spec, Product product);
+
 // (out, in) of the base weight; CHECK: a matrix that the spec has.
 struct WeightShape {
   int64_t out = 0, in = 0;

@@ -17,6 +17,7 @@
 #include "weights/adapter_source.h"
 #include "weights/byte_budget.h"
 #include "weights/expert_tables.h"
+#include "weights/page_memory.h"
 
 namespace guildhall {
 
@@ -63,15 +64,15 @@ struct WeightManagerOptions {
 
 struct LoadRequest {
   std::string name;
-  std::string source;  // for listings
+  std::string source = {};  // for listings
   OpenAdapter open;
   bool pin = false;
   // Unset: the name must be free (ALREADY_EXISTS). 0: the same. Else: replaces that version (ABORTED if
   // another one is there).
-  std::optional<uint64_t> expected_version;
-  bool replace = false;                                         // whatever version is there, if any
-  std::function<void(uint64_t done, uint64_t total)> progress;  // may be empty; on a loader thread
-  std::function<bool()> cancelled;  // may be empty; asked often: true aborts, CANCELLED
+  std::optional<uint64_t> expected_version = {};
+  bool replace = false;                                              // whatever version is there, if any
+  std::function<void(uint64_t done, uint64_t total)> progress = {};  // may be empty; on a loader thread
+  std::function<bool()> cancelled = {};  // may be empty; the caller's thread asks it often: true aborts
 };
 
 struct UnloadResult {
@@ -88,6 +89,10 @@ class WeightManager {
   WeightManager(const ModelSpec& spec, const Backend& backend,
                 std::vector<std::span<const FfnWeights>> base_experts, std::shared_ptr<ByteBudget> budget,
                 const WeightManagerOptions& options);
+  // The same on other pages; options.page_bytes is not read.
+  WeightManager(const ModelSpec& spec, const Backend& backend,
+                std::vector<std::span<const FfnWeights>> base_experts, std::shared_ptr<ByteBudget> budget,
+                const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory);
   ~WeightManager();  // CHECK: nobody holds a set
 
   // Blocks until the adapter is published. On failure nothing is left, and a version that was there still

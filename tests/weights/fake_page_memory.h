@@ -82,12 +82,14 @@ class FailingPageMemory final : public PageMemory {
 
   size_t page_bytes() const override { return memory_->page_bytes(); }
   absl::StatusOr<std::byte*> Reserve(size_t bytes) override {
-    if (++counts_->calls == counts_->fail_at) return absl::ResourceExhaustedError("no addresses (a test's wish)");
+    if (++counts_->calls == counts_->fail_at)
+      return absl::ResourceExhaustedError("no addresses (a test's wish)");
     return memory_->Reserve(bytes);
   }
   void Unreserve(std::byte* begin, size_t bytes) override { memory_->Unreserve(begin, bytes); }
   absl::Status Map(std::byte* begin, size_t bytes) override {
-    if (++counts_->calls == counts_->fail_at) return absl::ResourceExhaustedError("no memory (a test's wish)");
+    if (++counts_->calls == counts_->fail_at)
+      return absl::ResourceExhaustedError("no memory (a test's wish)");
     const absl::Status mapped = memory_->Map(begin, bytes);
     if (mapped.ok()) counts_->mapped_bytes += bytes;
     return mapped;

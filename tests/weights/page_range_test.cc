@@ -68,7 +68,8 @@ TEST_CASE("The budget is exact: its last page can be had, and not one more") {
   std::byte* a = range.Allocate(3 * kPage).value();
   const auto refused = range.Allocate(1);
   REQUIRE(refused.status().code() == absl::StatusCode::kResourceExhausted);
-  CHECK(refused.status().message() == "adapter pages: 4096 bytes are needed and 0 of the budget's 12288 are free");
+  CHECK(refused.status().message() ==
+        "adapter pages: 4096 bytes are needed and 0 of the budget's 12288 are free");
   range.Free(a);
   CHECK_FALSE(range.Allocate(3 * kPage + 1).ok());
   CHECK(world.pool.mapped_bytes() == 0);

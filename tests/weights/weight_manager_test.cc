@@ -1,0 +1,249 @@
+#include "weights/weight_manager.h"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "tests/weights/manager_fixture.h"
+
+namespace guildhall {
+namespace {
+
+using absl::StatusCode;
+
+TEST_CASE("A loaded adapter's experts stand in the table, packed as the base's") {
+  ManagerFixture f;
+  const auto info = f.Load("a", EsftManifest({{1, -1}, {1, 2}, {2, 0}, {2, 3}}), 7);
+  REQUIRE(info.ok());
+  CHECK(info->version == 1);
+  CHECK(info->state == AdapterState::kReady);
+  CHECK(info->tier == AdapterTier::kResident);
+  CHECK(info->kind == "esft");
+  CHECK(info->layers == 2);
+  CHECK(info->experts == 3);
+  CHECK(info->mapped_bytes == f.manager->mapped_bytes());
+  CHECK(info->tensor_bytes > 0);
+
+  const auto set = f.Acquire("a").value();
+  const auto tables = f.manager->Tables();
+  CHECK(tables->layers[0].slots.empty());
+  CHECK(tables->layers[1].slots.size() == 5);
+  CHECK(tables->layers[2].slots.size() == 6);
+  CHECK(tables->max_slots == 6);
+  CHECK(set->layers[0].expert_map.empty());
+  CHECK(set->layers[1].expert_map == std::vector<int32_t>{0, 1, 4, 3});
+  CHECK(set->layers[2].expert_map == std::vector<int32_t>{4, 1, 2, 5});
+  for (int e = 0; e < 4; ++e)
+    CHECK(tables->layers[1].slots[static_cast<size_t>(e)].gate_up.data == &f.marker);
+  CHECK(HoldsExpert(f.spec, tables->layers[1].slots[4], 7, 1, 2));
+  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[4], 7, 2, 0));
+  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[5], 7, 2, 3));
+  REQUIRE(set->layers[1].shared != nullptr);
+  CHECK(HoldsExpert(f.spec, *set->layers[1].shared, 7, 1, -1));
+  CHECK(set->layers[2].shared == nullptr);
+  // The workspaces can be written from end to end.
+  std::memset(tables->group_begin, 1, static_cast<size_t>(tables->max_slots + 1) * sizeof(int32_t));
+  CHECK(tables->rank_columns == 0);
+}
+
+TEST_CASE("The base has no set, and its tables are there from the start") {
+  ManagerFixture f;
+  const auto none = f.manager->Acquire({}, absl::InfiniteFuture());
+  REQUIRE(none.ok());
+  CHECK(*none == nullptr);
+  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->List().empty());
+  CHECK(f.Acquire("a").status().message() == "adapter 'a' is not loaded");
+  CHECK(f.Acquire("a").status().code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("Requests for the same combination share one set and count one by one") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
+  auto first = f.Acquire("a").value();
+  auto second = f.Acquire("a").value();
+  CHECK(first.get() == second.get());
+  CHECK(f.manager->Info("a")->readers == 2);
+  first.reset();
+  CHECK(f.manager->Info("a")->readers == 1);
+  const uint64_t id = second->id;
+  second.reset();
+  CHECK(f.manager->Info("a")->readers == 0);
+  CHECK(f.Acquire("a").value()->id == id);
+}
+
+TEST_CASE("Different versions, factors and orders are different sets, for ever") {
+  ManagerFixture f;
+  const auto key = [](int layer) { return WeightKey{WeightRole::kO, layer}; };
+  const AdapterManifest lora = LoraManifest({TinyChange(f.spec, key(1), 3)});
+  REQUIRE(f.Load("a", lora).ok());
+  REQUIRE(f.Load("b", lora).ok());
+  const auto id_of = [&](std::vector<AdapterUse> uses) {
+    return f.manager->Acquire(uses, absl::InfiniteFuture()).value()->id;
+  };
+  const uint64_t a = id_of({{"a"}}), b = id_of({{"b"}}), half = id_of({{"a", 0.5f}});
+  const uint64_t ab = id_of({{"a"}, {"b"}}), ba = id_of({{"b"}, {"a"}});
+  CHECK(std::set<uint64_t>{0, a, b, half, ab, ba}.size() == 6);
+  CHECK(id_of({{"a"}, {"b"}}) == ab);
+  REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
+  REQUIRE(f.Load("a", lora).ok());
+  const uint64_t again = id_of({{"a"}});
+  CHECK(std::set<uint64_t>{0, a, b, half, ab, ba, again}.size() == 7);
+  CHECK(id_of({{"b"}}) == b);
+}
+
+TEST_CASE("A name that is taken is refused, and compare-and-swap replaces the expected version only") {
+  ManagerFixture f;
+  const AdapterManifest esft = EsftManifest({{1, 0}});
+  REQUIRE(f.Load("a", esft, 1).ok());
+  CHECK(f.Load("a", esft, 2).status().code() == StatusCode::kAlreadyExists);
+  const OpenAdapter open = OpenTiny(f.spec, esft, 2);
+  CHECK(f.manager->Load({.name = "a", .open = open, .expected_version = 0}).status().code() ==
+        StatusCode::kAlreadyExists);
+  const auto other = f.manager->Load({.name = "a", .open = open, .expected_version = 9});
+  CHECK(other.status().code() == StatusCode::kAborted);
+  CHECK(other.status().message() ==
+        "adapter 'a': version 9 was expected, found version 1; list the adapters and decide anew");
+  CHECK(f.manager->Load({.name = "b", .open = open, .expected_version = 1}).status().code() ==
+        StatusCode::kAborted);
+  CHECK(f.manager->Info("a")->version == 1);
+  const auto swapped = f.manager->Load({.name = "a", .open = open, .expected_version = 1});
+  REQUIRE(swapped.ok());
+  CHECK(f.manager->Info("a")->version == swapped->version);
+  CHECK(HoldsExpert(f.spec, f.Acquire("a").value()->members[0].weights->layers[1].replaced[0], 2, 1, 0));
+  REQUIRE(f.manager->Load({.name = "a", .open = open, .replace = true}).ok());
+  CHECK(f.manager->List().size() == 1);
+}
+
+TEST_CASE("A replaced version serves those who hold it, and goes with the last of them") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}, {2, 1}}), 1).ok());
+  const uint64_t one = f.manager->mapped_bytes();
+  auto old = f.Acquire("a").value();
+  REQUIRE(
+      f.manager
+          ->Load({.name = "a", .open = OpenTiny(f.spec, EsftManifest({{1, 0}, {2, 1}}), 2), .replace = true})
+          .ok());
+  auto fresh = f.Acquire("a").value();
+  CHECK(old->id != fresh->id);
+  const auto list = f.manager->List();
+  REQUIRE(list.size() == 2);
+  CHECK(list[0].state == AdapterState::kDraining);
+  CHECK(list[0].readers == 1);
+  CHECK(list[1].state == AdapterState::kReady);
+  const auto tables = f.manager->Tables();
+  const auto slot = [&](const AdapterSet& set) {
+    return tables->layers[1].slots[static_cast<size_t>(set.layers[1].expert_map[0])];
+  };
+  CHECK(HoldsExpert(f.spec, slot(*old), 1, 1, 0));
+  CHECK(HoldsExpert(f.spec, slot(*fresh), 2, 1, 0));
+  old.reset();
+  CHECK(f.manager->List().size() == 1);
+  CHECK(f.manager->mapped_bytes() == one);
+  CHECK(HoldsExpert(f.spec, slot(*fresh), 2, 1, 0));
+}
+
+TEST_CASE("Unload frees everything, says how much, and the name is free") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}, {2, 1}})).ok());
+  const uint64_t mapped = f.manager->mapped_bytes();
+  const auto done = f.manager->Unload("a", 1, absl::ZeroDuration());
+  REQUIRE(done.ok());
+  CHECK(done->version == 1);
+  CHECK(done->freed_bytes == mapped);
+  CHECK(f.manager->mapped_bytes() == 0);
+  CHECK(f.used() == 0);
+  CHECK(f.pages->mapped_bytes == 0);
+  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).status().code() == StatusCode::kNotFound);
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
+  CHECK(f.manager->Unload("a", 1, absl::ZeroDuration()).status().code() == StatusCode::kAborted);
+}
+
+TEST_CASE("Unload that meets readers reports them after its time, and the adapter stays as it was") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
+  auto one = f.Acquire("a").value(), two = f.Acquire("a").value();
+  const auto refused = f.manager->Unload("a", std::nullopt, absl::Milliseconds(1));
+  CHECK(refused.status().code() == StatusCode::kFailedPrecondition);
+  CHECK(
+      refused.status().message() ==
+      "adapter 'a' (version 1) is still read by 2 requests after 1ms: it stays loaded; wait longer, or cancel"
+      " them");
+  CHECK(f.Acquire("a").ok());
+  CHECK(f.manager->Info("a")->state == AdapterState::kReady);
+}
+
+TEST_CASE("Unload takes no new readers, and ends when the last one drops its set") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
+  auto held = f.Acquire("a").value();
+  std::atomic<bool> done{false};
+  std::thread unloading([&] {
+    const auto result = f.manager->Unload("a", std::nullopt, absl::InfiniteDuration());
+    CHECK(result.ok());
+    done = true;
+  });
+  while (f.manager->Info("a")->state != AdapterState::kDraining) std::this_thread::yield();
+  CHECK(f.Acquire("a").status().code() == StatusCode::kFailedPrecondition);
+  CHECK(f.Load("a", EsftManifest({{1, 0}})).status().code() == StatusCode::kAborted);
+  CHECK(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).status().code() == StatusCode::kAborted);
+  CHECK_FALSE(done);
+  CHECK(HoldsExpert(f.spec, held->members[0].weights->layers[1].replaced[0], 1, 1, 0));
+  held.reset();
+  unloading.join();
+  CHECK(f.manager->mapped_bytes() == 0);
+}
+
+TEST_CASE("Slots that became free are used again, and tables end with the last taken one") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}, {1, 1}})).ok());
+  REQUIRE(f.Load("b", EsftManifest({{1, 2}})).ok());
+  REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
+  auto tables = f.manager->Tables();
+  REQUIRE(tables->layers[1].slots.size() == 7);
+  CHECK(tables->layers[1].slots[4].gate_up.empty());
+  REQUIRE(f.Load("c", EsftManifest({{1, 3}})).ok());
+  CHECK(f.Acquire("c").value()->layers[1].expert_map == std::vector<int32_t>{0, 1, 2, 4});
+  REQUIRE(f.manager->Unload("b", std::nullopt, absl::ZeroDuration()).ok());
+  CHECK(f.manager->Tables()->layers[1].slots.size() == 5);
+  // Who still has the older snapshot reads it undisturbed.
+  CHECK(tables->layers[1].slots.size() == 7);
+}
+
+TEST_CASE("The workspace is as wide as the widest adapter, and a wider combination widens it first") {
+  ManagerFixture f;
+  const AdapterManifest lora = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 17)});
+  REQUIRE(f.Load("a", lora).ok());
+  REQUIRE(f.Load("b", lora).ok());
+  REQUIRE(f.Load("c", EsftManifest({{1, 0}})).ok());
+  CHECK(f.manager->Tables()->rank_columns == 32);
+  const std::vector<AdapterUse> uses{{"a"}, {"b", 2.0f}, {"c"}};
+  auto set = f.manager->Acquire(uses, absl::InfiniteFuture()).value();
+  CHECK(set->rank_columns == 64);
+  CHECK(set->layers[1].products[0].size() == 2);
+  CHECK(set->layers[1].products[0][1].scale == 2.0f);
+  auto tables = f.manager->Tables();
+  CHECK(tables->rank_columns == 64);
+  // (8 rows, 2 experts per row)
+  std::memset(tables->low_rank_workspace, 1, 8 * 2 * 64 * sizeof(float));
+  CHECK(tables->workspace->size() >= 8 * 2 * 64 * sizeof(float));
+  set.reset();
+  f.manager->Settle();
+  REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
+  CHECK(f.manager->Tables()->rank_columns == 32);
+}
+
+TEST_CASE("A change of kv_b makes room for every head") {
+  ManagerFixture f(uint64_t{64} << 20, {}, true);
+  REQUIRE(f.Load("a", LoraManifest({TinyChange(f.spec, {WeightRole::kQA, 1}, 5)})).ok());
+  const size_t narrow = f.manager->Tables()->workspace->size();
+  CHECK(narrow < 8 * 3 * 16 * sizeof(float));
+  REQUIRE(f.Load("b", LoraManifest({TinyChange(f.spec, {WeightRole::kKvB, 1}, 5)})).ok());
+  CHECK(f.manager->Tables()->workspace->size() >= 8 * 2 * 16 * sizeof(float));
+}
+
+}  // namespace
+}  // namespace guildhall

@@ -1,0 +1,76 @@
+#include "weights/adapter_memory.h"
+
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+
+namespace guildhall {
+
+AdapterMemory::AdapterMemory(std::unique_ptr<PageMemory> memory, std::shared_ptr<ByteBudget> budget,
+                             size_t ranges)
+    : pool_(std::move(memory), std::move(budget)) {
+  ranges_.reserve(ranges);
+  for (size_t i = 0; i < ranges; ++i) ranges_.emplace_back(pool_);
+}
+
+absl::Status AdapterMemory::Allocate(std::span<Run> runs) {
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    GH_CHECK(runs[i].begin == nullptr);
+    const auto begin = ranges_.at(runs[i].range).Allocate(runs[i].bytes);
+    if (!begin.ok()) {
+      FreeLocked(runs.first(i));
+      for (Run& run : runs) run.begin = nullptr;
+      return begin.status();
+    }
+    runs[i].begin = *begin;
+  }
+  return absl::OkStatus();
+}
+
+uint64_t AdapterMemory::Free(std::span<const Run> runs) {
+  std::lock_guard lock(mutex_);
+  return FreeLocked(runs);
+}
+
+uint64_t AdapterMemory::FreeLocked(std::span<const Run> runs) {
+  uint64_t pages = 0;
+  for (const Run& run : runs) {
+    PageRange& range = ranges_.at(run.range);
+    const uint64_t before = range.mapped_pages();
+    range.Free(run.begin);
+    pages += before - range.mapped_pages();
+  }
+  return pages * page_bytes();
+}
+
+uint64_t AdapterMemory::BytesToAllocate(std::span<const Run> runs) const {
+  std::map<size_t, std::vector<size_t>> sizes;
+  for (const Run& run : runs) sizes[run.range].push_back(run.bytes);
+  std::lock_guard lock(mutex_);
+  uint64_t pages = 0;
+  for (const auto& [range, of_range] : sizes) pages += ranges_.at(range).PagesToAllocate(of_range);
+  return pages * page_bytes();
+}
+
+uint64_t AdapterMemory::BytesToFree(std::span<const std::span<const Run>> groups) const {
+  std::map<size_t, std::vector<std::byte*>> begins;
+  for (const std::span<const Run> group : groups) {
+    for (const Run& run : group) begins[run.range].push_back(run.begin);
+  }
+  std::lock_guard lock(mutex_);
+  uint64_t pages = 0;
+  for (const auto& [range, of_range] : begins) pages += ranges_.at(range).PagesToFree(of_range);
+  return pages * page_bytes();
+}
+
+uint64_t AdapterMemory::MappedShare(std::span<const Run> runs) const {
+  std::lock_guard lock(mutex_);
+  double share = 0.0;
+  for (const Run& run : runs) share += ranges_.at(run.range).MappedShare(run.begin);
+  return static_cast<uint64_t>(std::llround(share));
+}
+
+}  // namespace guildhall

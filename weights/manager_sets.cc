@@ -1,0 +1,208 @@
+#include <algorithm>
+#include <bit>
+
+#include "absl/time/clock.h"
+#include "base/check.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "weights/weight_manager_impl.h"
+
+namespace guildhall {
+namespace {
+
+// Combinations whose ids are remembered though nobody holds them.
+constexpr size_t kMaxSets = 4096;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
+    std::span<const AdapterUse> uses, absl::Time deadline) {
+  if (uses.empty()) return std::shared_ptr<const AdapterSet>();
+  for (bool again = true; again;) {
+    HoldPtr hold(new Hold, DropHold{dropped});
+    Lock lock(mutex);
+    GH_RETURN_IF_ERROR(Register(uses, *hold));
+    GH_RETURN_IF_ERROR(AwaitResident(lock, *hold, deadline, again));
+    if (again) continue;
+    GH_RETURN_IF_ERROR(Combine(uses, *hold));
+    const AdapterSet* set = hold->set.get();
+    const DropHold drop = hold.get_deleter();
+    return std::shared_ptr<const AdapterSet>(set, [drop, hold = hold.release()](auto*) { drop(hold); });
+  }
+  return absl::InternalError("unreachable");
+}
+
+// Makes `hold` a reader of the versions that serve now.
+absl::Status WeightManager::Impl::Register(std::span<const AdapterUse> uses, Hold& hold) {
+  for (const AdapterUse& use : uses) {
+    const auto entry = entries.find(use.name);
+    if (entry == entries.end() || entry->second.current == nullptr) {
+      const bool loading = entry != entries.end();
+      return absl::NotFoundError(
+          StrCat("adapter '", use.name, loading ? "' is still being loaded" : "' is not loaded"));
+    }
+    const Version& version = entry->second.current;
+    if (version->info.state == AdapterState::kDraining) {
+      return absl::FailedPreconditionError(StrCat("adapter '", use.name, "' is being unloaded"));
+    }
+    ++version->info.readers;
+    Use(*version);
+    hold.versions.push_back(version);
+  }
+  return absl::OkStatus();
+}
+
+// Until all of the hold's versions are in memory. A reader's version is not evicted, so none leaves again.
+// `again`: a version was replaced before it came; the newer one serves.
+absl::Status WeightManager::Impl::AwaitResident(Lock& lock, const Hold& hold, absl::Time deadline,
+                                                bool& again) {
+  again = false;
+  std::vector<Job> awaited;
+  for (const Version& version : hold.versions) {
+    if (version->resident == nullptr) awaited.push_back(EnsureJob(version));
+  }
+  for (const Job& job : awaited) {
+    const auto finished = [&] { return job->finished; };
+    if (deadline == absl::InfiniteFuture()) {
+      changed.wait(lock, finished);
+    } else if (!changed.wait_until(lock, absl::ToChronoTime(deadline), finished)) {
+      return absl::DeadlineExceededError(StrCat("adapter '", job->version->info.name,
+                                                "' did not come from disk in time; it goes on loading, so ask"
+                                                " again"));
+    }
+    if (job->version->replaced) {
+      again = true;
+    } else if (absl::IsCancelled(job->status)) {
+      return absl::FailedPreconditionError(
+          StrCat("adapter '", job->version->info.name, "' is being unloaded"));
+    } else if (!job->status.ok()) {
+      return job->status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WeightManager::Impl::Combine(std::span<const AdapterUse> uses, Hold& hold) {
+  SetKey key;
+  for (size_t i = 0; i < uses.size(); ++i) {
+    key.emplace_back(hold.versions[i]->info.version, std::bit_cast<uint32_t>(uses[i].scale));
+  }
+  const auto known = sets.find(key);
+  if (known != sets.end()) hold.set = known->second.set.lock();
+  if (hold.set != nullptr) return absl::OkStatus();
+
+  std::vector<AdapterSet::Member> members;
+  for (size_t i = 0; i < uses.size(); ++i) {
+    const AdapterVersion& version = *hold.versions[i];
+    GH_CHECK(version.resident != nullptr);
+    members.push_back(
+        {uses[i].name, version.info.version, uses[i].scale, {version.resident, &version.resident->weights}});
+  }
+  GH_ASSIGN_OR_RETURN(std::shared_ptr<AdapterSet> set, MakeAdapterSet(std::move(members), spec.gate.experts));
+  set->id = known != sets.end() ? known->second.id : next_set;
+  hold.set = set;
+  SetEntry& entry = sets[std::move(key)];
+  if (entry.id == 0) entry.id = next_set++;
+  entry.set = set;
+  if (sets.size() > kMaxSets) {
+    std::erase_if(sets, [](const auto& other) { return other.second.set.expired(); });
+  }
+  // Several members need more columns together than the widest one alone.
+  return set->rank_columns > tables->rank_columns ? PublishTables() : absl::OkStatus();
+}
+
+void WeightManager::Impl::ForgetSets(uint64_t version) {
+  std::erase_if(sets, [&](const auto& entry) {
+    return std::any_of(entry.first.begin(), entry.first.end(),
+                       [&](auto& use) { return use.first == version; });
+  });
+}
+
+absl::Status WeightManager::Impl::PublishTables() {
+  WorkspaceNeed need;
+  bool kv_b = false;
+  const auto count = [&](const AdapterVersion& version) {
+    if (version.resident == nullptr) return;
+    need.columns = std::max(need.columns, version.resident->weights.rank_columns);
+    kv_b |= version.resident->kv_b;
+  };
+  for (const auto& [name, entry] : entries) {
+    if (entry.current != nullptr) count(*entry.current);
+  }
+  for (const Version& version : replaced) count(*version);
+  for (const auto& [key, entry] : sets) {
+    if (const auto set = entry.set.lock()) need.columns = std::max(need.columns, set->rank_columns);
+  }
+  need.rows = options.max_rows * std::max<int64_t>({1, spec.gate.k, kv_b ? spec.attention.heads : 0});
+  GH_ASSIGN_OR_RETURN(auto made, MakeExpertTables(slots, need, tables.get()));
+  {
+    std::lock_guard lock(tables_mutex);
+    std::swap(tables, made);
+  }
+  previous_tables = std::move(made);
+  return absl::OkStatus();
+}
+
+void WeightManager::Impl::Reclaim() {
+  for (;;) {
+    const std::vector<ReclaimItem*> items = dropped->TakeAll();
+    for (ReclaimItem* item : items) {
+      if (auto* hold = dynamic_cast<Hold*>(item)) {
+        ReclaimHold(hold);
+      } else {
+        ReclaimResident(static_cast<ResidentAdapter*>(item));
+      }
+    }
+    if (!items.empty()) {
+      std::lock_guard lock(mutex);
+      reclaimed += items.size();
+      changed.notify_all();
+      continue;
+    }
+    {
+      std::lock_guard lock(mutex);
+      if (settled) return;
+    }
+    dropped->Wait();
+  }
+}
+
+void WeightManager::Impl::ReclaimHold(Hold* hold) {
+  {
+    std::lock_guard lock(mutex);
+    for (const Version& version : hold->versions) {
+      GH_CHECK_GT(version->info.readers, 0);
+      --version->info.readers;
+      Use(*version);
+    }
+    std::erase_if(replaced, [&](const Version& version) {
+      if (version->info.readers > 0) return false;
+      ForgetSets(version->info.version);
+      return true;
+    });
+  }
+  delete hold;  // and with it, perhaps, the last reference to versions in memory, which come here next
+}
+
+void WeightManager::Impl::ReclaimResident(ResidentAdapter* resident) {
+  {
+    std::lock_guard lock(mutex);
+    slots.Release(resident->weights);
+    // What is left needs no more than what was there, so the workspace serves on.
+    const absl::Status published = PublishTables();
+    GH_CHECK(published.ok());
+  }
+  *resident->freed_bytes += memory.Free(resident->runs);
+  delete resident;
+}
+
+void WeightManager::Impl::Settle() {
+  Lock lock(mutex);
+  // What was dropped may be the last holder of something, which is dropped in turn.
+  for (int round = 0; round < 2; ++round) {
+    const uint64_t target = dropped->pushed();
+    changed.wait(lock, [&] { return reclaimed >= target; });
+  }
+}
+
+}  // namespace guildhall
