@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <new>
@@ -21,6 +22,12 @@ namespace guildhall {
 namespace {
 
 constexpr int kUnhealthyAfter = 3;  // numeric failures with no success between them
+int64_t MostKvBlocks(const LanguageModel& model, const EngineOptions& options) {
+  if (options.budget == nullptr) return model.kv_blocks();
+  const uint64_t affordable = options.budget->total() / options.kv_block_bytes;
+  return static_cast<int64_t>(std::min(affordable, static_cast<uint64_t>(model.kv_blocks())));
+}
+
 constexpr std::string_view kShutDown = "the server is shutting down; try another one";
 
 }  // namespace
@@ -31,10 +38,10 @@ struct Engine::Impl {
       : options(std::move(options_in)),
         limits{.vocabulary = model.vocabulary(),
                .max_positions = model.max_positions(),
-               .kv_tokens = model.kv_blocks() * kKvBlockTokens},
-        kv_blocks(model.kv_blocks()),
+               .kv_tokens = MostKvBlocks(model, options) * kKvBlockTokens},
+        kv_blocks(MostKvBlocks(model, options)),
         queue(std::make_shared<RequestQueue>(options.max_queued)),
-        loop(model, options, *queue, weights) {
+        loop(model, options, queue, weights) {
     for (const TaskPolicy& task : tasks) GH_CHECK(queue->PutTask(task).ok());
   }
 
@@ -147,7 +154,8 @@ EngineStatus Engine::Status() const {
                             .prompt_tokens = counted.prompt_tokens,
                             .output_tokens = counted.output_tokens});
   }
-  status.kv_blocks = impl_->kv_blocks;
+  status.kv_blocks_most = impl_->kv_blocks;
+  status.kv_blocks = counters.kv_blocks;
   status.kv_blocks_free = counters.kv_blocks_free;
   status.kv_blocks_cached = counters.kv_blocks_cached;
   status.steps = counters.steps;

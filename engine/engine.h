@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/request.h"
 #include "model/language_model.h"
+#include "weights/byte_budget.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -31,6 +32,13 @@ struct EngineOptions {
   bool prefix_cache = true;
   absl::Duration stall_limit = absl::Seconds(60);  // a reader that takes nothing for so long is cancelled
   std::vector<int32_t> eos_tokens;
+
+  // What the KV cache shares with adapters; null: all of the model's blocks are the KV cache's own. It takes
+  // memory for min_kv_blocks at once (CHECK: there is so much) and more as it needs it, and gives back what
+  // nobody holds when adapters want it.
+  std::shared_ptr<ByteBudget> budget;
+  uint64_t kv_block_bytes = 0;  // of one block, over all layers
+  int64_t min_kv_blocks = 1;
 };
 
 // What the engine says of itself; a consistent copy.
@@ -44,8 +52,10 @@ struct EngineStatus {
     uint64_t prompt_tokens = 0;
     uint64_t output_tokens = 0;
   };
-  std::vector<Task> tasks;                                          // that can be asked for now
-  int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;  // cached: free, but reusable as a prefix
+  std::vector<Task> tasks;  // that can be asked for now
+  // Blocks that have memory; of these, nobody's; of these, reusable as a prefix. With a budget shared there
+  // can be up to kv_blocks_most.
+  int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0, kv_blocks_most = 0;
   uint64_t steps = 0;
   uint64_t preemptions = 0;
   uint64_t prefix_hit_tokens = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -28,13 +29,42 @@ KvBlocks::KvBlocks(int64_t blocks, bool prefix_cache, uint64_t hash_mask)
   entries_.resize(static_cast<size_t>(blocks));
   references_.resize(entries_.size());
   unused_.reserve(entries_.size());
-  for (int64_t i = blocks; i > 0; --i) unused_.push_back(static_cast<int32_t>(i - 1));
   buckets_.assign(std::bit_ceil(entries_.size() * 2), -1);
+  Grow(blocks);
+}
+
+void KvBlocks::AddUnused(int32_t block) {
+  unused_.push_back(block);
+  std::push_heap(unused_.begin(), unused_.end(), std::greater<>());
+}
+
+void KvBlocks::Grow(int64_t size) {
+  GH_CHECK_LE(size, total());
+  for (; size_ < size; ++size_) AddUnused(static_cast<int32_t>(size_));
+}
+
+void KvBlocks::Shrink(int64_t size) {
+  GH_CHECK_GE(size, HeldEnd());
+  for (auto block = static_cast<int32_t>(size); block < size_; ++block) {
+    if (At(block).node == kRootNode) continue;
+    ListRemove(block);
+    Forget(block);
+  }
+  std::erase_if(unused_, [size](int32_t block) { return block >= size; });
+  std::make_heap(unused_.begin(), unused_.end(), std::greater<>());
+  size_ = std::min(size_, size);
+}
+
+int64_t KvBlocks::HeldEnd() const {
+  int64_t end = size_;
+  while (end > 0 && references(static_cast<int32_t>(end - 1)) == 0) --end;
+  return end;
 }
 
 int32_t KvBlocks::Allocate() {
   int32_t block = -1;
   if (!unused_.empty()) {
+    std::pop_heap(unused_.begin(), unused_.end(), std::greater<>());
     block = unused_.back();
     unused_.pop_back();
   } else {
@@ -53,7 +83,7 @@ void KvBlocks::Release(int32_t block) {
   if (At(block).node != kRootNode) {
     ListAppend(block);
   } else {
-    unused_.push_back(block);
+    AddUnused(block);
   }
 }
 

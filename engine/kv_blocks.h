@@ -18,15 +18,24 @@ inline constexpr PrefixNode kRootNode = 0;
 // Bookkeeping of block ids with reference counts; the keys themselves live in the model. A full block may be
 // entered into the prefix cache; when nobody holds it, it stays findable until it is the least recently used
 // one and its memory is needed. A look-up compares the space, the parent node and every token: the
-// hash only finds the bucket. All memory is taken in the constructor. Engine thread only.
+// hash only finds the bucket. Ids from `size` on are out of use until it grows again; low ids are given
+// first, so that it can shrink. All memory is taken in the constructor. Engine thread only.
 class KvBlocks {
  public:
   // `hash_mask` thins the hash: tests make every block collide with it.
   KvBlocks(int64_t blocks, bool prefix_cache, uint64_t hash_mask = ~uint64_t{0});
 
   int64_t total() const { return static_cast<int64_t>(entries_.size()); }
+  int64_t size() const { return size_; }  // blocks in use: all, at first
+  void Grow(int64_t size);
+  // Forgets what is cached from `size` on. CHECKs that nobody holds any of it.
+  void Shrink(int64_t size);
+  // How far Shrink can go: behind the last block that somebody holds.
+  int64_t HeldEnd() const;
+
   // Blocks that Allocate can give: unused ones and cached ones that nobody holds.
   int64_t available() const { return static_cast<int64_t>(unused_.size()) + cached_; }
+  int64_t unused() const { return static_cast<int64_t>(unused_.size()); }
   int64_t cached() const { return cached_; }
 
   // A block for one holder. CHECKs available() > 0.
@@ -69,14 +78,17 @@ class KvBlocks {
   void ListAppend(int32_t block);  // newest end
   void ListRemove(int32_t block);
 
+  void AddUnused(int32_t block);
+
   const bool prefix_cache_;
   const uint64_t hash_mask_;
   std::vector<Entry> entries_;       // (blocks)
   std::vector<int32_t> references_;  // (blocks) holders
-  std::vector<int32_t> unused_;      // neither held nor cached
+  std::vector<int32_t> unused_;      // neither held nor cached; a heap, the least id on top
   std::vector<int32_t> buckets_;     // (power of two) first block of the bucket, -1: none
   int32_t oldest_ = -1, newest_ = -1;
   int64_t cached_ = 0;  // length of that list
+  int64_t size_ = 0;
   PrefixNode last_node_ = kRootNode;
 };
 

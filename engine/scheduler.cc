@@ -113,10 +113,12 @@ void Scheduler::MakeRoomToGrow(Plan& plan) {
   }
   // What two victims shared was nobody's own and is not counted yet; where it matters the sum is simple.
   if (!plan.preempted.empty() && running_ <= 1) {
-    available_ = limits_.total_blocks - (running_ == 1 && oldest_ != nullptr ? oldest_->blocks : 0);
+    available_ = limits_.total_blocks - input_->missing_blocks -
+                 (running_ == 1 && oldest_ != nullptr ? oldest_->blocks : 0);
   }
-  GH_CHECK_LE(needed, available_);  // a single sequence always fits: Submit sees to it
-  for (Candidate& candidate : running) TakeBlocks(candidate, BlocksToGrow(candidate));
+  // A single sequence always fits into all blocks: Submit sees to it.
+  if (input_->missing_blocks == 0) GH_CHECK_LE(needed, available_);
+  for (Candidate& candidate : running) TakeBlocks(candidate, std::min(BlocksToGrow(candidate), available_));
 }
 
 void Scheduler::Order() {
@@ -146,7 +148,8 @@ void Scheduler::Order() {
 void Scheduler::GrantDecodes() {
   const auto first_in_line = [&](const Candidate& candidate) {
     const Task& task = TaskOf(candidate);
-    return Decodes(candidate) && NormalDeficit(task) >= -kCredit * limits_.token_budget;
+    return Decodes(candidate) && MostRows(candidate) > 0 &&
+           NormalDeficit(task) >= -kCredit * limits_.token_budget;
   };
   int64_t decodes = 0;
   for (const int32_t i : order_) decodes += first_in_line(candidates_[static_cast<size_t>(i)]) ? 1 : 0;
@@ -268,9 +271,9 @@ bool Scheduler::FindBlocks(int64_t length, PrefixHit& hit, Plan& plan) {
   const auto needed = [&] {
     return BlocksFor(length) - hit.blocks + hit.unreferenced + committed_ + running_;
   };
-  if (needed() <= available_) return true;
+  if (needed() <= AvailableToAdmit()) return true;
   hit.unreferenced = hit.blocks;
-  int64_t possible = available_;
+  int64_t possible = AvailableToAdmit();
   int paused = 0;
   for (const Candidate& candidate : candidates_) {
     if (candidate.waiting || candidate.dropped || !View(candidate).paused) continue;
@@ -278,7 +281,7 @@ bool Scheduler::FindBlocks(int64_t length, PrefixHit& hit, Plan& plan) {
     ++paused;
   }
   if (paused == 0 || needed() - paused > possible) return false;
-  while (needed() > available_) Preempt(*PickVictim(/*only_paused=*/true, /*only_task=*/-1), plan);
+  while (needed() > AvailableToAdmit()) Preempt(*PickVictim(/*only_paused=*/true, /*only_task=*/-1), plan);
   return true;
 }
 

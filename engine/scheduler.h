@@ -6,7 +6,8 @@
 //  next rows.
 //     While blocks are short a victim is preempted: paused sequences first, then the most over-served task,
 //     and in it the last admitted. The oldest sequence that can run is never a victim, so it always gets on
-//     and nothing livelocks.
+//     and nothing livelocks; where even all blocks that can be had now are too few for it, it waits with what
+//     it has.
 //  2. Decode rows first, on credit: all of them if they fit, except those of a task that is over-served by
 //  more than
 //     `kCredit` token budgets.
@@ -68,6 +69,8 @@ struct ScheduleInput {
   std::span<const SequenceView> running;
   std::span<const SequenceView> waiting;  // by arrival
   int64_t available_blocks = 0;
+  int64_t missing_blocks = 0;   // of total_blocks, that cannot be had now whoever lets go
+  int64_t reserved_blocks = 0;  // of available_blocks, those that admit nobody
   absl::FunctionRef<PrefixHit(int32_t waiting)> find_prefix;  // asked only of those that might be admitted
 };
 
@@ -148,6 +151,7 @@ class Scheduler {
   bool MustGrow(const Candidate& candidate) const;
   int64_t BlocksToGrow(const Candidate& candidate) const;
   int64_t Commitment(const Candidate& candidate) const;
+  int64_t AvailableToAdmit() const { return available_ - input_->reserved_blocks; }
   bool Decodes(const Candidate& candidate) const;
   Task& TaskOf(const Candidate& candidate) { return tasks_[static_cast<size_t>(candidate.task)]; }
   static double NormalDeficit(const Task& task) { return task.deficit / task.policy.weight; }

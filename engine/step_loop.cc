@@ -32,13 +32,18 @@ SchedulerLimits LimitsOf(const LanguageModel& model, const EngineOptions& option
 
 }  // namespace
 
-StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, RequestQueue& queue,
+StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shared_ptr<RequestQueue> queue,
                    const WeightManager* weights)
     : model_(model),
       options_(options),
       weights_(weights),
-      queue_(queue),
+      queue_(std::move(queue)),
       blocks_(model.kv_blocks(), options.prefix_cache),
+      memory_(model, blocks_,
+              {.budget = options.budget,
+               .block_bytes = options.kv_block_bytes,
+               .min_blocks = options.min_kv_blocks},
+              [wake = queue_] { wake->Wake(); }),
       scheduler_(LimitsOf(model, options)),
       builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
                std::min(BlocksFor(model.max_positions()), model.kv_blocks())),
@@ -49,14 +54,16 @@ StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, RequestQu
   running_.reserve(most);
   running_views_.reserve(most);
   entries_.reserve(most);
-  counters_.kv_blocks_free = published_.kv_blocks_free = blocks_.available();
+  PublishCounters();
 }
 
 bool StepLoop::Step() {
   now_ = absl::Now();
   TakeArrivals();
   EndCancelledAndLate();
+  again_ = memory_.GiveBack();
   Schedule();
+  AwaitMemory();
   Apply();
   if (!entries_.empty()) Forward();
   return Finish();
@@ -66,7 +73,7 @@ bool StepLoop::TakeArrivals() {
   next_timer_ = absl::InfiniteFuture();
   try {
     const size_t known = waiting_.size();
-    queue_.TakeAll(waiting_, running_.capacity(), task_changes_);
+    queue_->TakeAll(waiting_, running_.capacity(), task_changes_);
     ApplyTaskChanges();
     for (size_t i = known; i < waiting_.size(); ++i) waiting_[i]->space = SpaceOf(*waiting_[i]->request);
     ended_.reserve(waiting_.size() + running_.size());
@@ -159,10 +166,13 @@ void StepLoop::Schedule() {
     waiting_views_.clear();
     for (const auto& sequence : running_) running_views_.push_back(ViewOf(*sequence));
     for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
+    const int64_t obtainable = memory_.Obtainable();
     scheduler_.Schedule(
         {.running = running_views_,
          .waiting = waiting_views_,
-         .available_blocks = blocks_.available(),
+         .available_blocks = blocks_.available() + obtainable,
+         .missing_blocks = blocks_.total() - blocks_.size() - obtainable,
+         .reserved_blocks = memory_.wanted() ? obtainable : 0,
          .find_prefix = [&](int32_t i) { return FindPrefix(*waiting_[static_cast<size_t>(i)]); }},
         plan_);
   } catch (const std::bad_alloc&) {
@@ -170,6 +180,29 @@ void StepLoop::Schedule() {
     plan_.grants.clear();
     next_timer_ = std::min(next_timer_, now_ + kRetry);
   }
+}
+
+// Only where adapters hold a part of the budget is there a sequence that could run and nobody who does. It
+// waits for them, but not for ever.
+void StepLoop::AwaitMemory() {
+  Sequence* oldest = nullptr;
+  if (options_.budget != nullptr && plan_.grants.empty()) {
+    for (const auto* list : {&running_, &waiting_}) {
+      for (const auto& sequence : *list) {
+        if (sequence->paused() || (oldest != nullptr && oldest->arrival < sequence->arrival)) continue;
+        oldest = sequence.get();
+      }
+    }
+  }
+  starved_since_ = oldest == nullptr ? absl::InfiniteFuture() : std::min(starved_since_, now_);
+  if (oldest == nullptr) return;
+  next_timer_ = std::min(next_timer_, now_ + kRetry);
+  if (now_ < starved_since_ + options_.stall_limit) return;
+  starved_since_ = absl::InfiniteFuture();
+  oldest->End(FinishReason::kError, absl::StatusCode::kResourceExhausted,
+              "the KV cache found no memory for this request within the server's stall limit: adapters hold "
+              "the rest of the budget",
+              now_);
 }
 
 // Makes the plan true. An entry that cannot have its memory ends here and leaves the batch.
@@ -185,9 +218,19 @@ void StepLoop::Apply() {
   for (const RowGrant& grant : plan_.grants) {
     if (grant.admitted) Admit(*waiting_[static_cast<size_t>(grant.sequence)]);
   }
-  for (const BatchEntry& entry : entries_) AllocateBlocks(*entry.sequence, entry.rows);
-  std::erase_if(entries_, [](const BatchEntry& entry) { return entry.sequence->ended; });
+  ProvideBlocks();
+  std::erase_if(entries_, [](const BatchEntry& entry) { return entry.sequence->ended || entry.rows == 0; });
   MoveBetweenLists();
+}
+
+void StepLoop::ProvideBlocks() {
+  int64_t needed = 0;
+  for (const BatchEntry& entry : entries_) {
+    const int64_t held = static_cast<int64_t>(entry.sequence->blocks.size());
+    needed += std::max<int64_t>(0, BlocksFor(entry.sequence->computed + entry.rows) - held);
+  }
+  memory_.Provide(needed);
+  for (BatchEntry& entry : entries_) AllocateBlocks(entry);
 }
 
 void StepLoop::MoveBetweenLists() {
@@ -206,7 +249,7 @@ void StepLoop::Preempt(Sequence& sequence) {
   ReleaseBlocks(sequence);
   ++sequence.end.usage.preemptions;
   ++counters_.preemptions;
-  queue_.Preempted(sequence.task);
+  queue_->Preempted(sequence.task);
 }
 
 void StepLoop::Admit(Sequence& sequence) {
@@ -219,7 +262,7 @@ void StepLoop::Admit(Sequence& sequence) {
   sequence.registered = static_cast<int32_t>(sequence.blocks.size());
   sequence.computed = sequence.registered * kKvBlockTokens;
   sequence.admission = next_admission_++;
-  queue_.Admitted(sequence.task);
+  queue_->Admitted(sequence.task);
   if (sequence.scheduled == absl::InfiniteFuture()) {
     sequence.scheduled = now_;
     sequence.end.usage.cached_tokens = sequence.computed;
@@ -229,9 +272,17 @@ void StepLoop::Admit(Sequence& sequence) {
   }
 }
 
-void StepLoop::AllocateBlocks(Sequence& sequence, int32_t rows) {
+void StepLoop::AllocateBlocks(BatchEntry& entry) {
+  Sequence& sequence = *entry.sequence;
   if (sequence.ended) return;
-  const auto needed = static_cast<size_t>(BlocksFor(sequence.computed + rows));
+  const auto needed = static_cast<size_t>(BlocksFor(sequence.computed + entry.rows));
+  // Adapters were faster than the plan: the sequence goes without rows once, and the next plan knows.
+  if (static_cast<int64_t>(needed) > static_cast<int64_t>(sequence.blocks.size()) + blocks_.available()) {
+    GH_CHECK(options_.budget != nullptr);
+    entry.rows = 0;
+    again_ = true;
+    return;
+  }
   try {
     if (sequence.blocks.capacity() < needed)
       sequence.blocks.reserve(std::max(needed, 2 * sequence.blocks.size()));
@@ -316,12 +367,12 @@ void StepLoop::CollectEnded() {
   for (auto& sequence : running_) {
     if (!sequence->ended) continue;
     ReleaseBlocks(*sequence);
-    queue_.Ending(sequence->task, /*was_queued=*/false);
+    queue_->Ending(sequence->task, /*was_queued=*/false);
     ended_.push_back(std::move(sequence));
   }
   for (auto& sequence : waiting_) {
     if (!sequence->ended) continue;
-    queue_.Ending(sequence->task, /*was_queued=*/true);
+    queue_->Ending(sequence->task, /*was_queued=*/true);
     ended_.push_back(std::move(sequence));
   }
   std::erase(running_, nullptr);
@@ -332,16 +383,17 @@ void StepLoop::CollectEnded() {
 bool StepLoop::Finish() {
   CollectEnded();
   PublishCounters();
-  const bool busy = !ended_.empty() || !entries_.empty() || !plan_.preempted.empty();
+  const bool busy = again_ || !ended_.empty() || !entries_.empty() || !plan_.preempted.empty();
   for (const auto& sequence : ended_) sequence->request->stream->End(std::move(sequence->end));
   // Who has waited for all to end finds their adapters without readers.
   const size_t ended = ended_.size();
   ended_.clear();
-  queue_.Ended(ended);
+  queue_->Ended(ended);
   return busy;
 }
 
 void StepLoop::PublishCounters() {
+  counters_.kv_blocks = blocks_.size();
   counters_.kv_blocks_free = blocks_.available();
   counters_.kv_blocks_cached = blocks_.cached();
   std::lock_guard lock(published_mutex_);

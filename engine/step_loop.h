@@ -14,6 +14,7 @@
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
 #include "engine/kv_blocks.h"
+#include "engine/kv_memory.h"
 #include "engine/publisher.h"
 #include "engine/rate_window.h"
 #include "engine/request_queue.h"
@@ -30,7 +31,7 @@ struct StepCounters {
     uint64_t output_tokens = 0;
   };
   std::vector<Task> tasks;  // by index, see TaskSlots
-  int64_t kv_blocks_free = 0, kv_blocks_cached = 0;
+  int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;
   uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0;
   int consecutive_numeric_failures = 0;
   RateWindow output_rate{absl::Now()};
@@ -40,7 +41,7 @@ struct StepCounters {
 // request, what a step cannot have is tried again a little later.
 class StepLoop {
  public:
-  StepLoop(LanguageModel& model, const EngineOptions& options, RequestQueue& queue,
+  StepLoop(LanguageModel& model, const EngineOptions& options, std::shared_ptr<RequestQueue> queue,
            const WeightManager* weights);
 
   // One turn: admit, schedule, forward, publish. False: there was nothing to do, and there is not before the
@@ -61,11 +62,13 @@ class StepLoop {
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
   void Schedule();
+  void AwaitMemory();
   void Apply();
   void MoveBetweenLists();
   void Preempt(Sequence& sequence);
   void Admit(Sequence& sequence);
-  void AllocateBlocks(Sequence& sequence, int32_t rows);
+  void ProvideBlocks();
+  void AllocateBlocks(BatchEntry& entry);
   void EndForMemory(Sequence& sequence);
   void Forward();
   void Publish(std::span<const float> logits, absl::Time now);
@@ -81,9 +84,10 @@ class StepLoop {
   LanguageModel& model_;
   const EngineOptions options_;
   const WeightManager* const weights_;  // null: no request has adapters
-  RequestQueue& queue_;
+  const std::shared_ptr<RequestQueue> queue_;
   PrefixSpaces spaces_;
   KvBlocks blocks_;
+  KvMemory memory_;
   Scheduler scheduler_;
   BatchBuilder builder_;
   Publisher publisher_;
@@ -97,6 +101,8 @@ class StepLoop {
   std::vector<BatchEntry> entries_;  // the step's batch
   absl::Time now_;
   absl::Time next_timer_ = absl::InfiniteFuture();
+  absl::Time starved_since_ = absl::InfiniteFuture();
+  bool again_ = false;  // the step has work for another one at once
   uint64_t next_admission_ = 0;
 
   StepCounters counters_;

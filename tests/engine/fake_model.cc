@@ -46,6 +46,15 @@ FakeModel::FakeModel(Options options) : options_(std::move(options)) {
   prefix_.reserve(slots_.size());
 }
 
+void FakeModel::ReleaseKvBlocks(int64_t first, int64_t count) {
+  GH_CHECK_GE(first, 0);
+  GH_CHECK_GT(count, 0);
+  GH_CHECK_LE(first + count, options_.kv_blocks);
+  const auto begin = slots_.begin() + static_cast<std::ptrdiff_t>(first * kKvBlockTokens);
+  std::fill(begin, begin + static_cast<std::ptrdiff_t>(count * kKvBlockTokens), Slot());
+  released_blocks_.fetch_add(count);
+}
+
 std::span<const float> FakeModel::Forward(const Batch& batch) {
   if (options_.before_step) options_.before_step(steps_.load());
   steps_.fetch_add(1);

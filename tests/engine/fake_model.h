@@ -27,6 +27,7 @@ class FakeModel final : public LanguageModel {
     int64_t max_rows = 512;
     int64_t max_outputs = 64;
     int64_t kv_blocks = 64;
+    int64_t release_blocks = 1;
     bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
     int32_t poison = -1;               // a row of this token gets NaN logits
     std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw
@@ -39,12 +40,15 @@ class FakeModel final : public LanguageModel {
   int64_t max_rows() const override { return options_.max_rows; }
   int64_t max_outputs() const override { return options_.max_outputs; }
   int64_t kv_blocks() const override { return options_.kv_blocks; }
+  int64_t kv_release_blocks() const override { return options_.release_blocks; }
+  void ReleaseKvBlocks(int64_t first, int64_t count) override;  // what was there is lost
   std::span<const float> Forward(const Batch& batch) override;
 
   // Readable while the engine runs.
   int64_t steps() const { return steps_.load(); }
   int64_t rows() const { return rows_.load(); }
   int64_t most_rows() const { return most_rows_.load(); }
+  int64_t released_blocks() const { return released_blocks_.load(); }
   int64_t most_sets() const { return most_sets_.load(); }  // in one batch, beside the base
 
  private:
@@ -65,7 +69,7 @@ class FakeModel final : public LanguageModel {
   std::vector<Slot> slots_;  // (kv_blocks * kKvBlockTokens)
   std::vector<int32_t> prefix_;
   std::vector<float> logits_;
-  std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0}, most_sets_{0};
+  std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0}, most_sets_{0}, released_blocks_{0};
 };
 
 }  // namespace guildhall

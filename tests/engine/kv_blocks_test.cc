@@ -135,6 +135,43 @@ TEST_CASE("A forgotten head hides the tail that was stored behind it") {
   CHECK(blocks.Find(0, tokens, 32).blocks == 0);
 }
 
+TEST_CASE("Low ids are given first, so that high ones stay free") {
+  KvBlocks blocks(6, true);
+  std::vector<int32_t> held;
+  for (int i = 0; i < 6; ++i) held.push_back(blocks.Allocate());
+  CHECK(held == std::vector<int32_t>{0, 1, 2, 3, 4, 5});
+  for (const int32_t block : {4, 1, 5, 3}) blocks.Release(block);
+  CHECK(blocks.Allocate() == 1);
+  CHECK(blocks.Allocate() == 3);
+  CHECK(blocks.HeldEnd() == 4);
+}
+
+TEST_CASE("Blocks go out of use from the end, with the prefixes that they held, and come back empty") {
+  KvBlocks blocks(6, true);
+  const std::vector<int32_t> first = Tokens(0, 2), second = Tokens(500, 2);
+  std::vector<int32_t> a = Store(blocks, first);   // 0, 1
+  std::vector<int32_t> b = Store(blocks, second);  // 2, 3
+  CHECK(blocks.HeldEnd() == 4);
+  ReleaseAll(blocks, b);
+  CHECK(blocks.HeldEnd() == 2);
+  blocks.Shrink(3);  // between b's blocks
+  CHECK(blocks.size() == 3);
+  CHECK(blocks.total() == 6);
+  CHECK(blocks.available() == 1);
+  CHECK(blocks.cached() == 1);
+  CHECK(blocks.Find(0, second, 32).blocks == 1);
+  CHECK(blocks.Find(0, first, 32).blocks == 2);
+  blocks.Shrink(2);
+  CHECK(blocks.available() == 0);
+  blocks.Grow(6);
+  CHECK(blocks.available() == 4);
+  CHECK(blocks.cached() == 0);
+  CHECK(blocks.Find(0, second, 32).blocks == 0);
+  for (int32_t i = 2; i < 6; ++i) CHECK(blocks.Allocate() == i);
+  ReleaseAll(blocks, a);
+  CHECK(blocks.HeldEnd() == 6);
+}
+
 TEST_CASE("With the cache off nothing is ever found") {
   KvBlocks blocks(4, false);
   std::vector<int32_t> held = Store(blocks, Tokens(0, 2));

@@ -40,15 +40,18 @@ class World {
   }
   void Remove(int32_t task) { scheduler_.RemoveTask(task); }
   // Returns the rows of the step.
-  int64_t Step() {
+  // `missing`, `reserved`: of the free blocks.
+  int64_t Step(int64_t missing = 0, int64_t reserved = 0) {
     ++step_;
     Plan plan;
     scheduler_.Schedule({.running = running_,
                          .waiting = waiting_,
-                         .available_blocks = free(),
+                         .available_blocks = free() - missing,
+                         .missing_blocks = missing,
+                         .reserved_blocks = reserved,
                          .find_prefix = [](int32_t) { return PrefixHit{}; }},
                         plan);
-    CarryOut(plan);
+    CarryOut(plan, missing);
     int64_t rows = 0;
     for (const RowGrant& grant : plan.grants) rows += grant.rows;
     return rows;
@@ -76,7 +79,7 @@ class World {
   }
 
  private:
-  void CarryOut(const Plan& plan) {
+  void CarryOut(const Plan& plan, int64_t missing) {
     int64_t rows = 0, outputs = 0;
     std::vector<SequenceView> admitted, preempted;
     for (const int32_t i : plan.preempted) preempted.push_back(running_[static_cast<size_t>(i)]);
@@ -124,7 +127,7 @@ class World {
     std::erase_if(running_, [&](const SequenceView& view) {
       return view.length - work_[view.arrival].prompt >= work_[view.arrival].outputs;
     });
-    REQUIRE(free() >= 0);
+    REQUIRE(free() >= missing);
     REQUIRE(static_cast<int>(running_.size()) <= limits_.max_running);
     for (size_t t = 0; t < tasks_.size(); ++t) {
       REQUIRE(std::count_if(running_.begin(), running_.end(), [&](const auto& v) {
@@ -216,6 +219,30 @@ TEST_CASE("Everything that is asked for ends, however few blocks, rows and logit
   }
   CHECK(world.free() == limits.total_blocks);
   CHECK(idle_steps < steps);
+}
+
+TEST_CASE("Everything ends as well where the blocks that can be had come and go") {
+  const uint32_t seed = GENERATE(range(1u, 13u));
+  std::mt19937 random(seed);
+  const auto below = [&](int64_t n) { return static_cast<int>(random() % static_cast<uint32_t>(n)); };
+  const SchedulerLimits limits{.max_running = 1 + below(12),
+                               .token_budget = 1 + below(60),
+                               .prefill_chunk = 1 + below(40),
+                               .max_outputs = 1 + below(6),
+                               .total_blocks = 8 + below(12)};
+  World world(limits, {{.weight = 1.0, .max_running = 1 + below(8)}, {.weight = 5.0}});
+  for (int i = 0; i < 100; ++i) world.Add(below(2), {1 + below(90), 1 + below(38)});
+  CAPTURE(seed, limits.max_running, limits.token_budget, limits.prefill_chunk, limits.total_blocks);
+  int64_t steps = 0, missing = 0;
+  while (!world.idle()) {
+    if (seed % 3 == 0) world.Read(random);
+    // Others take some of what is free, or give some back; what a sequence holds nobody takes.
+    if (random() % 8 == 0) missing = below(limits.total_blocks + 1);
+    missing = std::min(missing, world.free());
+    world.Step(missing, random() % 4 == 0 ? world.free() - missing : 0);
+    REQUIRE(++steps < 2000000);
+  }
+  CHECK(world.free() == limits.total_blocks);
 }
 
 TEST_CASE("Tasks that come, change and go share by the weights of the moment") {

@@ -10,7 +10,7 @@ namespace {
 // A state under construction; sequences are named by their index.
 struct State {
   std::vector<SequenceView> running, waiting;
-  int64_t available = 1000;
+  int64_t available = 1000, missing = 0, reserved = 0;
   std::vector<PrefixHit> hits;  // of waiting; missing: none
 
   // A sequence that decodes its `length`-th token.
@@ -39,6 +39,8 @@ struct State {
     scheduler.Schedule({.running = running,
                         .waiting = waiting,
                         .available_blocks = available,
+                        .missing_blocks = missing,
+                        .reserved_blocks = reserved,
                         .find_prefix =
                             [&](int32_t i) {
                               return static_cast<size_t>(i) < hits.size() ? hits[static_cast<size_t>(i)]
@@ -311,6 +313,57 @@ TEST_CASE("The oldest prompt preempts to get on") {
   const Plan plan = state.Schedule(scheduler);
   CHECK(plan.preempted == std::vector<int32_t>{1});
   CHECK(Running(plan) == Rows{{0, 32}});
+}
+
+TEST_CASE("Where all blocks that can be had are too few for the oldest, it waits and keeps what it has") {
+  Scheduler scheduler = Make({{}}, {.total_blocks = 5});
+  State state;
+  state.Decoding(0, 1, 33);  // has two blocks and needs a third
+  state.available = 0;
+  state.missing = 3;
+  Plan plan = state.Schedule(scheduler);
+  CHECK(plan.preempted.empty());
+  CHECK(plan.grants.empty());
+  SECTION("unless another one has blocks to give") {
+    state.Decoding(0, 2, 17);
+    state.missing = 2;
+    plan = state.Schedule(scheduler);
+    CHECK(plan.preempted == std::vector<int32_t>{1});
+    CHECK(Running(plan) == Rows{{0, 1}});
+  }
+  SECTION("and nobody is admitted past it") {
+    state.Waiting(0, 5, 10);
+    CHECK(state.Schedule(scheduler).grants.empty());
+  }
+  SECTION("until there is one more") {
+    state.available = 1;
+    state.missing = 2;
+    CHECK(Running(state.Schedule(scheduler)) == Rows{{0, 1}});
+  }
+}
+
+TEST_CASE("A prompt gets on by the rows for which there are blocks") {
+  Scheduler scheduler = Make({{}}, {.token_budget = 64, .prefill_chunk = 32, .total_blocks = 8});
+  State state;
+  state.Prompting(0, 1, 96, 32);
+  state.available = 1;
+  state.missing = 5;
+  CHECK(Running(state.Schedule(scheduler)) == Rows{{0, 16}});
+}
+
+TEST_CASE("Reserved blocks are for those that run: nobody is admitted on them") {
+  Scheduler scheduler = Make({{}}, {.token_budget = 64, .prefill_chunk = 32, .total_blocks = 100});
+  State state;
+  state.Decoding(0, 1, 33);
+  state.Waiting(0, 2, 20);
+  state.available = 10;
+  state.reserved = 10;
+  Plan plan = state.Schedule(scheduler);
+  CHECK(Running(plan) == Rows{{0, 1}});
+  CHECK(Admitted(plan).empty());
+  state.reserved = 5;  // one to grow, one to grow into, two for the prompt
+  plan = state.Schedule(scheduler);
+  CHECK(Admitted(plan) == Rows{{0, 20}});
 }
 
 TEST_CASE("A step in which all got what they could take forgives all debts") {
