@@ -202,7 +202,10 @@ void AddBenchCommand(CLI::App& app, Action& action) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_flag("--json", flags->json, "print JSON");
-  command->callback([flags, &action] { action = [flags] { return RunBench(*flags); }; });
+  AddBenchAdaptersCommand(*command, action);
+  command->callback([flags, command, &action] {
+    if (command->get_subcommands().empty()) action = [flags] { return RunBench(*flags); };
+  });
 }
 
 }  // namespace guildhall

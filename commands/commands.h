@@ -10,5 +10,6 @@ void AddInspectCommand(CLI::App& app, Action& action);
 void AddScoreCommand(CLI::App& app, Action& action);
 void AddExpertsCommand(CLI::App& app, Action& action);
 void AddBenchCommand(CLI::App& app, Action& action);
+void AddBenchAdaptersCommand(CLI::App& bench, Action& action);  // under bench
 
 }  // namespace guildhall

@@ -1,87 +1,57 @@
-// guildhall score: how probable a model finds given texts, through the engine in one batch.
+// guildhall score: how probable a model finds given texts, with any adapters, through the engine in one
+// batch.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cinttypes>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "base/status.h"
+#include "base/str_cat.h"
 #include "commands/commands.h"
+#include "commands/local_adapters.h"
 #include "commands/progress.h"
+#include "commands/token_files.h"
 #include "engine/base_model.h"
 #include "engine/npy.h"
 #include "engine/score.h"
-#include "text/folder.h"
 
 namespace guildhall {
 namespace {
-
-constexpr size_t kMaxFileBytes = size_t{256} << 20;
 
 using Sequences = std::vector<ScoreSequence>;
 
 struct ScoreFlags {
   BaseModelOptions model;
   std::string tokens_file, text_file, logits_dir;
+  std::vector<std::string> adapters;  // NAME=DIR
   bool json = false;
 };
 
-// Token ids in [0, vocabulary), at least one a sequence and no more than the context holds.
-absl::Status CheckSequence(const std::vector<int64_t>& tokens, const ModelSpec& spec,
-                           const std::string& where) {
-  if (tokens.empty()) return absl::InvalidArgumentError(where + ": expected at least one token, found none");
-  if (static_cast<int64_t>(tokens.size()) > spec.max_positions) {
-    return absl::OutOfRangeError(where + ": expected at most " + std::to_string(spec.max_positions) +
-                                 " tokens (the model's context), found " + std::to_string(tokens.size()));
-  }
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] >= 0 && tokens[i] < spec.vocabulary) continue;
-    return absl::InvalidArgumentError(where + "[" + std::to_string(i) + "]: expected a token id in [0, " +
-                                      std::to_string(spec.vocabulary) + "), found " +
-                                      std::to_string(tokens[i]));
-  }
-  return absl::OkStatus();
+// The adapters' names in front of a sequence's line; nothing for the base.
+std::string AdaptersOf(const ScoreSequence& sequence) {
+  std::string text;
+  if (sequence.adapters == nullptr) return text;
+  for (const AdapterSet::Member& member : sequence.adapters->members)
+    text += (text.empty() ? " (" : ", ") + member.name;
+  return text + ")";
 }
 
-absl::StatusOr<Sequences> ReadTokens(const std::string& path, const ModelSpec& spec) {
-  GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxFileBytes));
-  JsonLimits limits;
-  limits.max_bytes = kMaxFileBytes;
-  GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, path, limits));
-  if (!json.is_array()) {
-    return absl::InvalidArgumentError(
-        path + ": expected an array of sequences, each an array of token ids or {\"tokens\": [...]}");
-  }
+absl::StatusOr<Sequences> ReadSequences(const ScoreFlags& flags, const ModelSpec& spec,
+                                        WeightManager& manager) {
+  GH_ASSIGN_OR_RETURN(const std::vector<TokenSequence> read,
+                      flags.text_file.empty() ? ReadTokensFile(flags.tokens_file, spec)
+                                              : ReadTextFile(flags.text_file, flags.model.path, spec, false));
   Sequences sequences;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const Json& item = json[i];
-    const std::string where = path + ": [" + std::to_string(i) + "]";
-    const Json wrapped = item.is_array() ? Json{{"tokens", item}} : item;
-    GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(wrapped, where));
-    GH_ASSIGN_OR_RETURN(const std::vector<int64_t> tokens, object.IntsOr("tokens", {}));
-    GH_RETURN_IF_ERROR(object.CheckAllRead());
-    GH_RETURN_IF_ERROR(CheckSequence(tokens, spec, where));
-    sequences.push_back({.tokens = {tokens.begin(), tokens.end()}, .adapters = nullptr});
+  for (size_t i = 0; i < read.size(); ++i) {
+    absl::StatusOr<std::shared_ptr<const AdapterSet>> adapters = AcquireFor(manager, read[i]);
+    if (!adapters.ok()) {
+      return absl::Status(adapters.status().code(),
+                          StrCat("sequence ", i, ": ", std::string(adapters.status().message())));
+    }
+    sequences.push_back({.tokens = read[i].tokens, .adapters = *std::move(adapters)});
   }
-  if (sequences.empty())
-    return absl::InvalidArgumentError(path + ": expected at least one sequence, found none");
   return sequences;
-}
-
-// The whole file as one sequence, with the special tokens that the tokenizer adds by itself.
-absl::StatusOr<Sequences> ReadText(const ScoreFlags& flags, const ModelSpec& spec) {
-  GH_ASSIGN_OR_RETURN(const TextAssets assets, LoadTextAssets(flags.model.path));
-  if (assets.tokenizer == nullptr) {
-    return absl::FailedPreconditionError(
-        flags.model.path + ": --text needs a tokenizer.json and the folder has none: give --tokens-file");
-  }
-  GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(flags.text_file, kMaxFileBytes));
-  GH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, assets.tokenizer->Encode(text, true));
-  GH_RETURN_IF_ERROR(CheckSequence({tokens.begin(), tokens.end()}, spec, flags.text_file));
-  return Sequences{{.tokens = tokens, .adapters = nullptr}};
 }
 
 // D/0.npy, D/1.npy ...: one file per sequence, (tokens, vocabulary).
@@ -119,7 +89,8 @@ class LogitFiles {
 void PrintText(const Sequences& sequences, const std::vector<ScoreResult>& results) {
   for (size_t i = 0; i < sequences.size(); ++i) {
     const std::vector<int32_t>& tokens = sequences[i].tokens;
-    std::printf("sequence %zu: %zu tokens, perplexity %.6g\n", i, tokens.size(), results[i].perplexity);
+    std::printf("sequence %zu%s: %zu tokens, perplexity %.6g\n", i, AdaptersOf(sequences[i]).c_str(),
+                tokens.size(), results[i].perplexity);
     std::printf("%8s %10s %12s\n%8d %10d %12s\n", "position", "token", "logprob", 0, tokens[0], "-");
     for (size_t j = 1; j < tokens.size(); ++j) {
       std::printf("%8zu %10d %12.6f\n", j, tokens[j], static_cast<double>(results[i].logprobs[j - 1]));
@@ -131,6 +102,11 @@ void PrintJson(const Sequences& sequences, const std::vector<ScoreResult>& resul
   Json report = Json::array();
   for (size_t i = 0; i < sequences.size(); ++i) {
     Json item{{"tokens", sequences[i].tokens}, {"logprobs", results[i].logprobs}, {"perplexity", nullptr}};
+    if (sequences[i].adapters != nullptr) {
+      for (const AdapterSet::Member& member : sequences[i].adapters->members) {
+        item["adapters"].push_back({{"name", member.name}, {"scale", member.scale}});
+      }
+    }
     if (!results[i].logprobs.empty()) item["perplexity"] = results[i].perplexity;
     report.push_back(std::move(item));
   }
@@ -143,13 +119,15 @@ absl::Status Score(const ScoreFlags& flags) {
                         progress.Update(done, all);
                       }));
   const ModelSpec& spec = model.decoder->spec();
-  GH_ASSIGN_OR_RETURN(const Sequences sequences,
-                      flags.text_file.empty() ? ReadTokens(flags.tokens_file, spec) : ReadText(flags, spec));
+  GH_ASSIGN_OR_RETURN(const std::vector<NamedFolder> folders, ParseNamedFolders(flags.adapters));
+  // Destroyed after the engine and the sequences that hold its adapters.
+  GH_ASSIGN_OR_RETURN(const std::unique_ptr<WeightManager> manager, LoadLocalAdapters(model, folders));
+  GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, spec, *manager));
   GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
   EngineOptions options;
   options.token_budget = options.prefill_chunk = static_cast<int>(model.decoder->max_rows());
   options.max_running = static_cast<int>(flags.model.max_sequences);
-  Engine engine(*model.decoder, options, {TaskPolicy{}});
+  Engine engine(*model.decoder, options, {TaskPolicy{}}, manager.get());
   engine.Start();
   GH_ASSIGN_OR_RETURN(const std::vector<ScoreResult> results,
                       Score(engine, sequences, [&](size_t sequence, int32_t, std::span<const float> logits) {
@@ -174,13 +152,19 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       app.add_subcommand("score", "each token's log-probability and the perplexity of given sequences");
   auto flags = std::make_shared<ScoreFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
-  CLI::Option* tokens =
-      command->add_option("--tokens-file", flags->tokens_file,
-                          "JSON array of sequences, each an array of token ids or {\"tokens\": [...]}");
+  CLI::Option* tokens = command->add_option(
+      "--tokens-file", flags->tokens_file,
+      "JSON array of sequences, each an array of token ids, {\"tokens\": [...]}, or with adapters\n"
+      "{\"task\": NAME, \"tokens\": [...]}, {\"adapters\": [NAME, {\"name\": NAME, \"scale\": 0.5}], "
+      "\"tokens\": [...]}");
   command->add_option("--text", flags->text_file, "a text file, scored as one sequence")->excludes(tokens);
   command->add_option(
       "--logits-dir", flags->logits_dir,
       "write DIR/0.npy, DIR/1.npy ...: the logits after each token, float32 (tokens, vocabulary)");
+  command
+      ->add_option("--adapter", flags->adapters,
+                   "NAME=DIR: an ESFT or PEFT folder that sequences may name (repeatable)")
+      ->allow_extra_args(false);
   command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command->add_option("--isa", flags->model.cpu.isa,

@@ -26,10 +26,12 @@ struct LowRankPart {
 struct LowRank {
   Matrix a;                        // (sum of the ranks, in), packed; empty with no parts
   std::vector<LowRankPart> parts;  // by ascending out_begin; parts do not overlap
-  const float* gain = nullptr;  // (out of the product) or null: multiplies W x before B A x is added (DoRA,
-                                // whose B carries the factor already)
+  // DoRA, whose B carries the factors already. Null: none.
+  const float* gain = nullptr;  // (out of the product): multiplies W x before B A x is added
+  const float* in_gain =
+      nullptr;  // (in of the product): multiplies x for W x alone; in products of heads only
 
-  bool empty() const { return a.empty() && gain == nullptr; }
+  bool empty() const { return a.empty() && gain == nullptr && in_gain == nullptr; }
 };
 
 // The changes of one feed-forward network. gate_up's outputs are [gate (width) | up (width)].

@@ -47,7 +47,7 @@ class Planner {
   absl::StatusOr<AdapterPlan> Make(int padded_experts) {
     for (const ReplacedFfn& ffn : manifest_.replaced) GH_RETURN_IF_ERROR(AddReplaced(ffn));
     if (padded_experts > 0 && plan_.experts > 0) GH_RETURN_IF_ERROR(Pad(padded_experts));
-    GH_ASSIGN_OR_RETURN(std::vector<LowRankGroup> groups, GroupLowRank(spec_, manifest_.low_rank));
+    std::vector<LowRankGroup> groups = GroupLowRank(spec_, manifest_.low_rank);
     ShapeLowRank(spec_, groups, plan_.weights);
     for (LowRankGroup& group : groups) AddLowRank(std::move(group));
     for (const PackJob& job : plan_.jobs) plan_.tensor_bytes += job.bytes;
@@ -90,11 +90,15 @@ class Planner {
     return absl::OkStatus();
   }
 
+  // A base of float32 computes with float32 activations, which products with bf16 weights might round: its
+  // experts are widened.
+  DType Kept(DType dtype) const { return spec_.dtype == DType::kF32 ? DType::kF32 : dtype; }
+
   void AddGateUp(const ReplacedFfn& ffn, const FfnPlace& place) {
     const WeightKey gate{place.shared ? WeightRole::kSharedGate : WeightRole::kExpertGate, ffn.layer,
                          ffn.expert};
     const WeightKey up{place.shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, ffn.layer, ffn.expert};
-    const DType dtype = ffn.gate == ffn.up ? ffn.gate : DType::kF32;
+    const DType dtype = Kept(ffn.gate == ffn.up ? ffn.gate : DType::kF32);
     const size_t bytes = backend_.PackedGateUpBytes(dtype, ShapeOf(spec_, gate).out, spec_.hidden);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, false), bytes);
     plan_.jobs.push_back(
@@ -110,11 +114,11 @@ class Planner {
   void AddDown(const ReplacedFfn& ffn, const FfnPlace& place) {
     const WeightKey key{place.shared ? WeightRole::kSharedDown : WeightRole::kExpertDown, ffn.layer,
                         ffn.expert};
-    const size_t bytes = backend_.PackedBytes(ffn.down, spec_.hidden, ShapeOf(spec_, key).in);
+    const DType dtype = Kept(ffn.down);
+    const size_t bytes = backend_.PackedBytes(dtype, spec_.hidden, ShapeOf(spec_, key).in);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, true), bytes);
     plan_.jobs.push_back(
-        {bytes,
-         [&spec = spec_, &backend = backend_, key, dtype = ffn.down, run, place](PackContext& context) {
+        {bytes, [&spec = spec_, &backend = backend_, key, dtype, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView down, Read(context, spec, key, 0));
            place.In(context.weights).down = backend.Pack({&down, 1}, dtype, context.runs[run].begin);
            return absl::OkStatus();

@@ -80,18 +80,10 @@ int64_t LowRankGroup::rank() const {
   return rank;
 }
 
-absl::StatusOr<std::vector<LowRankGroup>> GroupLowRank(const ModelSpec& spec,
-                                                       const std::vector<LowRankChange>& changes) {
+std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<LowRankChange>& changes) {
   std::map<LowRankTarget, LowRankGroup> groups;
   for (const LowRankChange& change : changes) {
     CheckChange(spec, change);
-    if (change.dora && change.key.role == WeightRole::kKvB) {
-      return absl::FailedPreconditionError(
-          StrCat(change.module,
-                 ": DoRA of latent attention's kv_b_proj is not served, because its absorbed form"
-                 " has no place for the gains; train this module with use_dora=false, or leave it"
-                 " out of target_modules"));
-    }
     const Placed placed = PlaceOf(spec, change.key);
     LowRankGroup& group = groups[placed.target];
     group.target = placed.target;

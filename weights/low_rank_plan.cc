@@ -183,15 +183,22 @@ PackJob EmbeddingJob(const ModelSpec& spec, const Backend& backend, LowRankGroup
 // kv_b's change, cut by head and absorbed: k_up = A^T B_k^T, v_up = B_v A. What does not depend on the head
 // is packed once.
 struct KvBPlaces {
-  PackPlace k_b, v_a;
+  PackPlace k_b, v_a, gain;
   std::vector<PackPlace> k_a, v_b;  // (heads)
 };
 
 absl::Status PackKvB(PackContext& context, const AttentionSpec& spec, const Backend& backend,
                      const LowRankGroup& group, const KvBPlaces& places) {
   const LowRankChange& change = *group.modules[0].change;
-  const DType dtype = change.dtype;
+  const DType dtype = change.dtype, b_dtype = BDType(change);
   GH_ASSIGN_OR_RETURN(const LowRankTensors tensors, Read(context, change, 0));
+  // The key part's outputs are the inputs of its absorbed form: there the gain scales the input.
+  const float* gain = nullptr;
+  if (change.dora) {
+    auto* gains = reinterpret_cast<float*>(places.gain.In(context));
+    std::copy(tensors.gain.begin(), tensors.gain.end(), gains);
+    gain = gains;
+  }
   LayerAdapter& layer = context.weights.layers[static_cast<size_t>(group.target.layer)];
   const TensorView a_transposed = Transpose(tensors.a, context.scratch[2]);
   const std::byte* k_b = backend.PackLowRankB(a_transposed, dtype, 0, places.k_b.In(context));
@@ -202,11 +209,13 @@ absl::Status PackKvB(PackContext& context, const AttentionSpec& spec, const Back
     const int64_t middle = begin + spec.qk_nope_dim, end = middle + spec.v_head_dim;
     const TensorView k = Transpose(tensors.b.Rows(begin, middle), context.scratch[3]);
     const TensorView v = tensors.b.Rows(middle, end);
-    layer.k_up[head].a = backend.Pack({&k, 1}, dtype, places.k_a[head].In(context));
+    layer.k_up[head].a = backend.Pack({&k, 1}, b_dtype, places.k_a[head].In(context));
+    layer.k_up[head].in_gain = gain == nullptr ? nullptr : gain + begin;
     layer.k_up[head].parts = {{0, spec.kv_lora_rank, 0, change.rank, change.scale, dtype, k_b}};
     layer.v_up[head].a = v_a;
-    layer.v_up[head].parts = {{0, spec.v_head_dim, 0, change.rank, change.scale, dtype,
-                               backend.PackLowRankB(v, dtype, 0, places.v_b[head].In(context))}};
+    layer.v_up[head].gain = gain == nullptr ? nullptr : gain + middle;
+    layer.v_up[head].parts = {{0, spec.v_head_dim, 0, change.rank, change.scale, b_dtype,
+                               backend.PackLowRankB(v, b_dtype, 0, places.v_b[head].In(context))}};
   }
   return absl::OkStatus();
 }
@@ -223,10 +232,11 @@ PackJob KvBJob(const ModelSpec& spec, const Backend& backend, LowRankGroup group
   KvBPlaces places;
   places.k_b = place(backend.PackedLowRankBBytes(change.dtype, 0, attention.kv_lora_rank, change.rank));
   places.v_a = place(backend.PackedBytes(change.dtype, change.rank, attention.kv_lora_rank));
+  if (change.dora) places.gain = place(static_cast<size_t>(change.out) * sizeof(float));
   for (int head = 0; head < attention.heads; ++head) {
-    places.k_a.push_back(place(backend.PackedBytes(change.dtype, change.rank, attention.qk_nope_dim)));
+    places.k_a.push_back(place(backend.PackedBytes(BDType(change), change.rank, attention.qk_nope_dim)));
     places.v_b.push_back(
-        place(backend.PackedLowRankBBytes(change.dtype, 0, attention.v_head_dim, change.rank)));
+        place(backend.PackedLowRankBBytes(BDType(change), 0, attention.v_head_dim, change.rank)));
   }
   job.run = [&attention, &backend, group = std::move(group), places = std::move(places)](
                 PackContext& context) { return PackKvB(context, attention, backend, group, places); };

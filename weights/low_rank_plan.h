@@ -48,10 +48,8 @@ struct LowRankGroup {
   int64_t rank() const;   // of all modules
 };
 
-// By (layer, kind, index). CHECK: the changes fit the model. FAILED_PRECONDITION: DoRA on kv_b, whose
-// absorbed key part has its outputs where the product has its inputs.
-absl::StatusOr<std::vector<LowRankGroup>> GroupLowRank(const ModelSpec& spec,
-                                                       const std::vector<LowRankChange>& changes);
+// By (layer, kind, index). CHECK: the changes fit the model.
+std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<LowRankChange>& changes);
 
 // Makes room in `weights` for the groups.
 void ShapeLowRank(const ModelSpec& spec, const std::vector<LowRankGroup>& groups, AdapterWeights& weights);

@@ -10,6 +10,11 @@ namespace {
 // Rows of one head that one item takes.
 constexpr int64_t kChunkRows = 8 * kMaxTileRows;
 
+// Of scaled inputs of a chunk.
+constexpr size_t ScaledBytes(int64_t in) {
+  return static_cast<size_t>(kChunkRows * RoundUp(in, 16)) * sizeof(float);
+}
+
 // Of one head: its changes, and where a row's small space is.
 struct HeadChanges {
   const HeadMatMulArgs& args;
@@ -56,51 +61,72 @@ void ExpandHead(const HeadChanges& changes, int64_t row, int rows, int64_t colum
       });
 }
 
-// Rows [begin, end) of one head.
-void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64_t end, std::byte* converted,
-                  const CpuContext& context) {
-  const Matrix& w = args.w[static_cast<size_t>(head)];
-  const float* x = args.x + head * args.x_head_stride;
-  float* y = args.y + head * args.y_head_stride;
-  const HeadChanges changes{args, head};
-  if (!args.low_rank.none()) ShrinkHead(changes, begin, end, converted, context);
-  InputRows rows{reinterpret_cast<const std::byte*>(x + begin * args.x_stride),
-                 static_cast<size_t>(args.x_stride) * sizeof(float)};
-  if (ReadsBF16Rows(context.kernels, w.dtype)) {
-    rows = {converted, BF16RowBytes(w.in)};
+// Row by row the input of the base's product: x itself, or scaled by the row's changes into `scratch`.
+struct HeadRows {
+  const float* x[kChunkRows];
+
+  HeadRows(const HeadChanges& changes, int64_t begin, int64_t end, float* scratch) {
+    const HeadMatMulArgs& args = changes.args;
+    const int64_t in = args.w[0].in;
     for (int64_t row = begin; row < end; ++row) {
-      ConvertRow(context.kernels, x + row * args.x_stride, w.in,
-                 converted + static_cast<size_t>(row - begin) * rows.stride);
+      const float*& from = x[row - begin];
+      from = args.x + row * args.x_stride + changes.head * args.x_head_stride;
+      if (args.low_rank.none() || changes.TaskOf(row) < 0) continue;
+      float* scaled = scratch + (row - begin) * RoundUp(in, 16);
+      const auto gain_of = [&](const HeadLowRankTerm& term) { return changes(term).in_gain; };
+      if (!SumGains(changes.TermsOf(row), gain_of, in, scaled)) continue;
+      for (int64_t i = 0; i < in; ++i) scaled[i] *= from[i];
+      from = scaled;
     }
   }
+};
+
+// Rows [begin, end) of one head.
+void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64_t end, std::byte* scratch,
+                  const CpuContext& context) {
+  const Matrix& w = args.w[static_cast<size_t>(head)];
+  float* y = args.y + head * args.y_head_stride;
+  const HeadChanges changes{args, head};
+  if (!args.low_rank.none()) ShrinkHead(changes, begin, end, scratch, context);
+  const bool bf16 = ReadsBF16Rows(context.kernels, w.dtype);
+  const HeadRows rows(changes, begin, end, reinterpret_cast<float*>(scratch));
+  std::byte* const converted = scratch + ScaledBytes(w.in);
+  for (int64_t row = begin; row < end && bf16; ++row) {
+    ConvertRow(context.kernels, rows.x[row - begin], w.in,
+               converted + static_cast<size_t>(row - begin) * BF16RowBytes(w.in));
+  }
+  const auto row_of = [&](int64_t row) -> const void* {
+    if (!bf16) return rows.x[row - begin];
+    return converted + static_cast<size_t>(row - begin) * BF16RowBytes(w.in);
+  };
   const PanelGroups groups(w, CeilDiv(w.out, kPanelColumns), context.kernels.group_panels);
   for (int64_t g = 0; g < groups.count(); ++g) {
     const PanelGroup group = groups[g];
     const int64_t column = group.first_panel * kPanelColumns;
     const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, w.out - column));
-    MultiplyGroup(
-        context.kernels, w.dtype, group, w.in, begin, end, [&](int64_t row) { return rows[row - begin]; },
-        [&](int64_t row, int count, float* tile) {
-          if (!args.low_rank.none()) ExpandHead(changes, row, count, column, columns, tile, context);
-          float* out[kMaxTileRows];
-          for (int r = 0; r < count; ++r) out[r] = y + (row + r) * args.y_stride + column;
-          StoreTile({.tile = tile,
-                     .bias = nullptr,
-                     .y = out,
-                     .rows = count,
-                     .columns = columns,
-                     .clip = 0.0f,
-                     .sigmoid = false,
-                     .accumulate = false},
-                    context.isa);
-        });
+    MultiplyGroup(context.kernels, w.dtype, group, w.in, begin, end, row_of,
+                  [&](int64_t row, int count, float* tile) {
+                    if (!args.low_rank.none())
+                      ExpandHead(changes, row, count, column, columns, tile, context);
+                    float* out[kMaxTileRows];
+                    for (int r = 0; r < count; ++r) out[r] = y + (row + r) * args.y_stride + column;
+                    StoreTile({.tile = tile,
+                               .bias = nullptr,
+                               .y = out,
+                               .rows = count,
+                               .columns = columns,
+                               .clip = 0.0f,
+                               .sigmoid = false,
+                               .accumulate = false},
+                              context.isa);
+                  });
   }
 }
 
 }  // namespace
 
 size_t HeadScratchBytes(const StepLimits& limits) {
-  return kChunkRows * BF16RowBytes(limits.max_width);
+  return ScaledBytes(limits.max_width) + kChunkRows * BF16RowBytes(limits.max_width);
 }
 
 void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
@@ -110,8 +136,7 @@ void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
     GH_CHECK_EQ(w.in, args.w[0].in);
     GH_CHECK_EQ(w.out, args.w[0].out);
     if (ReadsBF16Rows(context.kernels, w.dtype)) {
-      GH_CHECK_LE(std::min(args.rows, kChunkRows) * static_cast<int64_t>(BF16RowBytes(w.in)),
-                  static_cast<int64_t>(context.scratch.worker_bytes));
+      GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * BF16RowBytes(w.in), context.scratch.worker_bytes);
     }
   }
   const auto heads = static_cast<int64_t>(args.w.size());

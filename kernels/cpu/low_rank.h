@@ -69,20 +69,27 @@ void ShrinkTerms(const Terms& terms, Pick pick, ShrinkRows rows, std::byte* scra
   }
 }
 
+// factors[c] = 1 + sum of (gain[c] - 1) over the terms that have one; false: none has.
+template <typename Terms, typename GainOf>
+bool SumGains(const Terms& terms, GainOf gain_of, int64_t count, float* factors) {
+  bool any = false;
+  for (const auto& term : terms) {
+    const float* gain = gain_of(term);
+    if (gain == nullptr) continue;
+    for (int64_t c = 0; c < count; ++c) factors[c] = (any ? factors[c] : 1.0f) + (gain[c] - 1.0f);
+    any = true;
+  }
+  return any;
+}
+
 template <typename Terms, typename Pick>
 void ExpandTerms(const Terms& terms, Pick pick, ExpandTile tile, Isa isa) {
   float factors[kMaxGroupPanels * kPanelColumns];
-  const int64_t columns = tile.end - tile.column;
-  bool gains = false;
-  for (const auto& term : terms) {
+  const auto gain_of = [&](const auto& term) -> const float* {
     const float* gain = pick(term).gain;
-    if (gain == nullptr) continue;
-    for (int64_t c = 0; c < columns; ++c) {
-      factors[c] = (gains ? factors[c] : 1.0f) + (gain[tile.column + c] - 1.0f);
-    }
-    gains = true;
-  }
-  if (gains) ScaleColumns(factors, tile);
+    return gain == nullptr ? nullptr : gain + tile.column;
+  };
+  if (SumGains(terms, gain_of, tile.end - tile.column, factors)) ScaleColumns(factors, tile);
   for (const auto& term : terms) {
     const LowRank& change = pick(term);
     if (change.a.empty()) continue;

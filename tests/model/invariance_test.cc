@@ -1,17 +1,12 @@
 // Isolation to the bit: a sequence's logits are the same alone and in any company.
 #include <catch2/catch.hpp>
-#include <cstring>
 #include <random>
 
-#include "tests/model/runner.h"
+#include "tests/model/adapter_runner.h"
 #include "tests/support/golden.h"
 
 namespace guildhall {
 namespace {
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 // Sequences of awkward lengths over the golden's vocabulary, some with a common beginning.
 std::vector<std::vector<int32_t>> RandomSequences(const Golden& golden, int64_t vocabulary,

@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "checkpoint/checkpoint.h"
 
 namespace guildhall {
 namespace {
@@ -16,6 +15,15 @@ constexpr int64_t kBlocks = 96;
 struct StepArrays {
   std::vector<int32_t> tokens, positions, sequence, task, logit_rows;
   std::vector<int64_t> kv_slot;
+  std::vector<const AdapterSet*> sets;
+
+  int32_t TaskOf(const AdapterSet* set) {
+    if (set == nullptr) return -1;
+    const auto found = std::find(sets.begin(), sets.end(), set);
+    if (found != sets.end()) return static_cast<int32_t>(found - sets.begin());
+    sets.push_back(set);
+    return static_cast<int32_t>(sets.size()) - 1;
+  }
 };
 
 struct Progress {
@@ -24,13 +32,14 @@ struct Progress {
 };
 
 void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progress& progress,
-              int32_t row_of_table, int64_t count) {
+              int32_t row_of_table, int64_t count, const AdapterSet* set) {
+  const int32_t task = step.TaskOf(set);
   for (int64_t i = progress.fed; i < progress.fed + count; ++i) {
     step.logit_rows.push_back(static_cast<int32_t>(step.tokens.size()));
     step.tokens.push_back(tokens[static_cast<size_t>(i)]);
     step.positions.push_back(static_cast<int32_t>(i));
     step.sequence.push_back(row_of_table);
-    step.task.push_back(-1);
+    step.task.push_back(task);
     const int64_t block = progress.blocks[static_cast<size_t>(i / kKvBlockTokens)];
     step.kv_slot.push_back(block * kKvBlockTokens + i % kKvBlockTokens);
   }
@@ -54,6 +63,7 @@ LoadedModel LoadModel(const std::string& directory, const std::string& isa, int 
   auto decoder = Decoder::Load(**checkpoint, *model.backend, decoder_options);
   GH_CHECK(decoder.ok());
   model.decoder = *std::move(decoder);
+  model.checkpoint = *std::move(checkpoint);
   return model;
 }
 
@@ -71,7 +81,8 @@ std::vector<std::string> IsaLevels() {
 
 std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
                                              const std::vector<std::vector<int32_t>>& sequences,
-                                             const ChunkRule& rule, std::mt19937& random) {
+                                             const ChunkRule& rule, std::mt19937& random,
+                                             const Served& served) {
   const size_t vocabulary = static_cast<size_t>(decoder.vocabulary());
   std::vector<int32_t> blocks(static_cast<size_t>(kBlocks));
   std::iota(blocks.begin(), blocks.end(), 0);
@@ -91,6 +102,11 @@ std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
   std::iota(order.begin(), order.end(), 0);
   for (;;) {
     std::shuffle(order.begin(), order.end(), random);
+    if (!served.sets.empty()) {
+      // Rows of a set must be neighbours.
+      std::stable_sort(order.begin(), order.end(),
+                       [&](size_t a, size_t b) { return served.sets[a] < served.sets[b]; });
+    }
     StepArrays step;
     std::vector<int32_t> table;
     std::vector<std::pair<size_t, int64_t>> taken;
@@ -101,7 +117,8 @@ std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
       const int64_t room = kMaxRows - static_cast<int64_t>(step.tokens.size());
       const int64_t count = std::min({left, room, left > 0 ? rule(s, left) : 0});
       if (count <= 0) continue;
-      AddChunk(step, sequences[s], progress[s], static_cast<int32_t>(taken.size()), count);
+      AddChunk(step, sequences[s], progress[s], static_cast<int32_t>(taken.size()), count,
+               served.sets.empty() ? nullptr : served.sets[s]);
       std::vector<int32_t> row = progress[s].blocks;
       row.resize(static_cast<size_t>(max_blocks), -1);
       table.insert(table.end(), row.begin(), row.end());
@@ -109,8 +126,12 @@ std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
     }
     if (!left_over) return logits;
     if (taken.empty()) continue;
-    const Batch batch{step.tokens, step.positions, step.sequence, step.kv_slot,
-                      step.task,   table,          max_blocks,    step.logit_rows};
+    Batch batch{step.tokens, step.positions, step.sequence, step.kv_slot,
+                step.task,   table,          max_blocks,    step.logit_rows};
+    batch.sets = step.sets;
+    std::shared_ptr<const ExpertTables> tables;
+    if (!step.sets.empty()) tables = served.tables();
+    batch.tables = tables.get();
     const std::span<const float> out = decoder.Forward(batch);
     const float* row = out.data();
     for (const auto& [s, count] : taken) {
@@ -121,10 +142,10 @@ std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
   }
 }
 
-std::vector<float> FeedAlone(Decoder& decoder, const std::vector<int32_t>& sequence) {
+std::vector<float> FeedAlone(Decoder& decoder, const std::vector<int32_t>& sequence, const Served& served) {
   std::mt19937 random(1);
   return FeedTogether(
-             decoder, {sequence}, [](size_t, int64_t left) { return left; }, random)
+             decoder, {sequence}, [](size_t, int64_t left) { return left; }, random, served)
       .front();
 }
 

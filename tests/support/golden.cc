@@ -11,6 +11,7 @@ namespace guildhall {
 namespace {
 
 const std::string kRoot = std::string(GUILDHALL_SOURCE_DIR) + "/tests/goldens/";
+const std::string kAdapterRoot = std::string(GUILDHALL_SOURCE_DIR) + "/tests/goldens_adapters/";
 
 Json ReadJson(const std::string& path) {
   const auto text = ReadSmallFile(path, size_t{4} << 20);
@@ -20,17 +21,45 @@ Json ReadJson(const std::string& path) {
   return *std::move(json);
 }
 
+// Folders of `root` with a file of that name.
+std::vector<std::string> FoldersWith(const std::string& root, const std::string& file, size_t at_least) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    if (std::filesystem::exists(entry.path() / file)) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  GH_CHECK_GE(names.size(), at_least);
+  return names;
+}
+
 }  // namespace
 
 std::vector<std::string> GoldenNames() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(kRoot)) {
-    if (std::filesystem::exists(entry.path() / "golden.json"))
-      names.push_back(entry.path().filename().string());
+  return FoldersWith(kRoot, "golden.json", 40);
+}
+
+std::vector<std::string> AdapterGoldenNames() {
+  return FoldersWith(kAdapterRoot, "case.json", 30);
+}
+
+AdapterGolden LoadAdapterGolden(const std::string& name) {
+  AdapterGolden golden;
+  golden.name = name;
+  const std::string directory = kAdapterRoot + name + "/";
+  const Json json = ReadJson(directory + "case.json");
+  golden.base = json["base"];
+  for (const Json& adapter : json["adapters"]) {
+    golden.adapters.push_back(
+        {adapter["name"], directory + adapter["path"].get<std::string>(), adapter["kind"]});
   }
-  std::sort(names.begin(), names.end());
-  GH_CHECK_GE(names.size(), 40u);
-  return names;
+  for (const Json& item : json["sequences"]) {
+    AdapterGolden::Sequence& sequence = golden.sequences.emplace_back();
+    for (const Json& use : item["adapters"]) sequence.adapters.push_back({use["name"], use["scale"]});
+    sequence.tokens = item["tokens"].get<std::vector<int32_t>>();
+    sequence.logits = ReadNpy(directory + item["logits"].get<std::string>());
+    sequence.expected_minus_base = item["expected_minus_base"];
+  }
+  return golden;
 }
 
 Golden LoadGolden(const std::string& name) {

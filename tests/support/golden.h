@@ -29,4 +29,28 @@ struct Golden {
 std::vector<std::string> GoldenNames();
 Golden LoadGolden(const std::string& name);
 
+// The cases of tests/goldens_adapters: adapter folders over those checkpoints, and what PEFT and transformers
+// compute.
+struct AdapterGolden {
+  struct Adapter {
+    std::string name, directory, kind;
+  };
+  struct Use {
+    std::string name;
+    float scale;
+  };
+  struct Sequence {
+    std::vector<Use> adapters;  // in the order in which they are applied; empty: the base
+    std::vector<int32_t> tokens;
+    NpyArray logits;  // (tokens, vocabulary)
+    double expected_minus_base = 0.0;
+  };
+  std::string name;
+  std::string base;  // a name for LoadGolden
+  std::vector<Adapter> adapters;
+  std::vector<Sequence> sequences;
+};
+std::vector<std::string> AdapterGoldenNames();
+AdapterGolden LoadAdapterGolden(const std::string& name);
+
 }  // namespace guildhall

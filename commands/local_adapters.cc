@@ -1,0 +1,53 @@
+#include "commands/local_adapters.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "adapters/adapter_folder.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+
+namespace guildhall {
+
+absl::StatusOr<std::vector<NamedFolder>> ParseNamedFolders(const std::vector<std::string>& flags) {
+  std::vector<NamedFolder> folders;
+  for (const std::string& flag : flags) {
+    const size_t equals = flag.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == flag.size()) {
+      return absl::InvalidArgumentError(StrCat("--adapter: expected NAME=DIR, found \"", flag, "\""));
+    }
+    NamedFolder folder{flag.substr(0, equals), flag.substr(equals + 1)};
+    if (std::any_of(folders.begin(), folders.end(),
+                    [&](const auto& other) { return other.name == folder.name; })) {
+      return absl::InvalidArgumentError(StrCat("--adapter: ", folder.name, " is given twice"));
+    }
+    folders.push_back(std::move(folder));
+  }
+  return folders;
+}
+
+absl::StatusOr<std::unique_ptr<WeightManager>> LoadLocalAdapters(const BaseModel& model,
+                                                                 const std::vector<NamedFolder>& folders) {
+  WeightManagerOptions options;
+  options.max_rows = model.decoder->max_rows();
+  auto manager = std::make_unique<WeightManager>(model.decoder->spec(), *model.backend,
+                                                 model.decoder->base_experts(), model.budget, options);
+  for (const NamedFolder& folder : folders) {
+    LoadRequest request;
+    request.name = folder.name;
+    request.source = folder.directory;
+    request.open = [&] { return OpenAdapterFolder(folder.directory, *model.checkpoint); };
+    GH_RETURN_IF_ERROR(manager->Load(request).status());
+  }
+  return manager;
+}
+
+absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireFor(WeightManager& manager,
+                                                             const TokenSequence& sequence) {
+  std::vector<AdapterUse> uses;
+  if (!sequence.task.empty()) uses.push_back({sequence.task, 1.0f});
+  for (const TokenSequence::Use& use : sequence.adapters) uses.push_back({use.name, use.scale});
+  return manager.Acquire(uses, absl::InfiniteFuture());
+}
+
+}  // namespace guildhall

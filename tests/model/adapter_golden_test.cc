@@ -1,0 +1,114 @@
+// Every adapter kind on every family against PEFT and merged models, all sequences of a case in one mixed
+// batch.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/model/adapter_runner.h"
+
+namespace guildhall {
+namespace {
+
+// As for the base's goldens: float32 checkpoints agree to 1e-4; the logits of these cases reach some tens, so
+// the relative part is of the row's largest. bf16: see golden_test.cc.
+struct Tolerance {
+  double absolute, relative;
+};
+
+Tolerance ToleranceOf(const AdapterGolden& golden, const std::string& isa) {
+  if (golden.base.find("bf16") == std::string::npos) return {2e-4, 2e-4};
+  return isa == "avx512" ? Tolerance{0.15, 0.03} : Tolerance{0.12, 0.02};
+}
+
+double Excess(const std::vector<float>& found, const std::vector<float>& expected, Tolerance tolerance) {
+  double excess = -1.0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double difference = std::fabs(double{found[i]} - double{expected[i]});
+    if (!(difference <= 1e30)) return 1e30;  // NaN
+    excess = std::max(excess,
+                      difference - tolerance.absolute - tolerance.relative * std::fabs(double{expected[i]}));
+  }
+  return excess;
+}
+
+}  // namespace
+
+TEST_CASE("adapters served in one mixed batch agree with merged models and PEFT at every ISA level") {
+  for (const std::string& name : AdapterGoldenNames()) {
+    const AdapterGolden golden = LoadAdapterGolden(name);
+    for (const std::string& isa : IsaLevels()) {
+      AdaptedModel model(golden, isa, 1);
+      std::mt19937 random(3);
+      const auto mixed = FeedTogether(
+          *model.loaded.decoder, model.tokens, [](size_t, int64_t left) { return left; }, random,
+          model.AllServed());
+      for (size_t s = 0; s < golden.sequences.size(); ++s) {
+        const AdapterGolden::Sequence& sequence = golden.sequences[s];
+        INFO(name << " " << isa << ", sequence " << s << " with " << sequence.adapters.size() << " adapters");
+        REQUIRE(mixed[s].size() == sequence.logits.values.size());
+        CHECK(Excess(mixed[s], sequence.logits.values, ToleranceOf(golden, isa)) <= 0.0);
+        // What is compared would notice an adapter that does nothing.
+        if (!sequence.adapters.empty()) CHECK(sequence.expected_minus_base > 0.04);
+      }
+    }
+  }
+}
+
+TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
+  for (const std::string& name : AdapterGoldenNames()) {
+    const AdapterGolden golden = LoadAdapterGolden(name);
+    for (const std::string& isa : IsaLevels()) {
+      const LoadedModel plain = LoadModel(LoadGolden(golden.base).directory, isa, 1);
+      AdaptedModel one(golden, isa, 1), two(golden, isa, 2);
+      std::vector<std::vector<float>> alone;
+      for (size_t s = 0; s < golden.sequences.size(); ++s) {
+        alone.push_back(FeedAlone(*one.loaded.decoder, one.tokens[s], one.ServedAlone(s)));
+        INFO(name << " " << isa << ", sequence " << s);
+        // Base rows are those of a decoder that never saw an adapter.
+        if (golden.sequences[s].adapters.empty()) {
+          CHECK(SameBits(FeedAlone(*plain.decoder, one.tokens[s]), alone[s]));
+        }
+      }
+      std::mt19937 random(11);
+      for (int round = 0; round < 3; ++round) {
+        AdaptedModel& model = round == 1 ? one : two;
+        const int64_t largest = round == 0 ? 1 : round == 1 ? 7 : 40;
+        const auto rule = [&](size_t, int64_t) {
+          return static_cast<int64_t>(random() % static_cast<uint64_t>(largest + 1));
+        };
+        const auto mixed = FeedTogether(*model.loaded.decoder, model.tokens, rule, random, model.AllServed());
+        for (size_t s = 0; s < golden.sequences.size(); ++s) {
+          INFO(name << " " << isa << " round " << round << ", sequence " << s);
+          CHECK(SameBits(mixed[s], alone[s]));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "loads, replacements, evictions and unloads beside a sequence never change its logits, to the bit") {
+  for (const std::string name : {"mixed_deepseek_v2_lite", "mixed_olmoe", "dora_llama", "esft_qwen2_moe"}) {
+    const AdapterGolden golden = LoadAdapterGolden(name);
+    AdaptedModel model(golden, "", 2);
+    std::vector<std::vector<float>> alone;
+    for (size_t s = 0; s < golden.sequences.size(); ++s)
+      alone.push_back(FeedAlone(*model.loaded.decoder, model.tokens[s], model.ServedAlone(s)));
+    std::mt19937 random(5);
+    Served served = model.AllServed();
+    int churned = 0;
+    served.tables = [&, tables = served.tables] {
+      model.Churn(random, churned++);
+      return tables();
+    };
+    const auto mixed = FeedTogether(
+        *model.loaded.decoder, model.tokens, [](size_t, int64_t) { return int64_t{2}; }, random, served);
+    CHECK(churned >= 5);
+    for (size_t s = 0; s < golden.sequences.size(); ++s) {
+      INFO(name << ", sequence " << s);
+      CHECK(SameBits(mixed[s], alone[s]));
+    }
+  }
+}
+
+}  // namespace guildhall
