@@ -139,9 +139,9 @@ absl::Status AdapterFiles::OpenTensors(const std::string& name) {
     }
     const auto [at, added] = tensors_.try_emplace(entry.name, AdapterTensor{file.get(), &entry, view->dtype});
     if (added) continue;
-    return absl::InvalidArgumentError(StrCat("tensor ", Quote(entry.name),
-                                             ": expected in one file, found in two: ",
-                                             at->second.file->path(), " and ", file->path()));
+    return absl::InvalidArgumentError(
+        StrCat("tensor ", Quote(entry.name),
+               ": expected in one file, found in two: ", at->second.file->path(), " and ", file->path()));
   }
   files_.push_back(std::move(file));
   return absl::OkStatus();
@@ -188,8 +188,8 @@ absl::StatusOr<TensorView> AdapterFiles::Read(const AdapterTensor& tensor, std::
   const int64_t row = view.shape.empty() ? 1 : view.Elements() / view.shape[0];
   return absl::InvalidArgumentError(StrCat(
       tensor.file->path(), ": tensor ", Quote(tensor.entry->name), ": expected finite numbers, found ",
-      value != value ? "NaN" : "an infinite one", " at ",
-      PlaceText(tensor.entry->shape, bad + begin * row), ": the training diverged, or the file is damaged"));
+      value != value ? "NaN" : "an infinite one", " at ", PlaceText(tensor.entry->shape, bad + begin * row),
+      ": the training diverged, or the file is damaged"));
 }
 
 }  // namespace guildhall

@@ -45,8 +45,8 @@ class AdapterFiles {
 
   // A JSON file of at most a few MiB; `path` absolute or below the folder.
   absl::StatusOr<Json> OpenJson(const std::string& path);
-  // Adds the tensors of a file of the folder: headers alone are read. A name that is there already and a dtype
-  // that is not served are refused.
+  // Adds the tensors of a file of the folder: headers alone are read. A name that is there already and a
+  // dtype that is not served are refused.
   absl::Status OpenTensors(const std::string& name);
 
   const Tensors& tensors() const { return tensors_; }

@@ -17,14 +17,16 @@ constexpr std::string_view kPeftConfig = "adapter_config.json", kEsftConfig = "e
 absl::Status Nothing(const AdapterFiles& files) {
   std::string hint;
   for (const std::string& name : files.names()) {
-    if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth") || name.ends_with(".gguf")) {
+    if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth") ||
+        name.ends_with(".gguf")) {
       hint = StrCat(" (but ", Quote(name), "): save the adapter as safetensors");
       break;
     }
   }
-  return absl::FailedPreconditionError(
-      StrCat(files.directory(), ": expected ", kPeftConfig, " (PEFT) or .safetensors files of tuned experts (ESFT), "
-             "found neither", hint));
+  return absl::FailedPreconditionError(StrCat(files.directory(), ": expected ", kPeftConfig,
+                                              " (PEFT) or .safetensors files of tuned experts (ESFT), "
+                                              "found neither",
+                                              hint));
 }
 
 }  // namespace

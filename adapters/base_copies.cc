@@ -37,8 +37,9 @@ absl::Status CheckBaseCopy(const BaseCopy& copy, const AdapterFiles& files, cons
       const float expected = LoadElement(own.data, own.dtype, begin * columns + i);
       if (IsCopyOf(found, part.dtype, expected)) continue;
       return absl::FailedPreconditionError(
-          StrCat(files.directory(), ": tensor ", copy.tensor->entry->name, ": expected the base's own numbers, found ",
-                 found, " instead of ", expected, " in row ", begin + i / columns,
+          StrCat(files.directory(), ": tensor ", copy.tensor->entry->name,
+                 ": expected the base's own numbers, found ", found, " instead of ", expected, " in row ",
+                 begin + i / columns,
                  ": the embedding or head was trained or resized; serve it as a base of its own, or save "
                  "the adapter with save_embedding_layers=False if it was not"));
     }

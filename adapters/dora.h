@@ -14,4 +14,9 @@ namespace guildhall {
 absl::StatusOr<std::vector<float>> DoraGains(const TensorView& weight, const TensorView& a,
                                              const TensorView& b, float scale, const TensorView& magnitude);
 
+// The same for an embedding: `weight` (in, out) holds the outputs in its columns.
+absl::StatusOr<std::vector<float>> DoraEmbeddingGains(const TensorView& weight, const TensorView& a,
+                                                      const TensorView& b, float scale,
+                                                      const TensorView& magnitude);
+
 }  // namespace guildhall

@@ -95,10 +95,10 @@ class EsftBinder {
       }
     }
     if (config.shared_experts == found_.shared_experts) return;
-    problems_.Add(absl::InvalidArgumentError(
-        StrCat(what, ": shared_experts: expected ", found_.shared_experts, " because the folder has ",
-               found_.shared_experts ? "tensors" : "no tensor", " of shared experts, found ",
-               config.shared_experts)));
+    problems_.Add(absl::InvalidArgumentError(StrCat(what, ": shared_experts: expected ",
+                                                    found_.shared_experts, " because the folder has ",
+                                                    found_.shared_experts ? "tensors" : "no tensor",
+                                                    " of shared experts, found ", config.shared_experts)));
   }
 
  private:
@@ -108,15 +108,15 @@ class EsftBinder {
     const std::optional<ExpectedTensor> expected = Expect(rest);
     if (!expected) return Refuse(name, Reason(rest));
     if (tensor.entry->shape != expected->shape) {
-      problems_.Add(StrCat("tensor ", Quote(name, 200), ": expected ", ShapeText(expected->shape),
-                           ", found ", ShapeText(tensor.entry->shape),
-                           ": the adapter is of another base model"));
+      problems_.Add(StrCat("tensor ", Quote(name, 200), ": expected ", ShapeText(expected->shape), ", found ",
+                           ShapeText(tensor.entry->shape), ": the adapter is of another base model"));
       return;
     }
     if (bound_.emplace(expected->key, &tensor).second) return;
-    problems_.Add(absl::InvalidArgumentError(StrCat(
-        "tensor ", Quote(name, 200), ": expected one tensor for this weight, found a second one: with and "
-                                     "without \"model.\" in front of its name")));
+    problems_.Add(absl::InvalidArgumentError(
+        StrCat("tensor ", Quote(name, 200),
+               ": expected one tensor for this weight, found a second one: with and "
+               "without \"model.\" in front of its name")));
   }
 
   // The tensor of an expert or of shared experts that `name` (without "model.") stands for.
@@ -141,8 +141,8 @@ class EsftBinder {
   std::optional<ExpectedTensor> ExpectShared(int layer, std::string_view name) const {
     for (ExpectedTensor& tensor : names_.Layer(layer)) {
       const WeightRole role = tensor.key.role;
-      const bool shared = role == WeightRole::kSharedGate || role == WeightRole::kSharedUp ||
-                          role == WeightRole::kSharedDown;
+      const bool shared =
+          role == WeightRole::kSharedGate || role == WeightRole::kSharedUp || role == WeightRole::kSharedDown;
       if (shared && tensor.name == name) return std::move(tensor);
     }
     return std::nullopt;
@@ -157,7 +157,8 @@ class EsftBinder {
   std::string Reason(std::string_view name) const {
     constexpr std::string_view kOwnBase =
         ": ESFT leaves all but experts alone; serve the tuned checkpoint as a base model of its own";
-    if (name.find(".lora_") != name.npos) return "a LoRA tensor: adapter_config.json is missing from the folder";
+    if (name.find(".lora_") != name.npos)
+      return "a LoRA tensor: adapter_config.json is missing from the folder";
     for (const ExpectedTensor& tensor : {names_.Embedding(), names_.Head(), names_.FinalNorm()}) {
       if (tensor.name == name) return StrCat("a weight outside the experts", kOwnBase);
     }
@@ -166,7 +167,8 @@ class EsftBinder {
     rest.remove_prefix(7);
     const std::optional<int> layer = TakeNumber(rest);
     const int layers = static_cast<int>(spec_.layers.size());
-    if (!layer || *layer >= layers) return StrCat("a layer that the base does not have (0 to ", layers - 1, ")");
+    if (!layer || *layer >= layers)
+      return StrCat("a layer that the base does not have (0 to ", layers - 1, ")");
     for (const ExpectedTensor& tensor : names_.Layer(*layer)) {
       if (tensor.name == name) return StrCat("a weight outside the experts", kOwnBase);
     }
@@ -208,9 +210,9 @@ class EsftBinder {
         case WeightRole::kSharedUp:
         case WeightRole::kSharedDown:
           if (bound_.contains(part.key)) break;
-          problems_.Add(absl::InvalidArgumentError(
-              StrCat("tensor ", part.name, ": expected ", ShapeText(part.shape),
-                     ", found no such tensor: an expert is replaced as a whole")));
+          problems_.Add(
+              absl::InvalidArgumentError(StrCat("tensor ", part.name, ": expected ", ShapeText(part.shape),
+                                                ", found no such tensor: an expert is replaced as a whole")));
           break;
         default:
           break;
@@ -286,13 +288,12 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterF
   const ModelSpec& spec = base.spec();
   const Family* family = FindFamily(spec.family);
   if (family == nullptr || !spec.moe()) {
-    return absl::FailedPreconditionError(
-        StrCat(files->directory(), ": an ESFT adapter replaces experts, and the base model (", spec.family,
-               ") has none"));
+    return absl::FailedPreconditionError(StrCat(files->directory(),
+                                                ": an ESFT adapter replaces experts, and the base model (",
+                                                spec.family, ") has none"));
   }
   std::optional<EsftConfig> config;
-  const std::string path =
-      !options.expert_config.empty() ? options.expert_config : std::string(kConfigName);
+  const std::string path = !options.expert_config.empty() ? options.expert_config : std::string(kConfigName);
   if (!options.expert_config.empty() || files->Has(kConfigName)) {
     GH_ASSIGN_OR_RETURN(const Json json, files->OpenJson(path));
     GH_ASSIGN_OR_RETURN(config, ParseEsftConfig(json, path, spec));
@@ -304,8 +305,9 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterF
   if (binder.problems().empty() && config) binder.CheckConfig(*config, path);
   if (!binder.problems().empty()) return InFolder(*files, binder.problems().ToStatus());
   if (tensors.empty()) {
-    return InFolder(*files, absl::InvalidArgumentError(
-                                "expected tensors of tuned experts, found none: the adapter changes nothing"));
+    return InFolder(*files,
+                    absl::InvalidArgumentError(
+                        "expected tensors of tuned experts, found none: the adapter changes nothing"));
   }
   AdapterManifest manifest = MakeManifest(spec, binder, *files, tensors);
   manifest.fingerprint = files->Fingerprint();

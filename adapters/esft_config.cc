@@ -58,17 +58,17 @@ absl::Status ReadLayer(const JsonObject& experts, const std::string& key, const 
 
 }  // namespace
 
-absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what,
-                                           const ModelSpec& spec) {
+absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what, const ModelSpec& spec) {
   GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, what));
   EsftConfig config;
   GH_ASSIGN_OR_RETURN(config.shared_experts, object.BoolOr("shared_experts", false));
   GH_ASSIGN_OR_RETURN(const bool others, object.BoolOr("non_expert_modules", false));
   if (others) {
     return absl::FailedPreconditionError(
-        StrCat(what, ": non_expert_modules: expected false, found true: attention, norms, embeddings and router "
-                     "were trained too, so that nothing of the base is left to share; serve the tuned "
-                     "checkpoint as a base model of its own"));
+        StrCat(what,
+               ": non_expert_modules: expected false, found true: attention, norms, embeddings and router "
+               "were trained too, so that nothing of the base is left to share; serve the tuned "
+               "checkpoint as a base model of its own"));
   }
   GH_ASSIGN_OR_RETURN(const JsonObject experts, object.Object("experts"));
   GH_RETURN_IF_ERROR(object.CheckAllRead());

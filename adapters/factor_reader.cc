@@ -41,14 +41,15 @@ absl::StatusOr<TensorView> ReadAs(const AdapterFiles& files, const AdapterTensor
   GH_ASSIGN_OR_RETURN(const TensorView view, files.Read(tensor, narrow));
   const int64_t columns = view.shape[1];
   return Gather(
-      view, dtype, view.shape[0], columns, [&](int64_t row, int64_t column) { return row * columns + column; },
-      scratch);
+      view, dtype, view.shape[0], columns,
+      [&](int64_t row, int64_t column) { return row * columns + column; }, scratch);
 }
 
 }  // namespace
 
 absl::StatusOr<LowRankTensors> FactorReader::Read(const LowRankChange& change, const LowRankPlace& place,
-                                                  std::vector<std::byte>& a, std::vector<std::byte>& b) const {
+                                                  std::vector<std::byte>& a,
+                                                  std::vector<std::byte>& b) const {
   if (place.layout != FactorLayout::kPlain) return ReadStacked(change, place, a, b);
   LowRankTensors tensors;
   GH_ASSIGN_OR_RETURN(tensors.a, ReadAs(files_, *place.a, change.dtype, a));
@@ -64,10 +65,11 @@ absl::Status FactorReader::ApplyDora(const LowRankChange& change, const LowRankP
   const WeightKey key = base_.Has(change.key) ? change.key : WeightKey{WeightRole::kEmbedding};
   GH_ASSIGN_OR_RETURN(const TensorView weight, base_.Read(key, weight_scratch));
   GH_ASSIGN_OR_RETURN(const TensorView magnitude, files_.Read(*place.magnitude, scratch));
-  auto gains = DoraGains(weight, tensors.a, tensors.b, change.scale, magnitude);
+  const auto gains_of = change.key.role == WeightRole::kEmbedding ? DoraEmbeddingGains : DoraGains;
+  auto gains = gains_of(weight, tensors.a, tensors.b, change.scale, magnitude);
   if (!gains.ok()) {
-    return absl::Status(gains.status().code(), StrCat(files_.directory(), ": ", change.module, ": ",
-                                                      gains.status().message()));
+    return absl::Status(gains.status().code(),
+                        StrCat(files_.directory(), ": ", change.module, ": ", gains.status().message()));
   }
   tensors.gain = *std::move(gains);
   GH_CHECK(tensors.b.dtype == DType::kF32 && tensors.b.data == b.data());
@@ -87,8 +89,8 @@ absl::Status FactorReader::ApplyDora(const LowRankChange& change, const LowRankP
   return absl::OkStatus();
 }
 
-absl::StatusOr<LowRankTensors> FactorReader::ReadStacked(const LowRankChange& change, const LowRankPlace& place,
-                                                         std::vector<std::byte>& a,
+absl::StatusOr<LowRankTensors> FactorReader::ReadStacked(const LowRankChange& change,
+                                                         const LowRankPlace& place, std::vector<std::byte>& a,
                                                          std::vector<std::byte>& b) const {
   GH_ASSIGN_OR_RETURN(const auto stack_a, Stack(*place.a));
   GH_ASSIGN_OR_RETURN(const auto stack_b, Stack(*place.b));

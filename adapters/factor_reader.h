@@ -1,4 +1,5 @@
-// Reads the two factors of a low-rank change out of a PEFT file, whatever its layout, as the server keeps them.
+// Reads the two factors of a low-rank change out of a PEFT file, whatever its layout, as the server keeps
+// them.
 #pragma once
 
 #include <array>

@@ -10,8 +10,8 @@ namespace guildhall {
 
 enum class FactorLayout : uint8_t {
   kPlain,  // a: (rank, in), b: (out, rank)
-  // All experts of a layer in two matrices, a's rows expert by expert and b's columns rank by rank (the expert
-  // is the faster index).
+  // All experts of a layer in two matrices, a's rows expert by expert and b's columns rank by rank (the
+  // expert is the faster index).
   kStacked,            // a: (experts * rank, in), b: (out, experts * rank)
   kStackedTransposed,  // the change is (b a)^T. a: (experts * rank, out), b: (in, experts * rank)
 };
@@ -31,9 +31,10 @@ struct PlacedChange {
   LowRankPlace place;
 };
 
-// In which both factors are kept: BF16 if both are, and nothing multiplies them; F32 for all else.
-inline DType FactorDType(const LowRankPlace& place) {
-  const bool narrow = place.a->dtype == DType::kBF16 && place.b->dtype == DType::kBF16;
+// In which both factors are kept: BF16 if both are, and nothing multiplies them; F32 for all else, and beside
+// a base of `base` F32, whose activations no product may round.
+inline DType FactorDType(const LowRankPlace& place, DType base) {
+  const bool narrow = base != DType::kF32 && place.a->dtype == DType::kBF16 && place.b->dtype == DType::kBF16;
   return narrow && place.magnitude == nullptr ? DType::kBF16 : DType::kF32;
 }
 

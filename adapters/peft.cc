@@ -22,7 +22,9 @@ class PeftSource final : public AdapterSource {
  public:
   PeftSource(std::unique_ptr<AdapterFiles> files, const WeightSource& base, AdapterManifest manifest,
              std::map<WeightKey, LowRankPlace> places)
-      : files_(std::move(files)), reader_(*files_, base), manifest_(std::move(manifest)),
+      : files_(std::move(files)),
+        reader_(*files_, base),
+        manifest_(std::move(manifest)),
         places_(std::move(places)) {}
 
   const AdapterManifest& manifest() const override { return manifest_; }
@@ -52,9 +54,9 @@ absl::Status InFolder(const AdapterFiles& files, const absl::Status& status) {
 absl::Status OpenOnlyTensors(AdapterFiles& files) {
   for (const std::string& name : files.TensorFileNames()) {
     if (name == kTensorsName) continue;
-    return absl::FailedPreconditionError(
-        StrCat("expected ", kTensorsName, " alone beside ", kConfigName, ", found ", Quote(name),
-               " too: one folder holds one adapter"));
+    return absl::FailedPreconditionError(StrCat("expected ", kTensorsName, " alone beside ", kConfigName,
+                                                ", found ", Quote(name),
+                                                " too: one folder holds one adapter"));
   }
   if (!files.Has(kTensorsName)) {
     return absl::FailedPreconditionError(
@@ -66,9 +68,9 @@ absl::Status OpenOnlyTensors(AdapterFiles& files) {
 
 absl::Status CheckBaseName(const PeftConfig& config, const std::string& required) {
   if (required.empty() || config.base_name.empty() || config.base_name == required) return absl::OkStatus();
-  return absl::FailedPreconditionError(StrCat(kConfigName, ": base_model_name_or_path: expected ",
-                                              Quote(required), ", found ", Quote(config.base_name),
-                                              ": the server is configured to refuse adapters of another base"));
+  return absl::FailedPreconditionError(
+      StrCat(kConfigName, ": base_model_name_or_path: expected ", Quote(required), ", found ",
+             Quote(config.base_name), ": the server is configured to refuse adapters of another base"));
 }
 
 }  // namespace
@@ -80,7 +82,8 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenPeft(std::unique_ptr<AdapterF
   const std::string what(kConfigName);
   auto config = ParsePeftConfig(json, what);
   if (!config.ok()) return InFolder(*files, config.status());
-  for (const absl::Status& status : {CheckBaseName(*config, options.required_base_name), OpenOnlyTensors(*files)}) {
+  for (const absl::Status& status :
+       {CheckBaseName(*config, options.required_base_name), OpenOnlyTensors(*files)}) {
     if (!status.ok()) return InFolder(*files, status);
   }
   auto binding = BindPeft(*config, what, *files, base, options.max_rank);

@@ -1,8 +1,9 @@
 #include "adapters/peft_binder.h"
 
 #include <algorithm>
-#include <optional>
+#include <set>
 #include <string_view>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 
@@ -19,14 +20,21 @@
 namespace guildhall {
 namespace {
 
-constexpr size_t kMostProblems = 100;
+constexpr size_t kMostProblems = 100, kMostNotes = 10;
 
 class PeftBinder {
  public:
   PeftBinder(const PeftConfig& config, const std::string& what, const AdapterFiles& files,
              const ModelSpec& spec, const ModelModules& modules, const PeftTargets& targets, int64_t max_rank)
-      : config_(config), what_(what), files_(files), spec_(spec), modules_(modules), targets_(targets),
-        max_rank_(max_rank), listed_(config.targets.names.size()), named_(config.target_parameters.size()) {}
+      : config_(config),
+        what_(what),
+        files_(files),
+        spec_(spec),
+        modules_(modules),
+        targets_(targets),
+        max_rank_(max_rank),
+        listed_(config.targets.names.size()),
+        named_(config.target_parameters.size()) {}
 
   absl::StatusOr<PeftBinding> Run() {
     CheckLayers();
@@ -35,7 +43,7 @@ class PeftBinder {
       BindModule(module);
     }
     BindStacks();
-    CheckNames();
+    NoteNames();
     TakeCopies();
     CheckLeftovers();
     if (!problems_.empty()) return problems_.ToStatus();
@@ -63,25 +71,28 @@ class PeftBinder {
       return nullptr;
     }
     if (tensor->entry->shape == shape) return tensor;
-    problems_.Add(StrCat("tensor ", name, ": expected ", ShapeText(shape), ", found ",
-                         ShapeText(tensor->entry->shape),
-                         ": the adapter is of another base model, or r and rank_pattern are of another file"));
+    problems_.Add(
+        StrCat("tensor ", name, ": expected ", ShapeText(shape), ", found ", ShapeText(tensor->entry->shape),
+               ": the adapter is of another base model, or r and rank_pattern are of another file"));
     return nullptr;
   }
 
   bool RankAllowed(const std::string& module, int64_t rank) {
     if (max_rank_ == 0 || rank <= max_rank_) return true;
-    problems_.Add(StrCat(what_, ": r of ", module, ": expected at most ", max_rank_, " (max_rank), found ", rank,
-                         ": raise the limit, or train with a lower rank"));
+    problems_.Add(StrCat(what_, ": r of ", module, ": expected at most ", max_rank_, " (max_rank), found ",
+                         rank, ": raise the limit, or train with a lower rank"));
     return false;
   }
 
   void CheckLayers() {
-    const int64_t layers = static_cast<int64_t>(spec_.layers.size());
+    // An expert's number where the number that counts is the last one.
+    const int64_t limit =
+        std::max<int64_t>(static_cast<int64_t>(spec_.layers.size()),
+                          targets_.layer_number() == LayerNumber::kLast ? spec_.gate.experts : 0);
     if (!config_.layers) return;
     for (const int64_t layer : *config_.layers) {
-      if (layer >= 0 && layer < layers) continue;
-      problems_.Add(StrCat(what_, ": layers_to_transform: expected layers from 0 to ", layers - 1, ", found ",
+      if (layer >= 0 && layer < limit) continue;
+      problems_.Add(StrCat(what_, ": layers_to_transform: expected layers from 0 to ", limit - 1, ", found ",
                            layer, ": is the adapter of another base model?"));
       return;
     }
@@ -121,12 +132,6 @@ class PeftBinder {
     const bool embedding = module.kind == ModelModule::Kind::kEmbedding;
     const int64_t rank = targets_.RankOf(name);
     if (!RankAllowed(module.name, rank)) return;
-    if (config_.dora && (embedding || module.key.role == WeightRole::kKvB)) {
-      problems_.Add(StrCat(what_, ": use_dora: expected false for ", module.name, ", found true: DoRA is not served on ",
-                           embedding ? "the embedding" : "kv_b_proj, which latent attention absorbs",
-                           "; train without it, or without this module"));
-      return;
-    }
     // An embedding looks its rows up: its change is stored the other way round.
     const WeightShape shape = ShapeOf(spec_, module.key);
     const int64_t out = embedding ? shape.in : shape.out, in = embedding ? shape.out : shape.in;
@@ -136,12 +141,18 @@ class PeftBinder {
     placed.place.b = Expect(prefix + (embedding ? ".lora_embedding_B" : ".lora_B.weight"), {out, rank});
     if (config_.dora) {
       const std::string with_weight = prefix + ".lora_magnitude_vector.weight";
-      placed.place.magnitude =
-          Expect(files_.Find(with_weight) != nullptr ? with_weight : prefix + ".lora_magnitude_vector", {out});
+      placed.place.magnitude = Expect(
+          files_.Find(with_weight) != nullptr ? with_weight : prefix + ".lora_magnitude_vector", {out});
       if (placed.place.magnitude == nullptr) return;
     }
     if (placed.place.a == nullptr || placed.place.b == nullptr) return;
-    placed.change = {module.key, module.name, rank, in, out, targets_.ScaleOf(name), FactorDType(placed.place),
+    placed.change = {module.key,
+                     module.name,
+                     rank,
+                     in,
+                     out,
+                     targets_.ScaleOf(name),
+                     FactorDType(placed.place, spec_.dtype),
                      config_.dora};
     binding_.changes.push_back(std::move(placed));
   }
@@ -157,7 +168,8 @@ class PeftBinder {
         const int64_t named = targets_.WantsParameter(name);
         if (named < 0) continue;
         named_[static_cast<size_t>(named)] = true;
-        wanted.push_back({name, layer, down, targets_.RankOf(name), targets_.ScaleOf(name), nullptr, nullptr});
+        wanted.push_back(
+            {name, layer, down, targets_.RankOf(name), targets_.ScaleOf(name), nullptr, nullptr});
       }
       if (!wanted.empty()) BindStack(StrCat(kPeftPrefix, experts), wanted);
     }
@@ -167,19 +179,20 @@ class PeftBinder {
   // shapes are proof, and they tell the two apart in every convention.
   void BindStack(const std::string& prefix, std::vector<StackedChange>& wanted) {
     if (config_.dora) {
-      problems_.Add(StrCat(what_, ": use_dora: expected false beside target_parameters, found true: PEFT has no "
-                                  "DoRA on stacked experts"));
+      problems_.Add(StrCat(what_,
+                           ": use_dora: expected false beside target_parameters, found true: PEFT has no "
+                           "DoRA on stacked experts"));
       return;
     }
-    const std::vector<std::string> levels =
-        wanted.size() == 2 ? std::vector<std::string>{prefix + ".base_layer", prefix}
-                           : std::vector<std::string>{prefix};
+    const std::vector<std::string> levels = wanted.size() == 2
+                                                ? std::vector<std::string>{prefix + ".base_layer", prefix}
+                                                : std::vector<std::string>{prefix};
     std::vector<std::pair<const AdapterTensor*, const AdapterTensor*>> factors;
     for (const std::string& level : levels) {
       factors.emplace_back(Take(level + ".lora_A.weight"), Take(level + ".lora_B.weight"));
       if (factors.back().first != nullptr && factors.back().second != nullptr) continue;
-      problems_.Add(StrCat("tensors ", level, ".lora_A.weight and .lora_B.weight: expected both because ", what_,
-                           " targets ", wanted.front().name, ", found ",
+      problems_.Add(StrCat("tensors ", level, ".lora_A.weight and .lora_B.weight: expected both because ",
+                           what_, " targets ", wanted.front().name, ", found ",
                            factors.back().first == factors.back().second ? "neither" : "one of them"));
       return;
     }
@@ -203,35 +216,36 @@ class PeftBinder {
   void RefuseShapes(const std::vector<StackedChange>& wanted) {
     for (const StackedChange& change : wanted) {
       if (StackedShapesFit(spec_, change)) continue;
-      problems_.Add(StrCat("tensors ", change.a->entry->name, " and lora_B: expected ",
-                           StackedShapesText(spec_, change), " for ", change.name, " (", spec_.gate.experts,
-                           " experts of rank ", change.rank, "), found ", ShapeText(change.a->entry->shape),
-                           " and ", ShapeText(change.b->entry->shape),
-                           ": the adapter is of another base model, or r and rank_pattern are of another file"));
+      problems_.Add(StrCat(
+          "tensors ", change.a->entry->name, " and lora_B: expected ", StackedShapesText(spec_, change),
+          " for ", change.name, " (", spec_.gate.experts, " experts of rank ", change.rank, "), found ",
+          ShapeText(change.a->entry->shape), " and ", ShapeText(change.b->entry->shape),
+          ": the adapter is of another base model, or r and rank_pattern are of another file"));
     }
   }
 
-  // A name that stands for nothing would be a change that silently does not happen.
-  void CheckNames() {
-    const auto check = [&](std::string_view key, const std::vector<std::string>& names,
-                           const std::vector<bool>& matched) {
-      for (size_t i = 0; i < names.size() && !Full(); ++i) {
-        if (matched[i] || std::find(names.begin(), names.begin() + static_cast<int64_t>(i), names[i]) !=
-                              names.begin() + static_cast<int64_t>(i)) {
-          continue;
-        }
-        problems_.Add(StrCat(what_, ": ", key, ": expected names of this model (", spec_.family, "), found ",
-                             Quote(names[i]), ", which it does not have",
-                             NameHint(names[i], spec_), ": is the adapter of another base model?"));
+  // PEFT keeps names that match nothing as long as another one matches: what they were meant for was not
+  // trained. That is said, and no tensor is left over.
+  void NoteNames() {
+    const auto note = [&](std::string_view key, const std::vector<std::string>& names,
+                          const std::vector<bool>& matched) {
+      std::set<std::string> unmatched, known;
+      for (size_t i = 0; i < names.size(); ++i) (matched[i] ? known : unmatched).insert(names[i]);
+      for (const std::string& name : unmatched) {
+        if (known.contains(name) || binding_.notes.size() >= kMostNotes) continue;
+        binding_.notes.push_back(StrCat(what_, ": ", key, ": ", Quote(name),
+                                        " stands for nothing in this model (", spec_.family,
+                                        "): PEFT trained nothing for it"));
       }
     };
-    check("target_modules", config_.targets.names, listed_);
-    check("target_parameters", config_.target_parameters, named_);
+    note("target_modules", config_.targets.names, listed_);
+    note("target_parameters", config_.target_parameters, named_);
   }
 
   void TakeCopies() {
     for (const ModelModule& module : modules_.modules()) {
-      const bool whole = module.kind == ModelModule::Kind::kEmbedding || module.kind == ModelModule::Kind::kHead;
+      const bool whole =
+          module.kind == ModelModule::Kind::kEmbedding || module.kind == ModelModule::Kind::kHead;
       if (!whole) continue;
       for (const std::string_view part : {".base_layer.weight", ".weight"}) {
         const std::string name = StrCat(kPeftPrefix, module.name, part);
@@ -247,17 +261,17 @@ class PeftBinder {
     for (const auto& [name, tensor] : files_.tensors()) {
       if (Full()) return;
       if (used_.contains(name)) continue;
-      problems_.Add(StrCat("tensor ", Quote(name, 200), ": expected a tensor that ", what_, " asks for, found ",
-                           LeftoverReason(name, config_, modules_, spec_)));
+      problems_.Add(StrCat("tensor ", Quote(name, 200), ": expected a tensor that ", what_,
+                           " asks for, found ", LeftoverReason(name, config_, modules_, spec_)));
     }
   }
 
   absl::StatusOr<PeftBinding> Finish() {
     auto& changes = binding_.changes;
     if (changes.empty()) {
-      return absl::InvalidArgumentError(
-          StrCat(what_, ": expected modules of this model (", spec_.family, ") in target_modules, found that none "
-                        "matches: the adapter changes nothing"));
+      return absl::InvalidArgumentError(StrCat(what_, ": expected modules of this model (", spec_.family,
+                                               ") in target_modules, found that none "
+                                               "matches: is the adapter of another base model?"));
     }
     std::sort(changes.begin(), changes.end(),
               [](const PlacedChange& a, const PlacedChange& b) { return a.change.key < b.change.key; });
@@ -288,6 +302,20 @@ class PeftBinder {
   PeftBinding binding_;
 };
 
+// Where names hold several numbers, releases of PEFT differ in which one layers_to_transform means: the
+// tensors tell, and at most one reading accounts for all of them.
+bool LayersAreAmbiguous(const PeftConfig& config, const PeftDialect& dialect) {
+  return config.layers && config.layers_patterns.empty() && dialect.experts == ExpertModules::kPerExpert;
+}
+
+// True where the names of target_modules would be those of experts, had the file's tools had modules for
+// them.
+bool WouldNameExperts(const PeftTargets& targets, const ModelModules& per_expert) {
+  return std::any_of(
+      per_expert.modules().begin(), per_expert.modules().end(),
+      [&](const ModelModule& module) { return module.key.expert >= 0 && targets.Wants(module); });
+}
+
 }  // namespace
 
 absl::StatusOr<PeftBinding> BindPeft(const PeftConfig& config, const std::string& what,
@@ -295,21 +323,23 @@ absl::StatusOr<PeftBinding> BindPeft(const PeftConfig& config, const std::string
   const ModelSpec& spec = base.spec();
   const Family* family = FindFamily(spec.family);
   if (family == nullptr) {
-    return absl::FailedPreconditionError(StrCat("the base model's family (", spec.family, ") has no names"));
+    return absl::FailedPreconditionError(
+        StrCat("expected a base model of a known family, found ", Quote(spec.family)));
   }
   GH_ASSIGN_OR_RETURN(const PeftTargets targets, PeftTargets::Compile(config, what));
   GH_ASSIGN_OR_RETURN(const PeftDialect dialect, DetectDialect(config, what, files));
   const ModelModules modules(spec, *family, dialect.experts, dialect.prefix);
   auto binding = PeftBinder(config, what, files, spec, modules, targets, max_rank).Run();
+  if (!binding.ok() && LayersAreAmbiguous(config, dialect)) {
+    GH_ASSIGN_OR_RETURN(const PeftTargets last, PeftTargets::Compile(config, what, LayerNumber::kLast));
+    auto second = PeftBinder(config, what, files, spec, modules, last, max_rank).Run();
+    if (second.ok()) return second;
+  }
   if (!binding.ok() || dialect.sure || !spec.moe()) return binding;
-  const ModelModules others(spec, *family, ExpertModules::kPerExpert, dialect.prefix);
-  const bool experts_named =
-      std::any_of(others.modules().begin(), others.modules().end(), [&](const ModelModule& module) {
-        return module.key.expert >= 0 && targets.Wants(module);
-      });
-  if (experts_named) {
+  if (WouldNameExperts(targets, ModelModules(spec, *family, ExpertModules::kPerExpert, dialect.prefix))) {
     binding->notes.push_back(
-        "target_modules would name the experts' modules of transformers 4; the file has none, as transformers "
+        "target_modules would name the experts' modules of transformers 4; the file has none, as "
+        "transformers "
         "5 saves it: the experts are the base's");
   }
   return binding;

@@ -15,8 +15,8 @@ constexpr size_t kMaxListed = 100'000;
 
 // Keys that say how the adapter was trained or made and change nothing of what it computes.
 constexpr std::string_view kHarmless[] = {
-    "auto_mapping", "corda_config",  "eva_config",        "inference_mode",       "loftq_config",
-    "lora_dropout", "megatron_core", "qalora_group_size", "revision", "runtime_config",
+    "auto_mapping", "corda_config",  "eva_config",        "inference_mode", "loftq_config",
+    "lora_dropout", "megatron_core", "qalora_group_size", "revision",       "runtime_config",
 };
 
 struct Refusal {
@@ -34,11 +34,13 @@ constexpr Refusal kRefused[] = {
     {"kasa_config", "KaSA also changes the base weights"},
     {"layer_replication", "layers that are repeated are another base model: build and serve it as one"},
     {"lora_bias", "a bias of the low-rank change is not served: train without lora_bias"},
-    {"lora_ga_config", "LoRA-GA changes the base weights: convert the adapter when it is saved "
-                       "(path_initial_model_for_weight_conversion)"},
+    {"lora_ga_config",
+     "LoRA-GA changes the base weights: convert the adapter when it is saved "
+     "(path_initial_model_for_weight_conversion)"},
     {"megatron_config", "Megatron's parallel layers are not served"},
-    {"modules_to_save", "whole modules that were trained beside the low-rank changes are not served: merge them into a base "
-                        "model of their own, or train without them"},
+    {"modules_to_save",
+     "whole modules that were trained beside the low-rank changes are not served: merge them into a base "
+     "model of their own, or train without them"},
     {"monteclora_config", "MonteCLoRA is not served"},
     {"trainable_token_indices", "trained rows of the embedding are not served: target embed_tokens instead"},
     {"use_bdlora", "block-diagonal LoRA is not served"},
@@ -59,7 +61,8 @@ absl::Status NotServed(const JsonObject& object, std::string_view key, std::stri
 
 absl::Status CheckKind(const JsonObject& object) {
   GH_ASSIGN_OR_RETURN(const std::string type, object.String("peft_type"));
-  if (type != "LORA") return NotServed(object, "peft_type", "\"LORA\"", "other kinds of adapters are not served");
+  if (type != "LORA")
+    return NotServed(object, "peft_type", "\"LORA\"", "other kinds of adapters are not served");
   GH_ASSIGN_OR_RETURN(const std::string task, object.StringOr("task_type", "CAUSAL_LM"));
   if (task != "CAUSAL_LM") {
     return NotServed(object, "task_type", "\"CAUSAL_LM\" or null", "only text generation is served");
@@ -77,7 +80,8 @@ absl::Status CheckInit(const JsonObject& object) {
     if (name == harmless) return absl::OkStatus();
   }
   return NotServed(object, "init_lora_weights", "true, false, \"gaussian\", \"eva\" or \"orthogonal\"",
-                   "initialisations such as PiSSA, OLoRA, CorDA and LoftQ change the base weights: save the adapter converted "
+                   "initialisations such as PiSSA, OLoRA, CorDA and LoftQ change the base weights: save the "
+                   "adapter converted "
                    "(path_initial_model_for_weight_conversion), which writes true here");
 }
 

@@ -50,7 +50,8 @@ absl::StatusOr<PeftDialect> DetectDialect(const PeftConfig& config, const std::s
                                              Quote(one, 200), " and ", Quote(stack, 200)));
   }
   if (!one.empty() && !config.target_parameters.empty()) {
-    return absl::InvalidArgumentError(StrCat(what, ": target_parameters: expected stacked experts, found tensor ",
+    return absl::InvalidArgumentError(StrCat(what,
+                                             ": target_parameters: expected stacked experts, found tensor ",
                                              Quote(one, 200), " of a single one"));
   }
   dialect.sure = !one.empty() || !stack.empty() || !config.target_parameters.empty();
@@ -65,16 +66,6 @@ std::string UnservedReason(const ModelModule& module) {
     return ", a router: it would change the routing, which all tasks of the base share; train without it";
   }
   return ", a norm: only matrices have low-rank changes; train without it";
-}
-
-std::string NameHint(std::string_view name, const ModelSpec& spec) {
-  const bool projection = name.ends_with("gate_proj") || name.ends_with("up_proj") ||
-                          name.ends_with("down_proj") || name.ends_with("w1") || name.ends_with("w2") ||
-                          name.ends_with("w3");
-  if (spec.moe() && projection) {
-    return " (its experts are no modules in transformers 5: name them in target_parameters)";
-  }
-  return "";
 }
 
 std::string LeftoverReason(std::string_view name, const PeftConfig& config, const ModelModules& modules,
@@ -107,8 +98,10 @@ std::string LeftoverReason(std::string_view name, const PeftConfig& config, cons
   }
   if (module != nullptr) return StrCat("a part of ", owner, " that is no low-rank change");
   if (Contains(owner, ".experts")) {
-    return StrCat("a change of experts that neither target_modules nor target_parameters asks for, or that this model (", spec.family,
-                  ") does not have");
+    return StrCat(
+        "a change of experts that neither target_modules nor target_parameters asks for, or that this model "
+        "(",
+        spec.family, ") does not have");
   }
   return StrCat("a module that this model (", spec.family,
                 ") does not have: is the adapter of another base model?");

@@ -27,9 +27,6 @@ absl::StatusOr<PeftDialect> DetectDialect(const PeftConfig& config, const std::s
 // ": a router would change ..." for modules that are never served.
 std::string UnservedReason(const ModelModule& module);
 
-// What a name of target_modules that the model does not have may have meant; may be empty.
-std::string NameHint(std::string_view name, const ModelSpec& spec);
-
 // What the tensor `name` is, which nothing in the configuration asks for, and the cure.
 std::string LeftoverReason(std::string_view name, const PeftConfig& config, const ModelModules& modules,
                            const ModelSpec& spec);

@@ -26,8 +26,8 @@ absl::StatusOr<NamePattern> CompileAt(const std::string& where, std::string_view
 bool IsPlain(std::string_view key) {
   for (size_t i = 0; i < key.size(); ++i) {
     const char c = key[i];
-    const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-                      c == '-' || c == '.';
+    const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                      c == '_' || c == '-' || c == '.';
     if (c == '\\' && i + 1 < key.size() && key[i + 1] == '.') continue;
     if (!word) return false;
   }
@@ -79,10 +79,12 @@ absl::StatusOr<PeftTargets::EndPattern> PeftTargets::CompileEnd(const std::strin
   return end;
 }
 
-absl::StatusOr<PeftTargets> PeftTargets::Compile(const PeftConfig& config, const std::string& what) {
-  PeftTargets targets(config);
+absl::StatusOr<PeftTargets> PeftTargets::Compile(const PeftConfig& config, const std::string& what,
+                                                 LayerNumber layer_number) {
+  PeftTargets targets(config, layer_number);
   if (config.targets.pattern) {
-    GH_ASSIGN_OR_RETURN(targets.pattern_, CompileAt(StrCat(what, ": target_modules"), *config.targets.pattern));
+    GH_ASSIGN_OR_RETURN(targets.pattern_,
+                        CompileAt(StrCat(what, ": target_modules"), *config.targets.pattern));
   }
   if (config.excluded.pattern) {
     GH_ASSIGN_OR_RETURN(targets.excluded_pattern_,
@@ -97,14 +99,15 @@ absl::StatusOr<PeftTargets> PeftTargets::Compile(const PeftConfig& config, const
   const auto compile = [&](const std::string& key, const auto& entries, auto& out) -> absl::Status {
     for (const auto& [text, value] : entries) {
       auto end = CompileEnd(text);
-      if (!end.ok()) return absl::Status(end.status().code(), StrCat(what, ": ", key, ": ", end.status().message()));
+      if (!end.ok())
+        return absl::Status(end.status().code(), StrCat(what, ": ", key, ": ", end.status().message()));
       steps += end->pattern ? end->pattern->size() : 0;
       out.emplace_back(*std::move(end), value);
     }
     if (steps <= kMaxPatternSteps && entries.size() <= kMaxKeys) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        StrCat(what, ": ", key, ": expected at most ", kMaxKeys, " names or some dozens of regular expressions, found ",
-               entries.size(), " keys"));
+    return absl::FailedPreconditionError(StrCat(what, ": ", key, ": expected at most ", kMaxKeys,
+                                                " names or some dozens of regular expressions, found ",
+                                                entries.size(), " keys"));
   };
   GH_RETURN_IF_ERROR(compile("rank_pattern", config.rank_pattern, targets.ranks_));
   GH_RETURN_IF_ERROR(compile("alpha_pattern", config.alpha_pattern, targets.alphas_));
@@ -116,14 +119,15 @@ bool PeftTargets::Excluded(std::string_view name) const {
   return excluded_.Match(name) >= 0;
 }
 
-// The first part that is a number and stands behind two others tells the layer, as in PEFT; with patterns, the
-// first number behind one of them.
+// A part that is a number and stands behind two others tells the layer, as in PEFT; with patterns, the first
+// number behind one of them.
 bool PeftTargets::InLayers(std::string_view name) const {
   if (!config_.layers) return true;
   std::vector<size_t> dots;
   for (size_t i = 0; i < name.size(); ++i) {
     if (name[i] == '.') dots.push_back(i);
   }
+  int64_t layer = -1;
   for (size_t i = 0; i + 1 < dots.size(); ++i) {
     const std::string_view part = name.substr(dots[i] + 1, dots[i + 1] - dots[i] - 1);
     if (!IsDigits(part)) continue;
@@ -134,11 +138,11 @@ bool PeftTargets::InLayers(std::string_view name) const {
             : std::any_of(layers_patterns_.begin(), layers_patterns_.end(),
                           [&](const NamePattern& pattern) { return pattern.Matches(before); });
     if (!counts) continue;
-    int64_t layer = -1;
     std::from_chars(part.data(), part.data() + part.size(), layer);
-    return std::find(config_.layers->begin(), config_.layers->end(), layer) != config_.layers->end();
+    if (!layers_patterns_.empty() || layer_number_ == LayerNumber::kFirst) break;
   }
-  return false;
+  return layer >= 0 &&
+         std::find(config_.layers->begin(), config_.layers->end(), layer) != config_.layers->end();
 }
 
 bool PeftTargets::Wants(const ModelModule& module, int64_t* listed) const {

@@ -27,12 +27,18 @@ class NameEndings {
   std::unordered_map<std::string, int64_t> index_;
 };
 
+// Which number of a name layers_to_transform means without layers_pattern: releases of PEFT differ where a
+// name has several ("layers.1.mlp.experts.3.w1": 1 today, 3 before).
+enum class LayerNumber { kFirst, kLast };
+
 // The rules of PEFT for one configuration. Immutable; the configuration outlives it.
 class PeftTargets {
  public:
   // The status of a regular expression that is not served, with its key's name after `what`.
-  static absl::StatusOr<PeftTargets> Compile(const PeftConfig& config, const std::string& what);
+  static absl::StatusOr<PeftTargets> Compile(const PeftConfig& config, const std::string& what,
+                                             LayerNumber layer_number = LayerNumber::kFirst);
 
+  LayerNumber layer_number() const { return layer_number_; }
   // Whether the configuration puts a low-rank change on this module. `listed`, if given, becomes the index of
   // the name in target_modules that says so even where another rule excludes the module; -1: none.
   bool Wants(const ModelModule& module, int64_t* listed = nullptr) const;
@@ -52,8 +58,11 @@ class PeftTargets {
 
     bool Matches(std::string_view name) const;
   };
-  explicit PeftTargets(const PeftConfig& config)
-      : config_(config), names_(config.targets.names), excluded_(config.excluded.names),
+  PeftTargets(const PeftConfig& config, LayerNumber layer_number)
+      : config_(config),
+        layer_number_(layer_number),
+        names_(config.targets.names),
+        excluded_(config.excluded.names),
         parameters_(config.target_parameters) {}
 
   static absl::StatusOr<EndPattern> CompileEnd(const std::string& key);
@@ -61,6 +70,7 @@ class PeftTargets {
   bool InLayers(std::string_view name) const;
 
   const PeftConfig& config_;
+  LayerNumber layer_number_;
   NameEndings names_, excluded_, parameters_;
   std::optional<NamePattern> pattern_, excluded_pattern_;
   std::vector<NamePattern> layers_patterns_;  // on what stands before the layer's number

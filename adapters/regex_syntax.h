@@ -31,8 +31,8 @@ struct RegexNode {
   int least = 1, most = 1;
 };
 
-// INVALID_ARGUMENT: broken syntax. FAILED_PRECONDITION: what Python has beyond NamePattern's list, text that is
-// not plain ASCII, or more than 1000 characters, with the cure. Nesting is bounded.
+// INVALID_ARGUMENT: broken syntax. FAILED_PRECONDITION: what Python has beyond NamePattern's list, text that
+// is not plain ASCII, or more than 1000 characters, with the cure. Nesting is bounded.
 absl::StatusOr<RegexNode> ParseRegex(std::string_view text);
 
 }  // namespace guildhall

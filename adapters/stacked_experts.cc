@@ -60,11 +60,11 @@ absl::StatusOr<bool> FindConvention(const ModelSpec& spec, const std::vector<Sta
   if (plain != nullptr || transposed != nullptr) return transposed != nullptr;
   const auto version = ParseVersion(peft_version);
   if (version) return *version < std::array<int, 3>{0, 19, 1};
-  return absl::FailedPreconditionError(
-      StrCat(what, ": peft_version: expected a version such as \"0.19.1\", found ",
-             peft_version.empty() ? "nothing" : Quote(peft_version), ": ", changes.front().name,
-             " is as wide as it is high, so that only the version of PEFT that wrote the adapter tells rows from "
-             "columns: add the key"));
+  return absl::FailedPreconditionError(StrCat(
+      what, ": peft_version: expected a version such as \"0.19.1\", found ",
+      peft_version.empty() ? "nothing" : Quote(peft_version), ": ", changes.front().name,
+      " is as wide as it is high, so that only the version of PEFT that wrote the adapter tells rows from "
+      "columns: add the key"));
 }
 
 void Split(const ModelSpec& spec, const StackedChange& change, bool transposed,
@@ -78,9 +78,9 @@ void Split(const ModelSpec& spec, const StackedChange& change, bool transposed,
                     spec.gate.experts,
                     expert,
                     out_begin};
-    placed.change = {{role, change.layer, expert}, change.name,  change.rank,
-                     in,                           rows,         change.scale,
-                     FactorDType(placed.place),    /*dora=*/false};
+    placed.change = {
+        {role, change.layer, expert},          change.name,   change.rank, in, rows, change.scale,
+        FactorDType(placed.place, spec.dtype), /*dora=*/false};
   };
   for (int expert = 0; expert < spec.gate.experts; ++expert) {
     if (change.down) {

@@ -1,4 +1,5 @@
-// Low-rank changes of stacked experts (PEFT's target_parameters), in the three ways in which releases wrote them.
+// Low-rank changes of stacked experts (PEFT's target_parameters), in the three ways in which releases wrote
+// them.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace guildhall {
 
-// One stacked parameter of a layer that an adapter changes. Shapes in memory: gate_up (experts, 2 width, hidden),
-// gate first; down (experts, hidden, width).
+// One stacked parameter of a layer that an adapter changes. Shapes in memory: gate_up (experts, 2 width,
+// hidden), gate first; down (experts, hidden, width).
 struct StackedChange {
   std::string name;  // "model.layers.0.mlp.experts.down_proj"
   int layer = 0;
