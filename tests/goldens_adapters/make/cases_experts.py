@@ -79,7 +79,7 @@ def case_lora_per_expert_deepseek_v3(name):
     shared = [f"model.layers.{i}.mlp.shared_experts.{p}" for i in (1, 2) for p in FFN]
     routed = [f"model.layers.{i}.mlp.experts.{e}.{p}" for i in (1, 2) for e in range(8) for p in FFN]
     attention = [f"model.layers.{i}.self_attn.{p}" for i in range(3) for p in ("q_b_proj", "kv_b_proj")]
-    second = [m for m in routed if ".2." in m and "up_proj" not in m]
+    second = [m for m in routed if m.startswith("model.layers.2.") and "up_proj" not in m]
     adapters = {
         "a": by_hand.make(
             base,
