@@ -1,0 +1,217 @@
+// A load that fails or is cancelled at any point leaves nothing, and the name is free.
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "tests/weights/manager_fixture.h"
+#include "weights/weight_manager.h"
+
+namespace guildhall {
+namespace {
+
+using absl::StatusCode;
+
+// Of every kind something: experts, shared experts, products, experts' low rank, head, embedding.
+AdapterManifest Everything(const ModelSpec& spec) {
+  AdapterManifest manifest = EsftManifest({{1, -1}, {1, 0}, {1, 3}, {2, 1}});
+  for (const WeightKey key :
+       {WeightKey{WeightRole::kQ, 0}, WeightKey{WeightRole::kV, 0}, WeightKey{WeightRole::kExpertUp, 1, 2},
+        WeightKey{WeightRole::kExpertDown, 1, 2}, WeightKey{WeightRole::kSharedDown, 2},
+        WeightKey{WeightRole::kHead}, WeightKey{WeightRole::kEmbedding}}) {
+    manifest.low_rank.push_back(TinyChange(spec, key, 3));
+  }
+  return manifest;
+}
+
+void CheckNothingLeft(ManagerFixture& f) {
+  CHECK(f.manager->mapped_bytes() == 0);
+  CHECK(f.used() == 0);
+  CHECK(f.pages->mapped_bytes == 0);
+  CHECK(f.manager->List().empty());
+  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->Info("a").status().code() == StatusCode::kNotFound);
+}
+
+TEST_CASE("Every read that fails") {
+  int64_t reads = 0;
+  {
+    ManagerFixture f;
+    const auto world = std::make_shared<TinyWorld>();
+    REQUIRE(f.Load("a", Everything(f.spec), 1, world).ok());
+    reads = world->reads;
+  }
+  REQUIRE(reads == 4 * 3 + 7);
+  ManagerFixture f;
+  for (int64_t k = 1; k <= reads; ++k) {
+    const auto world = std::make_shared<TinyWorld>();
+    world->fail_at = k;
+    const auto failed = f.Load("a", Everything(f.spec), 1, world);
+    REQUIRE(failed.status().code() == StatusCode::kDataLoss);
+    CheckNothingLeft(f);
+  }
+  CHECK(f.Load("a", Everything(f.spec)).ok());
+}
+
+TEST_CASE("Every reservation and every mapping that fails") {
+  int64_t calls = 0;
+  {
+    ManagerFixture f;
+    REQUIRE(f.Load("a", Everything(f.spec)).ok());
+    calls = f.pages->calls;
+  }
+  REQUIRE(calls > 10);
+  for (int64_t k = 1; k <= calls; ++k) {
+    ManagerFixture f;
+    f.pages->fail_at = k;
+    const auto failed = f.Load("a", Everything(f.spec));
+    REQUIRE(failed.status().code() == StatusCode::kResourceExhausted);
+    CheckNothingLeft(f);
+    CHECK(f.Load("a", Everything(f.spec)).ok());
+  }
+}
+
+TEST_CASE("A budget that is a page short at any point") {
+  uint64_t whole = 0;
+  {
+    ManagerFixture f;
+    whole = f.Load("a", Everything(f.spec))->mapped_bytes;
+  }
+  for (uint64_t bytes = 0; bytes < whole; bytes += ManagerFixture::kPage) {
+    ManagerFixture f(bytes);
+    REQUIRE(f.Load("a", Everything(f.spec)).status().code() == StatusCode::kFailedPrecondition);
+    CheckNothingLeft(f);
+  }
+  ManagerFixture f(whole);
+  CHECK(f.Load("a", Everything(f.spec)).ok());
+}
+
+TEST_CASE("Files that cannot be opened, and files that change while they are read") {
+  ManagerFixture f;
+  const auto refuse = []() -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
+    return absl::NotFoundError("no such folder");
+  };
+  CHECK(f.manager->Load({.name = "a", .open = refuse}).status().message() == "no such folder");
+  CheckNothingLeft(f);
+  const auto world = std::make_shared<TinyWorld>();
+  world->on_read = [&](int64_t read) { world->changed = read == 9; };
+  CHECK(f.Load("a", Everything(f.spec), 1, world).ok());
+  REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
+  world->on_read = [&](int64_t) { world->changed = true; };
+  CHECK(f.Load("a", Everything(f.spec), 1, world).status().code() == StatusCode::kDataLoss);
+  CheckNothingLeft(f);
+}
+
+TEST_CASE("Cancelled at every read") {
+  for (int64_t k = 1; k <= 19; ++k) {
+    ManagerFixture f;
+    const auto world = std::make_shared<TinyWorld>();
+    std::atomic<bool> wish{false}, heard{false};
+    world->on_read = [&](int64_t read) {
+      if (read != k) return;
+      wish = true;
+      while (!heard) std::this_thread::yield();
+    };
+    int asked = 0;
+    const auto wishes = [&] {
+      if (!wish) return false;
+      if (++asked == 2) heard = true;  // the first answer has arrived
+      return true;
+    };
+    const auto cancelled = f.manager->Load(
+        {.name = "a", .open = OpenTiny(f.spec, Everything(f.spec), 1, world), .cancelled = wishes});
+    REQUIRE(cancelled.status().code() == StatusCode::kCancelled);
+    CHECK(world->reads <= k + 1);
+    CheckNothingLeft(f);
+  }
+}
+
+TEST_CASE("A load that waits behind another one can be cancelled, and a second one of the name is refused") {
+  ManagerFixture f;
+  const auto world = std::make_shared<TinyWorld>();
+  std::atomic<bool> go{false};
+  world->on_read = [&](int64_t) {
+    while (!go) std::this_thread::yield();
+  };
+  std::thread first([&] { CHECK(f.Load("a", Everything(f.spec), 1, world).ok()); });
+  while (world->reads == 0) std::this_thread::yield();
+  CHECK(f.manager->Info("a")->state == AdapterState::kLoading);
+  CHECK(f.Load("a", Everything(f.spec)).status().code() == StatusCode::kAborted);
+  CHECK(f.Acquire("a").status().code() == StatusCode::kNotFound);
+  CHECK(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).status().code() ==
+        StatusCode::kFailedPrecondition);
+  const auto opened = std::make_shared<TinyWorld>();
+  std::atomic<int> asked{0};
+  std::thread second([&] {
+    const auto result = f.manager->Load({.name = "b",
+                                         .open = OpenTiny(f.spec, EsftManifest({{1, 0}}), 1, opened),
+                                         .cancelled = [&] { return ++asked > 0; }});
+    CHECK(result.status().code() == StatusCode::kCancelled);
+  });
+  while (asked < 2) std::this_thread::yield();
+  go = true;
+  first.join();
+  second.join();
+  CHECK(opened->opens == 0);
+  CHECK(f.manager->List().size() == 1);
+}
+
+TEST_CASE("A replacement that fails leaves the version that was there") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}}), 1).ok());
+  const uint64_t before = f.manager->mapped_bytes(), id = f.Acquire("a").value()->id;
+  const auto world = std::make_shared<TinyWorld>();
+  world->fail_at = 2;
+  CHECK_FALSE(
+      f.manager
+          ->Load({.name = "a", .open = OpenTiny(f.spec, EsftManifest({{1, 0}}), 2, world), .replace = true})
+          .ok());
+  CHECK(f.manager->mapped_bytes() == before);
+  const auto set = f.Acquire("a").value();
+  CHECK(set->id == id);
+  CHECK(HoldsExpert(f.spec, set->members[0].weights->layers[1].replaced[0], 1, 1, 0));
+}
+
+TEST_CASE("A way back from disk that fails keeps the adapter on disk, and the next request tries again") {
+  ManagerFixture probe;
+  const uint64_t one = probe.Load("x", EsftManifest({{1, 0}}))->mapped_bytes;
+  ManagerFixture f(one);
+  const auto world = std::make_shared<TinyWorld>();
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}}), 1, world).ok());
+  REQUIRE(f.Load("b", EsftManifest({{2, 0}})).ok());
+  world->reads = 0;
+  world->fail_at = 2;
+  CHECK(f.Acquire("a").status().code() == StatusCode::kDataLoss);
+  CHECK(f.manager->Info("a")->tier == AdapterTier::kDisk);
+  CHECK(f.manager->Info("a")->readers == 0);
+  CHECK(f.manager->mapped_bytes() == 0);  // b made room, in vain
+  world->fail_at = 0;
+  CHECK(f.Acquire("a").ok());
+}
+
+TEST_CASE("Unload ends a way back from disk, and those who waited for it are told") {
+  ManagerFixture probe;
+  const uint64_t one = probe.Load("x", EsftManifest({{1, 0}}))->mapped_bytes;
+  ManagerFixture f(one);
+  const auto world = std::make_shared<TinyWorld>();
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}}), 1, world).ok());
+  REQUIRE(f.Load("b", EsftManifest({{2, 0}})).ok());
+  std::atomic<bool> go{false};
+  world->reads = 0;
+  world->on_read = [&](int64_t) {
+    while (!go) std::this_thread::yield();
+  };
+  std::thread waiting([&] { CHECK(f.Acquire("a").status().code() == StatusCode::kFailedPrecondition); });
+  while (world->reads == 0) std::this_thread::yield();
+  std::thread unloading([&] {
+    const auto done = f.manager->Unload("a", std::nullopt, absl::InfiniteDuration());
+    CHECK(done.ok());
+  });
+  while (f.manager->Info("a")->state != AdapterState::kDraining) std::this_thread::yield();
+  go = true;
+  waiting.join();
+  unloading.join();
+  CHECK(f.manager->Info("a").status().code() == StatusCode::kNotFound);
+  CHECK(f.manager->mapped_bytes() == 0);
+}
+
+}  // namespace
+}  // namespace guildhall
