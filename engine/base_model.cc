@@ -23,30 +23,40 @@ absl::StatusOr<MemoryUse> PlanMemory(const BaseModelOptions& options, const Chec
   MemoryUse use;
   use.weights = need.weights;
   use.step = need.step;
+  use.shared = budget.total;
   use.kv = budget.bytes;
   use.kv_blocks = budget.blocks;
+  use.min_kv_blocks = budget.min_blocks;
+  use.kv_block_bytes = question.block_bytes;
   use.text = budget.text;
   return use;
 }
 
 }  // namespace
 
+void ShareBudget(const BaseModel& model, EngineOptions& options) {
+  options.budget = model.budget;
+  options.kv_block_bytes = model.memory.kv_block_bytes;
+  options.min_kv_blocks = model.memory.min_kv_blocks;
+}
+
 absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan,
                                         const ProgressFunction& progress) {
   BaseModel model;
-  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
-                      Checkpoint::Open(options.path, options.checkpoint));
+  GH_ASSIGN_OR_RETURN(model.checkpoint, Checkpoint::Open(options.path, options.checkpoint));
+  const Checkpoint& checkpoint = *model.checkpoint;
   GH_ASSIGN_OR_RETURN(model.backend, MakeCpuBackend(options.cpu));
   DecoderOptions decoder;
   decoder.max_rows = options.max_rows;
   decoder.max_outputs = std::min(options.max_outputs, options.max_rows);
   decoder.kv_dtype = options.kv_dtype;
-  GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, *checkpoint, *model.backend, decoder));
+  GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, *model.backend, decoder));
   decoder.kv_blocks = model.memory.kv_blocks;
-  if (on_plan) on_plan(checkpoint->spec(), *model.backend, model.memory);
-  GH_ASSIGN_OR_RETURN(model.decoder, Decoder::Load(*checkpoint, *model.backend, decoder, progress));
-  GH_RETURN_IF_ERROR(checkpoint->CheckUnchanged());
-  model.generation = checkpoint->generation();
+  if (on_plan) on_plan(checkpoint.spec(), *model.backend, model.memory);
+  GH_ASSIGN_OR_RETURN(model.decoder, Decoder::Load(checkpoint, *model.backend, decoder, progress));
+  GH_RETURN_IF_ERROR(checkpoint.CheckUnchanged());
+  model.generation = checkpoint.generation();
+  model.budget = std::make_shared<ByteBudget>(model.memory.shared);
   return model;
 }
 

@@ -1,4 +1,4 @@
-// The base model ready to serve: folder, back end, decoder and KV cache, with what each of them costs.
+// The base model ready to serve: folder, back end, decoder and memory budget, with what each of them costs.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpoint.h"
+#include "engine/engine.h"
 #include "engine/memory_budget.h"
 #include "kernels/backend.h"
 #include "model/decoder.h"
+#include "weights/byte_budget.h"
 
 namespace guildhall {
 
@@ -19,7 +21,7 @@ struct BaseModelOptions {
   std::string path;  // a Hugging Face folder
   CheckpointOptions checkpoint;
   CpuOptions cpu;
-  std::string kv_budget = "auto";  // see MemoryAmount
+  std::string kv_budget = "auto";  // of KV cache and adapters together; see MemoryAmount
   std::optional<DType> kv_dtype;   // unset: F32 for F32 models, else BF16
   int64_t max_rows = 512;          // of one step
   int64_t max_sequences = 64;      // that run at a time
@@ -31,18 +33,25 @@ struct BaseModelOptions {
 struct MemoryUse {
   uint64_t weights = 0;  // packed
   uint64_t step = 0;     // activations and the vocabulary's logits
-  uint64_t kv = 0;
-  int64_t kv_blocks = 0;
+  uint64_t shared = 0;   // what KV cache and adapters may take together
+  uint64_t kv = 0;       // the most that the KV cache can take of it
+  int64_t kv_blocks = 0, min_kv_blocks = 0;
+  uint64_t kv_block_bytes = 0;
   std::string text;  // the arithmetic, one line
 };
 
 // Owns everything; the decoder uses the back end until it goes. Move-only.
 struct BaseModel {
+  std::unique_ptr<Checkpoint> checkpoint;  // stays open: adapters are checked against it
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
   GenerationConfig generation;
   MemoryUse memory;
+  std::shared_ptr<ByteBudget> budget;  // of KV cache and adapters
 };
+
+// Lets an engine over this model take its KV blocks from the model's budget, beside adapters.
+void ShareBudget(const BaseModel& model, EngineOptions& options);
 
 // Called once the sizes are known and before the weights are read.
 using PlanFunction =

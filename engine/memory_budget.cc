@@ -117,14 +117,15 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   uint64_t budget = amount.bytes;
   if (amount.kind == MemoryAmount::Kind::kBytes) {
     if (budget > left) {
-      return absl::ResourceExhaustedError(StrCat("the KV budget of ", FormatBytes(budget), " does not fit: ",
-                                                 text, "lower the budget, or give a share such as \"80%\""));
+      return absl::ResourceExhaustedError(StrCat("the budget of ", FormatBytes(budget),
+                                                 " for KV cache and adapters does not fit: ", text,
+                                                 "lower the budget, or give a share such as \"80%\""));
     }
-    StrAppend(&text, "KV cache ", FormatBytes(budget));
+    StrAppend(&text, "KV cache and adapters ", FormatBytes(budget));
   } else {
     const double share = amount.kind == MemoryAmount::Kind::kShare ? amount.share : kAutoShare;
     budget = static_cast<uint64_t>(static_cast<double>(left) * share);
-    StrAppend(&text, "KV cache ", OneDecimal(share * 100.0), "% of it = ", FormatBytes(budget));
+    StrAppend(&text, "KV cache and adapters ", OneDecimal(share * 100.0), "% of it = ", FormatBytes(budget));
   }
 
   const uint64_t fitting = budget / question.block_bytes;
@@ -137,7 +138,7 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
         StrCat("the KV cache is too small: a sequence of ", std::max<int64_t>(question.must_hold, 1),
                " tokens needs ", needed, " blocks, ",
                FormatBytes(static_cast<uint64_t>(needed) * question.block_bytes), "; ", text,
-               "; raise the KV budget, free memory, or lower the longest sequence"));
+               "; raise the budget, free memory, or lower the longest sequence"));
   }
   const int64_t of_use = BlocksFor(question.context) * question.max_sequences;
   if (of_use > 0 && blocks > of_use) {
@@ -151,7 +152,11 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   if (question.context > 0 && tokens < question.context) {
     StrAppend(&text, ", less than the model's context of ", question.context);
   }
-  return KvBudget{.blocks = blocks, .bytes = bytes, .text = std::move(text)};
+  const int64_t min_blocks = std::max(needed, std::min(BlocksFor(question.context), blocks / 2));
+  StrAppend(&text, "; ", FormatBytes(static_cast<uint64_t>(min_blocks) * question.block_bytes),
+            " are the KV cache's alone");
+  return KvBudget{
+      .total = budget, .blocks = blocks, .bytes = bytes, .min_blocks = min_blocks, .text = std::move(text)};
 }
 
 }  // namespace guildhall

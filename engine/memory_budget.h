@@ -1,4 +1,4 @@
-// How much memory the KV cache may take, with the arithmetic in words.
+// How much memory KV cache and adapters may take together, with the arithmetic in words.
 #pragma once
 
 #include <cstdint>
@@ -47,9 +47,11 @@ struct KvBudgetQuestion {
 };
 
 struct KvBudget {
-  int64_t blocks = 0;
-  uint64_t bytes = 0;
-  std::string text;  // the arithmetic, one line
+  uint64_t total = 0;      // bytes that KV cache and adapters share
+  int64_t blocks = 0;      // the most that the KV cache can have of it
+  uint64_t bytes = 0;      // of these blocks
+  int64_t min_blocks = 0;  // that adapters never get: must_hold, and one whole context up to half the blocks
+  std::string text;        // the arithmetic, one line
 };
 
 // Pure. RESOURCE_EXHAUSTED with the arithmetic and the cure when the weights, the budget or a single sequence

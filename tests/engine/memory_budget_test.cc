@@ -59,9 +59,11 @@ TEST_CASE("A share is of what the weights leave, bytes are bytes, auto is 80 %")
   CHECK(budget->blocks == 3072);
   CHECK(budget->bytes == 3 * kGiB);
   CHECK(budget->text ==
-        "10.0 GiB available (MemAvailable) - 4.0 GiB weights and activations = 6.0 GiB; KV cache 50.0% of it "
-        "= 3.0 GiB = "
-        "3072 blocks of 1.0 MiB (16 tokens): 3.0 GiB for 49152 tokens");
+        "10.0 GiB available (MemAvailable) - 4.0 GiB weights and activations = 6.0 GiB; KV cache and "
+        "adapters 50.0% of it = 3.0 GiB = 3072 blocks of 1.0 MiB (16 tokens): 3.0 GiB for 49152 tokens; "
+        "256.0 MiB are the KV cache's alone");
+  CHECK(budget->total == 3 * kGiB);
+  CHECK(budget->min_blocks == 256);
   budget = PlanKvBudget(Question("1.5GiB"));
   REQUIRE(budget.ok());
   CHECK(budget->blocks == 1536);
@@ -76,6 +78,7 @@ TEST_CASE("No more blocks than all sequences at full length can use") {
   const auto budget = PlanKvBudget(question);
   REQUIRE(budget.ok());
   CHECK(budget->blocks == 512);
+  CHECK(budget->total == 6 * kGiB);  // adapters can use the rest
   CHECK(
       budget->text.find("of which 512 are of use (2 sequences of 4096 tokens): 512.0 MiB for 8192 tokens") !=
       std::string::npos);
@@ -87,6 +90,9 @@ TEST_CASE("A context that does not fit is said, and refused only if it must fit"
   REQUIRE(budget.ok());
   CHECK(budget->blocks == 100);
   CHECK(budget->text.find("1600 tokens, less than the model's context of 4096") != std::string::npos);
+  CHECK(budget->min_blocks == 50);  // of a context that does not fit, half of what there is
+  question.must_hold = 1200;
+  CHECK(PlanKvBudget(question)->min_blocks == 75);
   question.must_hold = 1601;
   budget = PlanKvBudget(question);
   CHECK(budget.status().code() == absl::StatusCode::kResourceExhausted);
@@ -98,9 +104,9 @@ TEST_CASE("A context that does not fit is said, and refused only if it must fit"
 TEST_CASE("What cannot fit is refused with the numbers and the cure") {
   auto budget = PlanKvBudget(Question("7GiB"));
   CHECK(budget.status().code() == absl::StatusCode::kResourceExhausted);
-  CHECK(
-      std::string(budget.status().message()).find("KV budget of 7.0 GiB does not fit: 10.0 GiB available") !=
-      std::string::npos);
+  CHECK(std::string(budget.status().message())
+            .find("budget of 7.0 GiB for KV cache and adapters does not fit: 10.0 GiB available") !=
+        std::string::npos);
   KvBudgetQuestion question = Question("auto");
   question.weight_bytes = 10 * kGiB;
   budget = PlanKvBudget(question);
