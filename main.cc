@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   guildhall::AddServeCommand(app, action);
   guildhall::AddGenerateCommand(app, action);
   guildhall::AddTasksCommand(app, action);
+  guildhall::AddAdaptersCommand(app, action);
   guildhall::AddStatusCommand(app, action);
   guildhall::AddHealthCommand(app, action);
   guildhall::AddLoadCommand(app, action);

@@ -15,6 +15,7 @@ using Action = std::function<int()>;
 // Each adds one subcommand to `app`; parsing it sets `action`.
 void AddGenerateCommand(CLI::App& app, Action& action);
 void AddTasksCommand(CLI::App& app, Action& action);
+void AddAdaptersCommand(CLI::App& app, Action& action);
 void AddStatusCommand(CLI::App& app, Action& action);
 void AddHealthCommand(CLI::App& app, Action& action);
 void AddLoadCommand(CLI::App& app, Action& action);

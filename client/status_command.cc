@@ -1,14 +1,14 @@
 // guildhall status: what a server says of itself, from its administration listener.
-#include <google/protobuf/util/json_util.h>
-
 #include <CLI/CLI.hpp>
 #include <cinttypes>
 #include <cstdio>
 #include <memory>
 
+#include "client/adapter_text.h"
 #include "client/channel.h"
 #include "client/command.h"
 #include "client/error_text.h"
+#include "client/table.h"
 #include "guildhall/v1/admin.grpc.pb.h"
 
 namespace guildhall {
@@ -39,9 +39,11 @@ void PrintEngine(const v1::EngineStatus& engine) {
 
 void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {
   for (const v1::MemoryItem& item : status.memory()) {
-    std::printf("memory   %-24s %10.1f MiB  %s\n", item.name().c_str(),
-                static_cast<double>(item.bytes()) / (1024.0 * 1024.0), item.note().c_str());
+    std::printf("memory   %-24s %14s  %s\n", item.name().c_str(), SizeText(item.bytes()).c_str(),
+                item.note().c_str());
   }
+  if (status.has_budget()) std::printf("%s", BudgetText(status.budget()).c_str());
+  if (status.adapters_size() > 0) std::printf("%s", AdapterTable(status.adapters()).c_str());
   std::printf("%-16s %7s %8s %7s %9s %9s %14s %14s\n", "TASK", "weight", "running", "queued", "requests",
               "rejected", "prompt tokens", "output tokens");
   for (const v1::TaskStatus& task : status.tasks()) {
@@ -63,14 +65,7 @@ int PrintStatus(const Connection& connection, bool json) {
     return ErrorExitCode(status);
   }
   if (json) {
-    std::string text;
-    google::protobuf::util::JsonPrintOptions options;
-    options.add_whitespace = true;
-    options.always_print_primitive_fields = true;
-    options.preserve_proto_field_names = true;
-    if (!google::protobuf::util::MessageToJsonString(response, &text, options).ok()) return 3;
-    std::printf("%s", text.c_str());
-    return 0;
+    return PrintJson(response) ? 0 : 3;
   }
   PrintModel(response);
   PrintEngine(response.engine());
@@ -85,7 +80,7 @@ void AddStatusCommand(CLI::App& app, Action& action) {
       app.add_subcommand("status", "what a running server says of itself (administration listener)");
   auto connection = std::make_shared<Connection>();
   auto json = std::make_shared<bool>(false);
-  AddConnectionFlags(*command, *connection, "127.0.0.1:50052");
+  AddAdminFlags(*command, *connection);
   command->add_flag("--json", *json, "print the whole answer as JSON");
   command->callback([connection, json, &action] {
     action = [connection, json] { return PrintStatus(*connection, *json); };

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "kernels/ops.h"
+#include "server/admin_messages.h"
 #include "server/guarded.h"
 #include "server/proto_time.h"
 #include "server/status_mapping.h"
@@ -15,7 +16,6 @@ namespace guildhall {
 namespace {
 
 constexpr std::string_view kBearer = "Bearer ";
-constexpr int64_t kMaxDrainSeconds = 86400;
 
 void FillEngine(const EngineStatus& from, v1::EngineStatus& to) {
   to.set_kv_blocks(from.kv_blocks);
@@ -46,21 +46,20 @@ void FillTask(const EngineStatus::Task& from, v1::TaskStatus& to) {
   to.set_output_tokens(from.output_tokens);
 }
 
+void FillTasks(const Deployment& deployment, const EngineStatus& engine, v1::GetStatusResponse& response) {
+  const auto snapshot = deployment.tasks->Snapshot();
+  for (const auto& task : engine.tasks) {
+    v1::TaskStatus& status = *response.add_tasks();
+    FillTask(task, status);
+    const auto at = snapshot->find(task.policy.id);
+    if (at != snapshot->end()) FillAdapterUses(at->second->adapters, *status.mutable_adapters());
+  }
+}
+
 v1::GetStatusResponse::State StateOf(ServerState::Phase phase, bool healthy) {
   if (phase == ServerState::Phase::kLoading) return v1::GetStatusResponse::STATE_LOADING;
   if (phase == ServerState::Phase::kDraining) return v1::GetStatusResponse::STATE_DRAINING;
   return healthy ? v1::GetStatusResponse::STATE_SERVING : v1::GetStatusResponse::STATE_UNHEALTHY;
-}
-
-absl::StatusOr<absl::Duration> DrainLimit(const v1::DrainRequest& request, absl::Duration fallback) {
-  if (!request.has_limit()) return fallback;
-  const auto& limit = request.limit();
-  if (limit.seconds() < 0 || limit.seconds() > kMaxDrainSeconds || limit.nanos() < 0 ||
-      limit.nanos() > 999'999'999) {
-    return FieldError("limit", StrCat("expected a duration from 0 s to ", kMaxDrainSeconds, " s, found ",
-                                      limit.seconds(), " s ", limit.nanos(), " ns"));
-  }
-  return absl::Seconds(limit.seconds()) + absl::Nanoseconds(limit.nanos());
 }
 
 }  // namespace
@@ -106,7 +105,8 @@ grpc::Status AdminService::GetStatus(grpc::ServerContext* context, const v1::Get
       const EngineStatus engine = deployment->engine->Status();
       healthy = engine.healthy;
       FillEngine(engine, *response->mutable_engine());
-      for (const auto& task : engine.tasks) FillTask(task, *response->add_tasks());
+      FillTasks(*deployment, engine, *response);
+      FillAdapters(*deployment, *response);
     }
     response->set_state(StateOf(phase, healthy));
     return absl::OkStatus();
@@ -117,7 +117,10 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
                                  v1::DrainResponse* response) {
   return ToGrpcStatus(Guarded([&]() -> absl::Status {
     GH_RETURN_IF_ERROR(CheckToken(*context));
-    GH_ASSIGN_OR_RETURN(const absl::Duration limit, DrainLimit(*request, drain_limit_));
+    absl::Duration limit = drain_limit_;
+    if (request->has_limit()) {
+      GH_ASSIGN_OR_RETURN(limit, ReadDuration(request->limit(), "limit"));
+    }
     Log().info("drain asked for by {}", context->peer());
     state_.BeginDrain(limit);
     response->set_open_requests(calls_.open());

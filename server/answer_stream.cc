@@ -199,6 +199,13 @@ class AnswerWriter {
     SetDuration(several ? decode / (end.usage.output_tokens - 1) : absl::ZeroDuration(),
                 *timings.mutable_per_token());
     message.set_seed(request_.sampling.seed);
+    if (request_.adapters != nullptr) {
+      for (const AdapterSet::Member& member : request_.adapters->members) {
+        v1::ServedAdapter& adapter = *message.add_adapters();
+        adapter.set_name(member.name);
+        adapter.set_version(member.version);
+      }
+    }
     Write(response);
   }
 

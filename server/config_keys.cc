@@ -1,72 +1,20 @@
 #include "server/config_keys.h"
 
-#include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <type_traits>
 
-#include "absl/status/statusor.h"
-#include "base/status.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+bool LetterOrDigit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
 constexpr double kMaxInt32 = std::numeric_limits<int32_t>::max();
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-
-template <typename T>
-struct Unwrapped {
-  using Type = T;
-  static constexpr bool kOptional = false;
-};
-template <typename T>
-struct Unwrapped<std::optional<T>> {
-  using Type = T;
-  static constexpr bool kOptional = true;
-};
-
-// The value type behind an Access<...> of the variant.
-template <typename Access>
-struct ValueOf;
-template <typename Owner, typename Value>
-struct ValueOf<std::function<Value&(Owner&)>> {
-  using Type = Value;
-};
-
-template <typename T>
-constexpr const char* TypeName() {
-  if constexpr (std::is_same_v<T, bool>) return "boolean";
-  if constexpr (std::is_same_v<T, int64_t>) return "integer";
-  if constexpr (std::is_same_v<T, double>) return "number";
-  if constexpr (std::is_same_v<T, std::string>) return "string";
-  return "array";
-}
-
-std::string NumberText(double value) {
-  if (std::abs(value) < 1e15 && value == std::floor(value)) return StrCat(static_cast<int64_t>(value));
-  return StrCat(value);
-}
-
-std::string RangeText(double min, double max, bool above_min) {
-  const char* from = above_min ? " above " : " from ";
-  if (min == -kInfinity && max == kInfinity) return "";
-  if (max == kInfinity)
-    return above_min ? StrCat(" above ", NumberText(min)) : StrCat(" of at least ", NumberText(min));
-  return StrCat(from, NumberText(min), " to ", NumberText(max));
-}
-
-absl::Status Expected(std::string_view where, std::string_view what, const Json& found, bool secret) {
-  if (secret) return absl::InvalidArgumentError(StrCat(where, ": expected ", what, ", found another type"));
-  std::string text = DumpJson(found);
-  if (text.size() > 80) text = text.substr(0, 80) + "...";
-  return absl::InvalidArgumentError(StrCat(where, ": expected ", what, ", found ", text));
-}
-
-bool InRange(double value, double min, double max, bool above_min) {
-  return (above_min ? value > min : value >= min) && value <= max;
-}
 
 // The three groups of sampling keys are the same for the server and for a task.
 template <typename Owner>
@@ -135,10 +83,30 @@ void AddModelKeys(TableBuilder<ServerConfig>& t) {
         1024);
   t.Add("cpu.pin", "bind compute threads to CPUs", GH_FIELD(cpu.pin));
   t.Add("cpu.isa", "portable, avx2 or avx512; empty: the best one, or GUILDHALL_ISA", GH_FIELD(cpu.isa));
-  t.Add("memory.kv", "KV cache: bytes (2GiB), a share of the free memory (50%), or auto",
+  t.Add("memory.kv",
+        "what KV cache and adapters share: bytes (2GiB), a share of the free memory (50%), or auto",
         GH_FIELD(memory.kv));
   t.Add("memory.kv_dtype", "element type of the KV cache", GH_FIELD(memory.kv_dtype)).choices = {
       "auto", "bf16", "f32"};
+}
+
+void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {
+  t.Add("adapters.roots", "directories: adapters come from below them only", GH_FIELD(adapters.roots)).file =
+      true;
+  t.Add("adapters.allow_on_demand", "a request loads an adapter again that was evicted",
+        GH_FIELD(adapters.allow_on_demand));
+  t.Add("adapters.load_wait_s", "seconds that a request waits for a load", GH_FIELD(adapters.load_wait_s), 0,
+        3600);
+  t.Add("adapters.unload_wait_s", "seconds that an unload waits for the adapter's requests",
+        GH_FIELD(adapters.unload_wait_s), 0, 86400);
+  t.Add("adapters.max_rank", "largest rank of a low-rank adapter; 0: any", GH_FIELD(adapters.max_rank), 0,
+        65536);
+  t.Add("adapters.require_base_name", "refuse adapters that record another base model; empty: only report it",
+        GH_FIELD(adapters.require_base_name));
+  t.Add("adapters.state_file",
+        "keeps what was changed at run time for the next start; empty: it ends with the process",
+        GH_FIELD(adapters.state_file))
+      .file = true;
 }
 
 void AddEngineKeys(TableBuilder<ServerConfig>& t) {
@@ -212,6 +180,7 @@ void AddListenerKeys(TableBuilder<ServerConfig>& t) {
 std::vector<ConfigKey<ServerConfig>> BuildServerKeys() {
   TableBuilder<ServerConfig> t;
   AddModelKeys(t);
+  AddAdaptersKeys(t);
   AddEngineKeys(t);
   AddListenerKeys(t);
   AddSamplingKeys<ServerConfig>(t.keys, [](ServerConfig& c) -> SamplingDefaults& { return c.sampling; });
@@ -221,7 +190,7 @@ std::vector<ConfigKey<ServerConfig>> BuildServerKeys() {
 std::vector<ConfigKey<TaskConfig>> BuildTaskKeys() {
   TableBuilder<TaskConfig> t;
   t.Add("description", "for people, in ListTasks", GH_FIELD(description));
-  t.Add("adapter", "reserved: no adapter is served yet", GH_FIELD(adapter));
+  t.Add("adapters", "what serves the task, in this order; none: the base weights", GH_FIELD(adapters));
   t.Add("chat_template", "Jinja source; empty: the model folder's", GH_FIELD(chat_template));
   t.Add("chat_template_file", "file with the Jinja source", GH_FIELD(chat_template_file)).file = true;
   t.Add("system_prompt", "begins every chat that brings no system message", GH_FIELD(system_prompt));
@@ -235,136 +204,18 @@ std::vector<ConfigKey<TaskConfig>> BuildTaskKeys() {
   return std::move(t.keys);
 }
 
+std::vector<ConfigKey<AdapterConfig>> BuildAdapterKeys() {
+  TableBuilder<AdapterConfig> t;
+  t.Add("path", "the adapter's folder, relative to one of adapters.roots", GH_FIELD(path));
+  t.Add("pin", "never evict it", GH_FIELD(pin));
+  t.Add("expert_config", "expert_cfg.json of an ESFT folder that has none, relative to the roots",
+        GH_FIELD(expert_config));
+  return std::move(t.keys);
+}
+
 #undef GH_FIELD
 
-template <typename Owner>
-absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::string_view where,
-                         auto& field) {
-  using Stored = std::remove_reference_t<decltype(field)>;
-  using Value = typename Unwrapped<Stored>::Type;
-  if (Unwrapped<Stored>::kOptional && value.is_null()) {
-    field = Stored{};
-    return absl::OkStatus();
-  }
-  const auto expected = [&](const std::string& what) { return Expected(where, what, value, key.secret); };
-  Json holder = Json::object();
-  holder["value"] = value;
-  GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(holder, std::string(where)));
-  if constexpr (std::is_same_v<Value, bool>) {
-    if (!value.is_boolean()) return expected("true or false");
-    field = value.get<bool>();
-  } else if constexpr (std::is_same_v<Value, int64_t>) {
-    auto parsed = object.Int("value", static_cast<int64_t>(key.min), static_cast<int64_t>(key.max));
-    if (!parsed.ok()) return expected(StrCat("an integer", RangeText(key.min, key.max, false)));
-    field = *parsed;
-  } else if constexpr (std::is_same_v<Value, double>) {
-    auto parsed = object.Number("value");
-    if (!parsed.ok() || !InRange(*parsed, key.min, key.max, key.above_min)) {
-      return expected(StrCat("a number", RangeText(key.min, key.max, key.above_min)));
-    }
-    field = *parsed;
-  } else if constexpr (std::is_same_v<Value, std::string>) {
-    if (!value.is_string()) return expected("a string");
-    const std::string text = value.get<std::string>();
-    if (!key.choices.empty() &&
-        std::find(key.choices.begin(), key.choices.end(), text) == key.choices.end()) {
-      std::string list;
-      for (const std::string& choice : key.choices)
-        StrAppend(&list, list.empty() ? "" : ", ", "\"", choice, "\"");
-      return expected(StrCat("one of ", list));
-    }
-    field = text;
-  } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
-    auto parsed = object.StringsOr("value", {});
-    if (!value.is_array() || !parsed.ok()) return expected("a list of strings");
-    field = *std::move(parsed);
-  } else {
-    auto parsed = object.IntsOr("value", {});
-    const auto bad = [&](int64_t item) {
-      return !InRange(static_cast<double>(item), key.min, key.max, false);
-    };
-    if (!value.is_array() || !parsed.ok() || std::any_of(parsed->begin(), parsed->end(), bad)) {
-      return expected(StrCat("a list of integers", RangeText(key.min, key.max, false)));
-    }
-    field = *std::move(parsed);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
-
-template <typename Owner>
-absl::Status ConfigKey<Owner>::Assign(const Json& value, std::string_view where, Owner& owner) const {
-  return std::visit([&](const auto& access) { return AssignValue(*this, value, where, access(owner)); },
-                    field);
-}
-
-template <typename Owner>
-Json ConfigKey<Owner>::Get(Owner& owner) const {
-  return std::visit(
-      [&](const auto& access) -> Json {
-        const auto& stored = access(owner);
-        if constexpr (Unwrapped<std::remove_cvref_t<decltype(stored)>>::kOptional) {
-          return stored ? Json(*stored) : Json(nullptr);
-        } else {
-          return Json(stored);
-        }
-      },
-      field);
-}
-
-template <typename Owner>
-std::string ConfigKey<Owner>::JsonType() const {
-  return std::visit(
-      [](const auto& access) -> std::string {
-        using Stored = typename ValueOf<std::remove_cvref_t<decltype(access)>>::Type;
-        return TypeName<typename Unwrapped<Stored>::Type>();
-      },
-      field);
-}
-
-template <typename Owner>
-std::string ConfigKey<Owner>::ItemType() const {
-  if (JsonType() != "array") return "";
-  return std::holds_alternative<Access<std::vector<std::string>>>(field) ? "string" : "integer";
-}
-
-template <typename Owner>
-bool ConfigKey<Owner>::optional() const {
-  return std::visit(
-      [](const auto& access) {
-        using Stored = typename ValueOf<std::remove_cvref_t<decltype(access)>>::Type;
-        return Unwrapped<Stored>::kOptional;
-      },
-      field);
-}
-
-template <typename Owner>
-absl::StatusOr<Json> ConfigKey<Owner>::ParseText(std::string_view text, std::string_view where) const {
-  if (JsonType() == "string") return Json(std::string(text));
-  if (JsonType() == "array" && (text.empty() || text.front() != '[')) {
-    Json items = Json::array();
-    while (!text.empty()) {
-      const size_t comma = text.find(',');
-      const std::string_view item = text.substr(0, comma);
-      text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
-      if (ItemType() == "string") {
-        items.push_back(std::string(item));
-      } else {
-        GH_ASSIGN_OR_RETURN(Json number, ParseJson(item, where));
-        items.push_back(std::move(number));
-      }
-    }
-    return items;
-  }
-  auto parsed = ParseJson(text, where);
-  // "cpu.threads = two": the type that is expected helps more than a syntax error of JSON.
-  if (!parsed.ok()) return Json(std::string(text));
-  return parsed;
-}
-
-template struct ConfigKey<ServerConfig>;
-template struct ConfigKey<TaskConfig>;
 
 const std::vector<ConfigKey<ServerConfig>>& ServerKeys() {
   static const auto* keys = new std::vector<ConfigKey<ServerConfig>>(BuildServerKeys());
@@ -374,6 +225,28 @@ const std::vector<ConfigKey<ServerConfig>>& ServerKeys() {
 const std::vector<ConfigKey<TaskConfig>>& TaskKeys() {
   static const auto* keys = new std::vector<ConfigKey<TaskConfig>>(BuildTaskKeys());
   return *keys;
+}
+
+const std::vector<ConfigKey<AdapterConfig>>& AdapterKeys() {
+  static const auto* keys = new std::vector<ConfigKey<AdapterConfig>>(BuildAdapterKeys());
+  return *keys;
+}
+
+bool ValidTaskId(std::string_view id) {
+  if (id.size() > 128) return false;
+  for (size_t i = 0; i < id.size(); ++i) {
+    const bool mark = std::string_view("._:/-").find(id[i]) != std::string_view::npos;
+    if (!LetterOrDigit(id[i]) && !(mark && i > 0)) return false;
+  }
+  return true;
+}
+
+bool ValidAdapterName(std::string_view name) {
+  if (name.empty() || name.size() > 128) return false;
+  for (const char c : name) {
+    if (!LetterOrDigit(c) && std::string_view("._-").find(c) == std::string_view::npos) return false;
+  }
+  return true;
 }
 
 std::string EnvironmentName(std::string_view path) {

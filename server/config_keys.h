@@ -21,7 +21,8 @@ namespace guildhall {
 template <typename Owner, typename Value>
 using FieldAccess = std::function<Value&(Owner&)>;
 
-// One key of `Owner` (ServerConfig, or TaskConfig for the keys below "tasks.ID").
+// One key of `Owner`: ServerConfig, TaskConfig for the keys below "tasks.ID", or AdapterConfig for those
+// below "adapters.preload.NAME".
 template <typename Owner>
 struct ConfigKey {
   template <typename Value>
@@ -31,20 +32,21 @@ struct ConfigKey {
   std::string help;
   std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>,
                Access<std::vector<std::string>>, Access<std::vector<int64_t>>, Access<std::optional<bool>>,
-               Access<std::optional<int64_t>>, Access<std::optional<double>>>
+               Access<std::optional<int64_t>>, Access<std::optional<double>>,
+               Access<std::vector<TaskAdapter>>>
       field;
   double min = -std::numeric_limits<double>::infinity();  // numbers, and the items of a list of integers
   double max = std::numeric_limits<double>::infinity();
   bool above_min = false;            // the smallest value itself is not allowed
   std::vector<std::string> choices;  // strings: the only values
   bool secret = false;               // never printed
-  bool file = false;                 // a path, relative to the configuration file that names it
+  bool file = false;                 // a path or paths, relative to the configuration file that names them
 
   // INVALID_ARGUMENT "WHAT: PATH: expected ..., found ..."; `where` is WHAT: PATH.
   absl::Status Assign(const Json& value, std::string_view where, Owner& owner) const;
   // The value as JSON; null where an optional one is not set. Secrets come as they are.
   Json Get(Owner& owner) const;
-  // "string", "integer", "number", "boolean", "array"; of the items for arrays.
+  // "string", "integer", "number", "boolean", "array"; of the items for arrays: the first two, or "adapter".
   std::string JsonType() const;
   std::string ItemType() const;
   bool optional() const;
@@ -56,6 +58,16 @@ struct ConfigKey {
 // Sorted as documented; built once.
 const std::vector<ConfigKey<ServerConfig>>& ServerKeys();
 const std::vector<ConfigKey<TaskConfig>>& TaskKeys();
+const std::vector<ConfigKey<AdapterConfig>>& AdapterKeys();
+
+inline constexpr size_t kMaxTaskAdapters = 16;
+inline constexpr double kMaxAdapterScale = 1000.0;
+
+// What the keys below "tasks" and "adapters.preload" may look like, as patterns of the schema.
+inline constexpr char kTaskIdPattern[] = "^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$";
+inline constexpr char kAdapterNamePattern[] = "^[A-Za-z0-9._-]{1,128}$";
+bool ValidTaskId(std::string_view id);
+bool ValidAdapterName(std::string_view name);
 
 // "GUILDHALL_SERVER_LISTEN" for "server.listen".
 std::string EnvironmentName(std::string_view path);

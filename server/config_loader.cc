@@ -10,13 +10,11 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "server/config_keys.h"
-#include "server/listen_address.h"
 
 namespace guildhall {
 namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{4} << 20;
-constexpr std::string_view kTasksPrefix = "tasks.";
 // Read elsewhere: the kernels' ISA override and main's list of files.
 constexpr std::string_view kOtherVariables[] = {"GUILDHALL_ISA", "GUILDHALL_CONFIG"};
 
@@ -31,15 +29,35 @@ struct Source {
   std::string folder;  // of the file; "" outside of files
 };
 
-bool ValidTaskId(std::string_view id) {
-  if (id.size() > 128) return false;
-  for (size_t i = 0; i < id.size(); ++i) {
-    const char c = id[i];
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    const bool mark = c == '.' || c == '_' || c == ':' || c == '/' || c == '-';
-    if (!letter && !(mark && i > 0)) return false;
-  }
-  return true;
+// A part of the configuration whose members a user names: "tasks", "adapters.preload".
+template <typename Owner>
+struct NamedParts {
+  std::string path;
+  const std::vector<ConfigKey<Owner>>& (*keys)();
+  std::map<std::string, Owner>& (*parts)(ServerConfig&);
+  std::string Owner::*name;
+  bool (*valid)(std::string_view);
+  std::string rule;  // what a name is that is not valid, and should be
+};
+
+const NamedParts<TaskConfig>& TaskParts() {
+  static const auto* parts =
+      new NamedParts<TaskConfig>{"tasks", TaskKeys, [](ServerConfig & config) -> auto& {return config.tasks;
+}
+, &TaskConfig::id, ValidTaskId,
+    "is no task id: expected up to 128 letters, digits and . _ : / -, beginning with a letter or digit"
+};  // namespace
+return *parts;
+}  // namespace guildhall
+
+const NamedParts<AdapterConfig>& AdapterParts() {
+  static const auto* parts = new NamedParts<AdapterConfig>{
+      "adapters.preload", AdapterKeys, [](ServerConfig & config) -> auto& {return config.adapters.preload;
+}
+, &AdapterConfig::name, ValidAdapterName, "is no adapter's name: expected 1 to 128 letters, digits and . _ -"
+}
+;
+return *parts;
 }
 
 template <typename Owner>
@@ -69,6 +87,7 @@ std::vector<std::string> NamesIn(const std::vector<ConfigKey<Owner>>& keys, cons
     names.push_back(key.path.substr(prefix.size(), key.path.find('.', prefix.size()) - prefix.size()));
   }
   if (std::is_same_v<Owner, ServerConfig> && path.empty()) names.push_back("tasks");
+  if (std::is_same_v<Owner, ServerConfig> && path == "adapters") names.push_back("preload");
   return names;
 }
 
@@ -88,11 +107,15 @@ class Loader {
   absl::Status ApplyVariable(const std::string& name, const std::string& value) {
     const std::string where = StrCat("environment ", name);
     const Source source{where, where, ""};
-    if (name == "GUILDHALL_TASKS") {
-      GH_ASSIGN_OR_RETURN(const Json json, ParseJson(value, source.name));
-      return ApplyTasks(json, source);
+    std::vector<std::string> names;
+    for (const std::string& path : {TaskParts().path, AdapterParts().path}) {
+      if (EnvironmentName(path) == name) {
+        GH_ASSIGN_OR_RETURN(const Json json, ParseJson(value, source.name));
+        return path == TaskParts().path ? ApplyParts(TaskParts(), json, source)
+                                        : ApplyParts(AdapterParts(), json, source);
+      }
+      names.push_back(EnvironmentName(path));
     }
-    std::vector<std::string> names = {"GUILDHALL_TASKS"};
     for (const auto& key : ServerKeys()) {
       if (EnvironmentName(key.path) == name) return ApplyText(key, key.path, value, source, loaded_.config);
       names.push_back(EnvironmentName(key.path));
@@ -116,66 +139,10 @@ class Loader {
       if (key.path == override.key) return ApplyText(key, key.path, override.value, source, loaded_.config);
       names.push_back(key.path);
     }
-    if (override.key == "tasks") {
-      GH_ASSIGN_OR_RETURN(const Json json, ParseJson(override.value, StrCat(source.name, " tasks")));
-      return ApplyTasks(json, source);
-    }
-    if (StartsWith(override.key, kTasksPrefix)) {
-      const std::string rest = override.key.substr(kTasksPrefix.size());
-      for (const auto& key : TaskKeys()) {
-        // A task id may hold dots: the key is what the path ends with.
-        if (rest.size() <= key.path.size() ||
-            rest.substr(rest.size() - key.path.size() - 1) != "." + key.path)
-          continue;
-        const std::string id = rest.substr(0, rest.size() - key.path.size() - 1);
-        GH_ASSIGN_OR_RETURN(TaskConfig* const task, Task(id, source.name));
-        return ApplyText(key, override.key, override.value, source, *task);
-      }
-      for (const auto& key : TaskKeys())
-        names.push_back(StrCat(rest.substr(0, rest.find('.')), ".", key.path));
-      return absl::InvalidArgumentError(
-          StrCat(source.name, ": unknown key ", override.key, Suggest(rest, names, "")));
-    }
+    if (InParts(TaskParts(), override.key)) return ApplyPartsText(TaskParts(), override, source);
+    if (InParts(AdapterParts(), override.key)) return ApplyPartsText(AdapterParts(), override, source);
     return absl::InvalidArgumentError(
         StrCat(source.name, ": unknown key ", override.key, Suggest(override.key, names, "")));
-  }
-
- private:
-  absl::Status ApplyRoot(const Json& json, const Source& source) {
-    if (!json.is_object()) return absl::InvalidArgumentError(StrCat(source.name, ": expected an object"));
-    Json rest = Json::object();
-    for (const auto& [name, value] : json.items()) {
-      if (name == "$schema") continue;
-      if (name == "tasks") {
-        GH_RETURN_IF_ERROR(ApplyTasks(value, source));
-      } else {
-        rest[name] = value;
-      }
-    }
-    return ApplyObject(ServerKeys(), rest, "", "", source, loaded_.config);
-  }
-
-  absl::Status ApplyTasks(const Json& json, const Source& source) {
-    if (!json.is_object()) {
-      return absl::InvalidArgumentError(
-          StrCat(source.name, ": tasks: expected an object with one member per task"));
-    }
-    for (const auto& [id, value] : json.items()) {
-      GH_ASSIGN_OR_RETURN(TaskConfig* const task, Task(id, source.name));
-      GH_RETURN_IF_ERROR(ApplyObject(TaskKeys(), value, "", StrCat(kTasksPrefix, id, "."), source, *task));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<TaskConfig*> Task(const std::string& id, std::string_view where) {
-    if (!ValidTaskId(id)) {
-      return absl::InvalidArgumentError(StrCat(where, ": tasks: ", DumpJson(Json(id.substr(0, 150))),
-                                               " is no task id: expected up to 128 letters, digits and . _ : "
-                                               "/ -, beginning with a letter or digit"));
-    }
-    TaskConfig& task = loaded_.config.tasks[id];
-    task.id = id;
-    return &task;
   }
 
   // `path` is the place among the keys, `prefix` what comes before it in messages ("tasks.ID.").
@@ -203,6 +170,82 @@ class Loader {
     return absl::OkStatus();
   }
 
+ private:
+  absl::Status ApplyRoot(const Json& json, const Source& source) {
+    if (!json.is_object()) return absl::InvalidArgumentError(StrCat(source.name, ": expected an object"));
+    Json rest = Json::object();
+    for (const auto& [name, value] : json.items()) {
+      if (name == "$schema") continue;
+      if (name == "tasks") {
+        GH_RETURN_IF_ERROR(ApplyParts(TaskParts(), value, source));
+      } else if (name == "adapters" && value.is_object()) {
+        Json others = value;
+        if (value.contains("preload")) {
+          GH_RETURN_IF_ERROR(ApplyParts(AdapterParts(), value["preload"], source));
+          others.erase("preload");
+        }
+        rest[name] = std::move(others);
+      } else {
+        rest[name] = value;
+      }
+    }
+    return ApplyObject(ServerKeys(), rest, "", "", source, loaded_.config);
+  }
+
+  template <typename Owner>
+  absl::Status ApplyParts(const NamedParts<Owner>& parts, const Json& json, const Source& source) {
+    if (!json.is_object()) {
+      return absl::InvalidArgumentError(
+          StrCat(source.name, ": ", parts.path, ": expected an object with one member for each name"));
+    }
+    for (const auto& [name, value] : json.items()) {
+      GH_ASSIGN_OR_RETURN(Owner* const part, Part(parts, name, source.name));
+      GH_RETURN_IF_ERROR(
+          ApplyObject(parts.keys(), value, "", StrCat(parts.path, ".", name, "."), source, *part));
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename Owner>
+  static bool InParts(const NamedParts<Owner>& parts, const std::string& key) {
+    return key == parts.path || StartsWith(key, parts.path + ".");
+  }
+
+  // "tasks" with a whole object, or "tasks.NAME.KEY".
+  template <typename Owner>
+  absl::Status ApplyPartsText(const NamedParts<Owner>& parts, const ConfigSources::Override& override,
+                              const Source& source) {
+    if (override.key == parts.path) {
+      GH_ASSIGN_OR_RETURN(const Json json, ParseJson(override.value, StrCat(source.name, " ", parts.path)));
+      return ApplyParts(parts, json, source);
+    }
+    const std::string rest = override.key.substr(parts.path.size() + 1);
+    std::vector<std::string> names;
+    for (const auto& key : parts.keys()) {
+      names.push_back(StrCat(rest.substr(0, rest.find('.')), ".", key.path));
+      // A name may hold dots: the key is what the path ends with.
+      if (rest.size() <= key.path.size() || rest.substr(rest.size() - key.path.size() - 1) != "." + key.path)
+        continue;
+      GH_ASSIGN_OR_RETURN(Owner* const part,
+                          Part(parts, rest.substr(0, rest.size() - key.path.size() - 1), source.name));
+      return ApplyText(key, override.key, override.value, source, *part);
+    }
+    return absl::InvalidArgumentError(
+        StrCat(source.name, ": unknown key ", override.key, Suggest(rest, names, "")));
+  }
+
+  template <typename Owner>
+  absl::StatusOr<Owner*> Part(const NamedParts<Owner>& parts, const std::string& name,
+                              std::string_view where) {
+    if (!parts.valid(name)) {
+      return absl::InvalidArgumentError(
+          StrCat(where, ": ", parts.path, ": ", Quote(name, 150), " ", parts.rule));
+    }
+    Owner& part = parts.parts(loaded_.config)[name];
+    part.*parts.name = name;
+    return &part;
+  }
+
   template <typename Owner>
   absl::Status ApplyText(const ConfigKey<Owner>& key, const std::string& path, const std::string& text,
                          const Source& source, Owner& owner) {
@@ -214,10 +257,10 @@ class Loader {
   absl::Status Apply(const ConfigKey<Owner>& key, const std::string& path, const Json& value,
                      const Source& source, Owner& owner) {
     Json resolved = value;
-    if (key.file && value.is_string() && !source.folder.empty()) {
-      const std::filesystem::path file(value.get<std::string>());
-      if (!file.empty() && file.is_relative()) {
-        resolved = (std::filesystem::path(source.folder) / file).lexically_normal().string();
+    if (key.file && !source.folder.empty()) {
+      if (value.is_string()) ResolveFile(source, resolved);
+      if (value.is_array()) {
+        for (Json& item : resolved) ResolveFile(source, item);
       }
     }
     GH_RETURN_IF_ERROR(key.Assign(resolved, StrCat(source.name, ": ", path), owner));
@@ -225,70 +268,33 @@ class Loader {
     return absl::OkStatus();
   }
 
+  static void ResolveFile(const Source& source, Json& path) {
+    if (!path.is_string()) return;
+    const std::filesystem::path file(path.get<std::string>());
+    if (file.empty() || file.is_absolute()) return;
+    path = (std::filesystem::path(source.folder) / file).lexically_normal().string();
+  }
+
   LoadedConfig& loaded_;
 };
 
-absl::Status CheckTls(std::string_view name, const TlsConfig& tls) {
-  if (tls.certificate.empty() != tls.key.empty()) {
-    return absl::InvalidArgumentError(StrCat(name, ".tls: certificate and key belong together, only ",
-                                             tls.key.empty() ? "certificate" : "key", " is set"));
-  }
-  if (!tls.client_ca.empty() && !tls.enabled()) {
-    return absl::InvalidArgumentError(
-        StrCat(name, ".tls.client_ca needs ", name, ".tls.certificate and key"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckAdmin(const AdminConfig& admin) {
-  GH_RETURN_IF_ERROR(CheckTls("admin", admin.tls));
-  if (!admin.enabled) return absl::OkStatus();
-  if (!admin.token.empty() && !admin.token_file.empty()) {
-    return absl::InvalidArgumentError("admin.token and admin.token_file exclude each other");
-  }
-  GH_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(admin.listen, "admin.listen"));
-  const bool token = !admin.token.empty() || !admin.token_file.empty();
-  if (address.local() || admin.tls.mutual() || (token && admin.tls.enabled())) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      StrCat("admin.listen: ", admin.listen, " can be reached from other machines, ",
-             token ? "where the token would travel in clear text" : "and nothing guards it",
-             "; listen on 127.0.0.1 or unix:PATH, or set admin.tls with a token or with client_ca"));
-}
-
-absl::Status CheckTask(const TaskConfig& task) {
-  const std::string where = StrCat("tasks.", task.id.empty() ? "\"\"" : task.id, ": ");
-  if (!task.adapter.empty()) {
-    return absl::InvalidArgumentError(StrCat(where, "adapter is reserved: this version serves no adapters"));
-  }
-  if (!task.chat_template.empty() && !task.chat_template_file.empty()) {
-    return absl::InvalidArgumentError(
-        StrCat(where, "chat_template and chat_template_file exclude each other"));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::Status CheckConfig(const ServerConfig& config) {
-  GH_RETURN_IF_ERROR(CheckTls("server", config.server.tls));
-  GH_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(config.server.listen, "server.listen"));
-  GH_RETURN_IF_ERROR(CheckAdmin(config.admin));
-  if (config.admin.enabled && config.admin.listen == config.server.listen && !address.any_port()) {
-    return absl::InvalidArgumentError(
-        StrCat("admin.listen and server.listen are the same, ", config.admin.listen, "; each needs its own"));
-  }
-  if (config.engine.prefill_chunk > config.engine.token_budget) {
-    return absl::InvalidArgumentError(StrCat("engine.prefill_chunk (", config.engine.prefill_chunk,
-                                             ") is above engine.token_budget (", config.engine.token_budget,
-                                             ")"));
-  }
-  if (config.engine.max_running > config.engine.token_budget) {
-    return absl::InvalidArgumentError(StrCat("engine.max_running (", config.engine.max_running,
-                                             ") is above engine.token_budget (", config.engine.token_budget,
-                                             "): every running sequence needs a row of the step"));
-  }
-  for (const auto& [id, task] : config.tasks) GH_RETURN_IF_ERROR(CheckTask(task));
-  return absl::OkStatus();
+template <typename Owner>
+absl::StatusOr<Owner> ReadPart(const std::vector<ConfigKey<Owner>>& keys, const Json& json,
+                               const std::string& what) {
+  LoadedConfig ignored;
+  Owner part;
+  GH_RETURN_IF_ERROR(Loader(ignored).ApplyObject(keys, json, "", "", Source{what, "", ""}, part));
+  return part;
+}
+
+absl::StatusOr<TaskConfig> ReadTaskConfig(const Json& json, const std::string& what) {
+  return ReadPart(TaskKeys(), json, what);
+}
+
+absl::StatusOr<AdapterConfig> ReadAdapterConfig(const Json& json, const std::string& what) {
+  return ReadPart(AdapterKeys(), json, what);
 }
 
 absl::StatusOr<LoadedConfig> LoadConfig(const ConfigSources& sources) {
@@ -316,8 +322,13 @@ std::string EffectiveConfigText(const LoadedConfig& loaded) {
                      origin == loaded.origins.end() ? "default" : origin->second});
   };
   for (const auto& key : ServerKeys()) add(key.path, key, loaded.config);
+  for (const auto& [name, adapter] : loaded.config.adapters.preload) {
+    for (const auto& key : AdapterKeys()) {
+      add(StrCat(AdapterParts().path, ".", name, ".", key.path), key, adapter);
+    }
+  }
   for (const auto& [id, task] : loaded.config.tasks) {
-    for (const auto& key : TaskKeys()) add(StrCat(kTasksPrefix, id, ".", key.path), key, task);
+    for (const auto& key : TaskKeys()) add(StrCat(TaskParts().path, ".", id, ".", key.path), key, task);
   }
   size_t width = 0;
   for (const Line& line : lines) width = std::max(width, std::min<size_t>(line.text.size(), 60));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/json.h"
 #include "server/server_config.h"
 
 namespace guildhall {
@@ -16,9 +17,10 @@ struct ConfigSources {
   std::vector<std::string> files;  // JSON with comments
   // NAME=VALUE of the process; names that do not begin with GUILDHALL_ are ignored. A key's name is its path
   // in upper case with "_" for ".": server.listen is GUILDHALL_SERVER_LISTEN. GUILDHALL_TASKS takes the whole
-  // "tasks" object.
+  // "tasks" object, GUILDHALL_ADAPTERS_PRELOAD that of "adapters.preload".
   std::map<std::string, std::string> environment;
-  // KEY=VALUE of --set and of the flags that stand for a key; tasks.ID.KEY reaches into a task.
+  // KEY=VALUE of --set and of the flags that stand for a key; tasks.ID.KEY reaches into a task,
+  // adapters.preload.NAME.KEY into an adapter.
   struct Override {
     std::string key, value;
     std::string origin;  // "--set", "--port"
@@ -38,6 +40,11 @@ absl::StatusOr<LoadedConfig> LoadConfig(const ConfigSources& sources);
 
 // What one key alone cannot tell: keys that need or exclude each other. `model.path` may be empty.
 absl::Status CheckConfig(const ServerConfig& config);
+
+// One task or adapter as the file has it, without its name; `what` begins messages. INVALID_ARGUMENT names
+// the key.
+absl::StatusOr<TaskConfig> ReadTaskConfig(const Json& json, const std::string& what);
+absl::StatusOr<AdapterConfig> ReadAdapterConfig(const Json& json, const std::string& what);
 
 // One line per key: value and origin; secrets as ***.
 std::string EffectiveConfigText(const LoadedConfig& loaded);

@@ -10,6 +10,25 @@ Json NumberJson(double value, bool integer) {
   return Json(value);
 }
 
+Json EmptyObjectSchema() {
+  Json schema = Json::object();
+  schema["type"] = "object";
+  schema["additionalProperties"] = false;
+  schema["properties"] = Json::object();
+  return schema;
+}
+
+// A name, or a name with a factor.
+Json TaskAdapterSchema() {
+  const Json name = Json::object({{"type", "string"}, {"pattern", kAdapterNamePattern}});
+  Json object = EmptyObjectSchema();
+  object["required"] = Json::array({"name"});
+  object["properties"]["name"] = name;
+  object["properties"]["scale"] = Json::object(
+      {{"type", "number"}, {"minimum", -kMaxAdapterScale}, {"maximum", kMaxAdapterScale}, {"default", 1.0}});
+  return Json::object({{"anyOf", Json::array({name, object})}});
+}
+
 template <typename Owner>
 Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
   Json schema = Json::object();
@@ -22,20 +41,16 @@ Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
   schema["description"] = key.help;
   const bool integer = type == "integer" || key.ItemType() == "integer";
   Json& numbers = type == "array" ? schema["items"] : schema;
-  if (type == "array") numbers["type"] = key.ItemType();
+  if (key.ItemType() == "adapter") {
+    numbers = TaskAdapterSchema();
+  } else if (type == "array") {
+    numbers["type"] = key.ItemType();
+  }
   if (std::isfinite(key.min))
     numbers[key.above_min ? "exclusiveMinimum" : "minimum"] = NumberJson(key.min, integer);
   if (std::isfinite(key.max)) numbers["maximum"] = NumberJson(key.max, integer);
   if (!key.choices.empty()) schema["enum"] = key.choices;
   schema["default"] = key.Get(defaults);
-  return schema;
-}
-
-Json EmptyObjectSchema() {
-  Json schema = Json::object();
-  schema["type"] = "object";
-  schema["additionalProperties"] = false;
-  schema["properties"] = Json::object();
   return schema;
 }
 
@@ -52,6 +67,20 @@ void Place(Json& root, std::string_view path, Json leaf) {
   (*at)["properties"][std::string(path)] = std::move(leaf);
 }
 
+// An object whose members all have these keys.
+template <typename Owner>
+Json MapSchema(const std::vector<ConfigKey<Owner>>& keys, const char* names, const char* help) {
+  Json member = EmptyObjectSchema();
+  Owner defaults;
+  for (const auto& key : keys) Place(member, key.path, KeySchema(key, defaults));
+  Json map = Json::object();
+  map["type"] = "object";
+  map["description"] = help;
+  map["propertyNames"] = Json::object({{"pattern", names}});
+  map["additionalProperties"] = std::move(member);
+  return map;
+}
+
 }  // namespace
 
 std::string ConfigSchemaText() {
@@ -62,14 +91,11 @@ std::string ConfigSchemaText() {
   root["properties"]["$schema"] = Json::object({{"type", "string"}});
   ServerConfig defaults;
   for (const auto& key : ServerKeys()) Place(root, key.path, KeySchema(key, defaults));
-  Json task = EmptyObjectSchema();
-  TaskConfig task_defaults;
-  for (const auto& key : TaskKeys()) Place(task, key.path, KeySchema(key, task_defaults));
-  Json& tasks = root["properties"]["tasks"];
-  tasks["type"] = "object";
-  tasks["description"] = "tasks by id; the id \"\" configures the base model";
-  tasks["propertyNames"] = Json::object({{"pattern", "^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$"}});
-  tasks["additionalProperties"] = std::move(task);
+  Json& preload = root["properties"]["adapters"]["properties"]["preload"];
+  preload = MapSchema(AdapterKeys(), kAdapterNamePattern, "adapters by name, loaded at start");
+  preload["additionalProperties"]["required"] = Json::array({"path"});
+  root["properties"]["tasks"] =
+      MapSchema(TaskKeys(), kTaskIdPattern, "tasks by id; the id \"\" configures the base model");
   return DumpJson(root, 2) + "\n";
 }
 

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "engine/token_stream.h"
+#include "server/admin_messages.h"
 #include "server/answer_stream.h"
 #include "server/guarded.h"
 #include "server/prompt_builder.h"
@@ -98,8 +99,22 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   request.sampling = validated.sampling;
   request.deadline = Deadline(context, validated.time_limit);
   request.stream = std::make_shared<TokenStream>(static_cast<size_t>(deployment.stream_capacity));
+  request.cache_salt = std::move(validated.cache_salt);
   prepared.prompt_text = std::move(prompt.text);
+  // Last, because it may wait: whatever else is wrong is told at once.
+  GH_ASSIGN_OR_RETURN(request.adapters,
+                      deployment.adapters->Acquire(validated.task->adapters, request.deadline,
+                                                   [&] { return context.IsCancelled(); }));
   return prepared;
+}
+
+// "math@3, intent@7"
+std::string AdapterText(const AdapterSet& adapters) {
+  std::string text;
+  for (const AdapterSet::Member& member : adapters.members) {
+    StrAppend(&text, text.empty() ? "" : ", ", member.name, "@", member.version);
+  }
+  return text;
 }
 
 v1::GenerateResponse StartMessage(const Request& request) {
@@ -122,6 +137,7 @@ absl::Status Run(const Deployment& deployment, const v1::GenerateRequest& proto,
                  const grpc::ServerContext& context, uint64_t id, ResponseSink& sink, RequestLogLine& line) {
   GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, context, id));
   line.prompt_tokens = static_cast<int64_t>(prepared.request->prompt.size());
+  if (prepared.request->adapters != nullptr) line.adapters = AdapterText(*prepared.request->adapters);
   if (deployment.log_prompts) line.prompt = prepared.prompt_text;
   GH_RETURN_IF_ERROR(deployment.engine->Submit(prepared.request));
   const CancelAtExit guard{prepared.request->stream};
@@ -220,7 +236,7 @@ grpc::Status InferenceService::ListTasks(grpc::ServerContext*, const v1::ListTas
       v1::TaskInfo& info = *response->add_tasks();
       info.set_id(id);
       info.set_description(task->description);
-      info.set_adapter(task->adapter);
+      FillAdapterUses(task->adapters, *info.mutable_adapters());
       info.set_has_chat_template(task->has_chat_template);
       info.set_has_system_prompt(!task->system_prompt.empty());
       FillDefaults(task->defaults, *info.mutable_defaults());

@@ -35,6 +35,7 @@ std::string ReasonText(v1::FinishReason reason) {
 std::string RequestLogText(const RequestLogLine& line) {
   std::string text = StrCat("request ", line.id, " task=", Quoted(line.task),
                             " status=", absl::StatusCodeToString(line.status.code()));
+  if (!line.adapters.empty()) StrAppend(&text, " adapters=", Quoted(line.adapters));
   if (line.summary) {
     const AnswerSummary& summary = *line.summary;
     StrAppend(&text, " finish=", ReasonText(summary.reason), " prompt=", line.prompt_tokens,

@@ -13,7 +13,8 @@ namespace guildhall {
 
 struct RequestLogLine {
   uint64_t id = 0;
-  std::string task;  // as the client wrote it
+  std::string task;      // as the client wrote it
+  std::string adapters;  // "math@3": what served it; empty: the base
   std::string peer;
   int64_t prompt_tokens = 0;
   std::optional<AnswerSummary> summary;  // absent: refused before the engine took it

@@ -12,6 +12,7 @@
 #include "engine/base_model.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
+#include "server/status_mapping.h"
 #include "server/version.h"
 #include "text/folder.h"
 
@@ -75,20 +76,41 @@ void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& mem
   Log().info("memory: {}", memory.text);
 }
 
-// The model and what it stands on, in the order of their lives.
+// The model and what stands on it, in the order of their lives.
 struct LoadedModel {
   BaseModel base;
+  std::unique_ptr<WeightManager> weights;
   DeploymentParts parts;
 };
 
-absl::StatusOr<LoadedModel> LoadModel(const ServerConfig& config, const ProgressFunction& progress) {
-  LoadedModel loaded;
+// Whatever of the adapters can be told before minutes of loading, not after.
+absl::Status CheckAdapterFiles(const AdaptersConfig& config) {
+  GH_ASSIGN_OR_RETURN(const AdapterRoots roots, AdapterRoots::Open(config.roots));
+  for (const auto& [name, adapter] : config.preload) {
+    const absl::Status status = roots.Folder(adapter.path).status();
+    if (!status.ok()) {
+      return WithMessage(status, StrCat("adapters.preload.", name, ".path: ", std::string(status.message())));
+    }
+  }
+  if (config.state_file.empty()) return absl::OkStatus();
+  return ReadStateFile(config.state_file).status();
+}
+
+std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const BaseModel& base) {
+  WeightManagerOptions options;
+  options.max_rows = config.engine.token_budget;
+  return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
+                                         base.budget, options);
+}
+
+absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progress, LoadedModel& loaded) {
   DeploymentParts& parts = loaded.parts;
   GH_ASSIGN_OR_RETURN(const BaseModelOptions options, ModelOptions(config));
   GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
   GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
   // Wrong tasks are told before minutes of loading, not after.
   GH_RETURN_IF_ERROR(TaskRegistry::Build(config, parts.text, parts.generation_defaults).status());
+  GH_RETURN_IF_ERROR(CheckAdapterFiles(config.adapters));
 
   const absl::Time begin = absl::Now();
   GH_ASSIGN_OR_RETURN(loaded.base, LoadBaseModel(options, LogPlan, progress));
@@ -99,11 +121,18 @@ absl::StatusOr<LoadedModel> LoadModel(const ServerConfig& config, const Progress
   const ModelSpec& spec = loaded.base.decoder->spec();
   parts.memory = {Item("weights", memory.weights, "packed for the back end"),
                   Item("step", memory.step, "activations and logits"),
-                  Item("KV cache", memory.kv, memory.text)};
+                  Item("KV cache and adapters", memory.shared, memory.text)};
+  loaded.weights = MakeWeights(config, loaded.base);
   parts.model = loaded.base.decoder.get();
+  parts.share_budget = [&base = loaded.base](EngineOptions& engine) { ShareBudget(base, engine); };
+  parts.weights = loaded.weights.get();
+  parts.open_folder = [checkpoint = loaded.base.checkpoint.get()](const std::string& directory,
+                                                                  const AdapterFolderOptions& folder) {
+    return OpenAdapterFolder(directory, *checkpoint, folder);
+  };
   parts.eos_tokens = spec.eos_tokens;
   parts.info = Describe(config.model.path, spec, *loaded.base.backend);
-  return loaded;
+  return absl::OkStatus();
 }
 
 std::string TaskList(const TaskSnapshot& tasks) {
@@ -126,6 +155,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   if (config.model.path.empty()) {
     return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
   }
+  LoadedModel loaded;  // outlives the server
   std::unique_ptr<Server> server;
   std::atomic<Server*> serving{nullptr};
   const ShutdownSignals signals([&serving](const char* name) {
@@ -144,8 +174,12 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   LogListener("requests", server->inference(), config.server.tls);
   if (server->admin() != nullptr) LogListener("administration", *server->admin(), config.admin.tls);
 
-  GH_ASSIGN_OR_RETURN(LoadedModel loaded, LoadModel(config, progress));
+  GH_RETURN_IF_ERROR(LoadModel(config, progress, loaded));
   GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(loaded.parts)));
+  const ByteBudget& budget = loaded.weights->budget();
+  Log().info("adapters: {} loaded, {} of the {} that they share with the KV cache",
+             deployment->adapters->List().size(), FormatBytes(budget.used(ByteBudget::Holder::kAdapters)),
+             FormatBytes(budget.total()));
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);
   deployment.reset();

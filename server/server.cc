@@ -51,7 +51,19 @@ absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerCon
   options.prefix_cache = config.engine.prefix_cache;
   options.stall_limit = absl::Seconds(config.engine.stall_limit_s);
   options.eos_tokens = std::move(parts.eos_tokens);
-  deployment->engine = std::make_unique<Engine>(model, std::move(options), deployment->tasks->Policies());
+  if (parts.share_budget) parts.share_budget(options);
+  deployment->engine =
+      std::make_unique<Engine>(model, std::move(options), deployment->tasks->Policies(), parts.weights);
+  GH_ASSIGN_OR_RETURN(deployment->adapters,
+                      AdapterCatalog::Create(config.adapters, parts.weights, std::move(parts.open_folder)));
+  deployment->administration = std::make_unique<Administration>(config, *deployment->adapters,
+                                                                *deployment->tasks, *deployment->engine);
+  RunTimeState state;
+  if (!config.adapters.state_file.empty()) {
+    GH_ASSIGN_OR_RETURN(state, ReadStateFile(config.adapters.state_file));
+  }
+  GH_RETURN_IF_ERROR(deployment->administration->Preload(state));
+  deployment->administration->Restore(std::move(state));
   deployment->engine->Start();
   return deployment;
 }

@@ -2,6 +2,7 @@
 // drained.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -25,9 +26,14 @@ struct DeploymentParts {
   std::vector<int32_t> eos_tokens;
   v1::ModelStatus info;
   std::vector<v1::MemoryItem> memory;
+  WeightManager* weights = nullptr;  // outlives the deployment; null: no adapters
+  OpenFolder open_folder;            // with weights
+  // Tells the engine what its KV cache shares with the adapters; empty: nothing.
+  std::function<void(EngineOptions&)> share_budget;
 };
 
-// Resolves tasks and limits and starts the engine.
+// Resolves tasks and limits, starts the engine, loads the configured adapters and restores what the state
+// file kept. Errors of the configured ones name them; a state file that cannot be read is INVALID_ARGUMENT.
 absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config,
                                                                  DeploymentParts parts);
 

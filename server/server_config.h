@@ -28,12 +28,20 @@ struct SamplingDefaults {
   std::vector<int64_t> stop_token_ids;
 };
 
+// An adapter that a task applies, times a factor on its low-rank changes.
+struct TaskAdapter {
+  std::string name;
+  double scale = 1.0;
+
+  bool operator==(const TaskAdapter&) const = default;
+};
+
 struct TaskConfig {
   std::string id;  // the key under "tasks"; "" configures the base
   std::string description;
-  std::string adapter;             // reserved: must be empty until adapters are served
-  std::string chat_template;       // Jinja source; at most one of source and file
-  std::string chat_template_file;  // both empty: the model folder's template
+  std::vector<TaskAdapter> adapters;  // put together in this order; none: the base weights
+  std::string chat_template;          // Jinja source; at most one of source and file
+  std::string chat_template_file;     // both empty: the model folder's template
   std::string system_prompt;
   std::string text =
       "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
@@ -55,8 +63,28 @@ struct CpuConfig {
 };
 
 struct MemoryConfig {
-  std::string kv = "auto";        // bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
+  std::string kv =
+      "auto";  // with the adapters' pages: bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
   std::string kv_dtype = "auto";  // "auto", "bf16", "f32"
+};
+
+// An adapter folder that is loaded under a name: at start, or by the administration.
+struct AdapterConfig {
+  std::string name;           // the key under "adapters.preload"
+  std::string path;           // relative to one of adapters.roots
+  bool pin = false;           // never evicted
+  std::string expert_config;  // ESFT folders without expert_cfg.json: one elsewhere under the roots
+};
+
+struct AdaptersConfig {
+  std::vector<std::string> roots;                // directories; adapters come from below them only
+  std::map<std::string, AdapterConfig> preload;  // by name; loaded at start in the names' order
+  bool allow_on_demand = true;                   // an evicted adapter comes back when a request names it
+  double load_wait_s = 30.0;                     // how long a request waits for that
+  double unload_wait_s = 30.0;                   // how long an unload waits for the adapter's readers
+  int64_t max_rank = 0;                          // 0: no cap beyond the smaller side of the weight
+  std::string require_base_name;                 // empty: another recorded base is only reported
+  std::string state_file;                        // what was changed at run time; empty: forgotten at the end
 };
 
 struct EngineConfig {
@@ -130,6 +158,7 @@ struct ServerConfig {
   std::string backend = "cpu";
   CpuConfig cpu;
   MemoryConfig memory;
+  AdaptersConfig adapters;
   EngineConfig engine;
   LimitsConfig limits;
   SamplingDefaults sampling;  // below the tasks' and the model folder's

@@ -13,6 +13,8 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "guildhall/v1/admin.pb.h"
+#include "server/adapter_catalog.h"
+#include "server/administration.h"
 #include "server/task_registry.h"
 #include "server/validate.h"
 #include "text/folder.h"
@@ -30,6 +32,8 @@ struct Deployment {
   bool log_requests = true;
   bool log_prompts = false;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<AdapterCatalog> adapters;
+  std::unique_ptr<Administration> administration;
 };
 
 // Thread-safe. loading -> serving -> draining; there is no way back.

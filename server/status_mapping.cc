@@ -81,27 +81,40 @@ absl::Status FieldError(std::string_view field, std::string_view description) {
   return status;
 }
 
-absl::Status MissingResource(std::string_view type, std::string_view name) {
-  const std::string shown = DumpJson(Json(Cut(name)));
-  absl::Status status = absl::NotFoundError(StrCat("there is no ", type, " ", shown));
+absl::Status WithResource(absl::Status status, std::string_view type, std::string_view name) {
   google::rpc::ResourceInfo detail;
   detail.set_resource_type(std::string(type));
   detail.set_resource_name(Cut(name));
-  detail.set_description(StrCat("unknown ", type));
+  detail.set_description(Cut(std::string(status.message())));
   AddDetail(status, detail);
   return status;
 }
 
+absl::Status MissingResource(std::string_view type, std::string_view name) {
+  const std::string shown = DumpJson(Json(Cut(name)));
+  return WithResource(absl::NotFoundError(StrCat("there is no ", type, " ", shown)), type, name);
+}
+
 absl::Status PreconditionError(std::string_view type, std::string_view subject,
                                std::string_view description) {
-  absl::Status status = absl::FailedPreconditionError(std::string(description));
+  return WithPrecondition(absl::FailedPreconditionError(std::string(description)), type, subject);
+}
+
+absl::Status WithPrecondition(absl::Status status, std::string_view type, std::string_view subject) {
   google::rpc::PreconditionFailure detail;
   auto* violation = detail.add_violations();
   violation->set_type(std::string(type));
   violation->set_subject(Cut(subject));
-  violation->set_description(Cut(description));
+  violation->set_description(Cut(std::string(status.message())));
   AddDetail(status, detail);
   return status;
+}
+
+absl::Status WithMessage(const absl::Status& status, std::string_view message) {
+  absl::Status result(status.code(), std::string(message));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { result.SetPayload(url, payload); });
+  return result;
 }
 
 absl::Status WithRetry(absl::Status status, absl::Duration delay) {

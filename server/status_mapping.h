@@ -20,13 +20,20 @@ void AddDetail(absl::Status& status, const google::protobuf::Message& detail);
 absl::Status FieldError(std::string_view field, std::string_view description);
 // The same detail on a status that somebody else made (OUT_OF_RANGE of a long prompt).
 absl::Status WithField(absl::Status status, std::string_view field);
-// NOT_FOUND with a ResourceInfo; `type` is "task".
+// A ResourceInfo on a status that somebody else made; `type` is "task" or "adapter".
+absl::Status WithResource(absl::Status status, std::string_view type, std::string_view name);
+// NOT_FOUND with a ResourceInfo.
 absl::Status MissingResource(std::string_view type, std::string_view name);
 // FAILED_PRECONDITION with a PreconditionFailure; `type` is for programs ("TOKENIZER"), `subject` names the
 // thing.
 absl::Status PreconditionError(std::string_view type, std::string_view subject, std::string_view description);
+// The same detail on a status that somebody else made.
+absl::Status WithPrecondition(absl::Status status, std::string_view type, std::string_view subject);
 // With a RetryInfo.
 absl::Status WithRetry(absl::Status status, absl::Duration delay);
+
+// The same code and details with another text.
+absl::Status WithMessage(const absl::Status& status, std::string_view message);
 
 // Codes map one to one. RESOURCE_EXHAUSTED and UNAVAILABLE get a RetryInfo where they have none. Long texts
 // are cut and details dropped so that the whole trailer stays below 8 KB; invalid UTF-8 is replaced.

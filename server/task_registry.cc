@@ -15,56 +15,71 @@ namespace {
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 constexpr size_t kMaxGenerationConfigBytes = size_t{1} << 20;
 
-absl::Status TaskError(const std::string& id, std::string_view key, std::string_view message) {
-  return absl::InvalidArgumentError(StrCat("tasks.", id.empty() ? "\"\"" : id, ".", key, ": ", message));
+absl::Status TaskError(const std::string& where, std::string_view key, std::string_view message) {
+  return absl::InvalidArgumentError(StrCat(where, ".", key, ": ", message));
 }
 
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> OwnTemplate(const TaskConfig& config) {
+std::string Where(const std::string& id) {
+  return StrCat("tasks.", id.empty() ? "\"\"" : id);
+}
+
+absl::StatusOr<std::shared_ptr<const ChatTemplate>> OwnTemplate(const TaskConfig& config,
+                                                                const std::string& where) {
   if (config.chat_template.empty() && config.chat_template_file.empty()) return nullptr;
   std::string source = config.chat_template;
   const char* key = "chat_template";
   if (!config.chat_template_file.empty()) {
     key = "chat_template_file";
     auto text = ReadSmallFile(config.chat_template_file, kMaxTemplateBytes);
-    if (!text.ok()) return TaskError(config.id, key, std::string(text.status().message()));
+    if (!text.ok()) return TaskError(where, key, std::string(text.status().message()));
     source = *std::move(text);
   }
+  if (source.size() > kMaxTemplateBytes) {
+    return TaskError(where, key,
+                     StrCat("expected at most ", kMaxTemplateBytes, " bytes, found ", source.size()));
+  }
   auto compiled = ChatTemplate::Compile(source);
-  if (!compiled.ok()) return TaskError(config.id, key, std::string(compiled.status().message()));
+  if (!compiled.ok()) return TaskError(where, key, std::string(compiled.status().message()));
   return compiled;
 }
 
-absl::StatusOr<std::shared_ptr<const Task>> BuildTask(const TaskConfig& config, const TextAssets& text,
-                                                      const SamplingDefaults& below) {
+absl::Status TakeText(const TaskConfig& config, const TextAssets& text, const std::string& where,
+                      Task& task) {
+  task.system_prompt = config.system_prompt;
+  GH_ASSIGN_OR_RETURN(task.chat_template, OwnTemplate(config, where));
+  const auto inherited = text.SelectTemplate("", false);
+  task.has_chat_template = text.tokenizer != nullptr && (task.chat_template != nullptr || inherited.ok());
+  task.text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
+  if (!task.text_is_chat || task.has_chat_template) return absl::OkStatus();
+  return TaskError(
+      where, config.text == "chat" ? "text" : "system_prompt",
+      text.tokenizer == nullptr
+          ? "the model folder has no tokenizer"
+          : StrCat("needs a chat template, and the model folder has none that works (",
+                   std::string(inherited.status().message()), "); set chat_template or chat_template_file"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConfig& config,
+                                                                  const std::string& where) const {
   auto task = std::make_shared<Task>();
   task->id = config.id;
   task->description = config.description;
-  task->adapter = config.adapter;
-  task->system_prompt = config.system_prompt;
-  GH_ASSIGN_OR_RETURN(task->chat_template, OwnTemplate(config));
-  const auto inherited = text.SelectTemplate("", false);
-  task->has_chat_template = text.tokenizer != nullptr && (task->chat_template != nullptr || inherited.ok());
-  task->text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
-  if (task->text_is_chat && !task->has_chat_template) {
-    return TaskError(config.id, config.text == "chat" ? "text" : "system_prompt",
-                     text.tokenizer == nullptr
-                         ? "the model folder has no tokenizer"
-                         : StrCat("needs a chat template, and the model folder has none that works (",
-                                  std::string(inherited.status().message()),
-                                  "); set chat_template or chat_template_file"));
+  for (const TaskAdapter& adapter : config.adapters) {
+    task->adapters.push_back({adapter.name, static_cast<float>(adapter.scale)});
   }
-  task->defaults = MergeDefaults(config.sampling, below);
+  GH_RETURN_IF_ERROR(TakeText(config, text_, where, *task));
+  task->defaults = MergeDefaults(config.sampling, below_);
   if (const auto stops = StopMatcher::Create(task->defaults.stop); !stops.ok()) {
-    return TaskError(config.id, "sampling.stop", std::string(stops.status().message()));
+    return TaskError(where, "sampling.stop", std::string(stops.status().message()));
   }
   task->policy.id = config.id;
   task->policy.weight = config.weight;
   task->policy.max_queued = static_cast<int>(config.max_queued);
   task->policy.max_running = static_cast<int>(config.max_running);
-  return task;
+  return std::shared_ptr<const Task>(std::move(task));
 }
-
-}  // namespace
 
 SamplingDefaults MergeDefaults(const SamplingDefaults& over, const SamplingDefaults& under) {
   SamplingDefaults merged = over;
@@ -121,20 +136,52 @@ absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& direc
 
 absl::StatusOr<std::unique_ptr<TaskRegistry>> TaskRegistry::Build(
     const ServerConfig& config, const TextAssets& text, const SamplingDefaults& generation_defaults) {
-  const SamplingDefaults below = MergeDefaults(generation_defaults, config.sampling);
-  TaskSnapshot tasks;
+  std::unique_ptr<TaskRegistry> registry(
+      new TaskRegistry(config, text, MergeDefaults(generation_defaults, config.sampling)));
   for (const auto& [id, task] : config.tasks) {
-    GH_ASSIGN_OR_RETURN(tasks[id], BuildTask(task, text, below));
+    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(task, Where(id)));
+    registry->Put(std::move(resolved));
   }
-  if (!tasks.contains("")) {
-    TaskConfig base;
+  if (!config.tasks.contains("")) {
+    TaskConfig base = registry->Quotas("");
     base.description = "the base model";
-    // Where nothing is said of the base, only the engine's own bounds hold.
-    base.max_queued = config.engine.max_queued;
-    base.max_running = config.engine.max_running;
-    GH_ASSIGN_OR_RETURN(tasks[""], BuildTask(base, text, below));
+    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(base, Where("")));
+    registry->Put(std::move(resolved));
   }
-  return std::make_unique<TaskRegistry>(std::move(tasks));
+  return registry;
+}
+
+TaskConfig TaskRegistry::Quotas(const std::string& id) const {
+  TaskConfig quotas;
+  quotas.id = id;
+  if (const auto at = configured_.find(id); at != configured_.end()) {
+    quotas.weight = at->second.weight;
+    quotas.max_queued = at->second.max_queued;
+    quotas.max_running = at->second.max_running;
+  } else if (id.empty()) {
+    // Where nothing is said of the base, only the engine's own bounds hold.
+    quotas.max_queued = engine_.max_queued;
+    quotas.max_running = engine_.max_running;
+  }
+  return quotas;
+}
+
+bool TaskRegistry::Put(std::shared_ptr<const Task> task) {
+  const std::lock_guard lock(mutex_);
+  auto changed = std::make_shared<TaskSnapshot>(*tasks_);
+  auto& place = (*changed)[task->id];
+  const bool replaced = place != nullptr;
+  place = std::move(task);
+  tasks_ = std::move(changed);
+  return replaced;
+}
+
+bool TaskRegistry::Remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  auto changed = std::make_shared<TaskSnapshot>(*tasks_);
+  if (changed->erase(id) == 0) return false;
+  tasks_ = std::move(changed);
+  return true;
 }
 
 absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Find(const std::string& id) const {

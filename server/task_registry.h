@@ -19,7 +19,7 @@ namespace guildhall {
 struct Task {
   std::string id;
   std::string description;
-  std::string adapter;
+  std::vector<AdapterUse> adapters;                   // as of WeightManager::Acquire; none: the base
   std::shared_ptr<const ChatTemplate> chat_template;  // the task's own; null: the model folder's
   bool has_chat_template = false;                     // own or the folder's
   std::string system_prompt;
@@ -40,9 +40,6 @@ absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& direc
 // Thread-safe. Readers take an immutable snapshot; a change replaces the whole map.
 class TaskRegistry {
  public:
-  explicit TaskRegistry(TaskSnapshot tasks)
-      : tasks_(std::make_shared<const TaskSnapshot>(std::move(tasks))) {}
-
   // Resolves the configured tasks and adds the base, "". INVALID_ARGUMENT names the task and its key: a
   // template that does not compile, a file that cannot be read, text = "chat" without any template.
   static absl::StatusOr<std::unique_ptr<TaskRegistry>> Build(const ServerConfig& config,
@@ -55,9 +52,25 @@ class TaskRegistry {
   // For the engine.
   std::vector<TaskPolicy> Policies() const;
 
+  // What a task begins with before anything is said of it: its own configuration where it has one, else the
+  // defaults. Only weight and quotas.
+  TaskConfig Quotas(const std::string& id) const;
+  // Resolves a task by the rules of Build, without adding it. The message begins with `where`.
+  absl::StatusOr<std::shared_ptr<const Task>> Resolve(const TaskConfig& config,
+                                                      const std::string& where) const;
+  bool Put(std::shared_ptr<const Task> task);  // true: it replaced one
+  bool Remove(const std::string& id);          // false: there is none
+
  private:
+  TaskRegistry(const ServerConfig& config, TextAssets text, SamplingDefaults below)
+      : configured_(config.tasks), engine_(config.engine), text_(std::move(text)), below_(std::move(below)) {}
+
+  const std::map<std::string, TaskConfig> configured_;
+  const EngineConfig engine_;
+  const TextAssets text_;
+  const SamplingDefaults below_;  // generation_config.json -> server
   mutable std::mutex mutex_;
-  std::shared_ptr<const TaskSnapshot> tasks_;
+  std::shared_ptr<const TaskSnapshot> tasks_ = std::make_shared<const TaskSnapshot>();
 };
 
 }  // namespace guildhall

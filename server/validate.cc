@@ -12,6 +12,7 @@
 namespace guildhall {
 namespace {
 
+constexpr size_t kMaxSaltBytes = 256;
 constexpr double kMaxMinP = 0.999;  // at 1 nothing but ties would be left; that is what temperature 0 says
 
 // Collects a value from the request or the defaults, and its range check, in one line each.
@@ -199,6 +200,11 @@ absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& req
       options.has_ignore_eos() ? options.ignore_eos() : defaults.ignore_eos.value_or(false);
   out.sampling.seed = options.has_seed() ? options.seed() : random_seed;
   GH_ASSIGN_OR_RETURN(out.time_limit, TakeTimeLimit(request, limits));
+  if (request.cache_salt().size() > kMaxSaltBytes) {
+    return FieldError("cache_salt", StrCat("expected at most ", kMaxSaltBytes, " bytes, found ",
+                                           request.cache_salt().size()));
+  }
+  out.cache_salt = request.cache_salt();
   GH_ASSIGN_OR_RETURN(out.input, ValidateInput(request, limits));
   out.task = std::move(task);
   return out;

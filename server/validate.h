@@ -51,6 +51,7 @@ struct ValidatedRequest {
   std::vector<std::string> stop;
   bool include_stop = false;
   absl::Duration time_limit = absl::InfiniteDuration();
+  std::string cache_salt;
 };
 
 // Pure; allocates in proportion to the message only. INVALID_ARGUMENT with a field violation. `random_seed`

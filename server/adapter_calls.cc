@@ -1,0 +1,187 @@
+// The calls of guildhall.v1.Admin that change adapters and tasks.
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "server/admin_messages.h"
+#include "server/admin_service.h"
+#include "server/guarded.h"
+#include "server/status_mapping.h"
+
+namespace guildhall {
+namespace {
+
+constexpr std::chrono::milliseconds kProgressInterval{100};
+
+// A load on a thread of its own, so that a client that reads slowly holds up nobody else's load.
+class RunningLoad {
+ public:
+  RunningLoad(Administration& administration, AdapterLoad load) : load_(std::move(load)) {
+    load_.progress = [this](uint64_t done, uint64_t total) {
+      done_bytes_.store(done, std::memory_order_relaxed);
+      total_bytes_.store(total, std::memory_order_relaxed);
+    };
+    load_.cancelled = [this] { return cancelled_.load(std::memory_order_relaxed); };
+    thread_ = std::thread([this, &administration] {
+      absl::StatusOr<AdapterInfo> result = absl::InternalError("the load did not end");
+      const absl::Status status = Guarded([&]() -> absl::Status {
+        result = administration.LoadAdapter(load_);
+        return result.status();
+      });
+      if (!status.ok()) result = status;
+      const std::lock_guard lock(mutex_);
+      result_ = std::move(result);
+      ended_.notify_all();
+    });
+  }
+  ~RunningLoad() {
+    Cancel();
+    thread_.join();
+  }
+  RunningLoad(const RunningLoad&) = delete;
+  RunningLoad& operator=(const RunningLoad&) = delete;
+
+  void Cancel() { cancelled_ = true; }
+  // The result, if it is there within the interval of progress messages.
+  std::optional<absl::StatusOr<AdapterInfo>> Wait() {
+    std::unique_lock lock(mutex_);
+    ended_.wait_for(lock, kProgressInterval, [this] { return result_.has_value(); });
+    return result_;
+  }
+  v1::LoadAdapterResponse::Progress progress() const {
+    v1::LoadAdapterResponse::Progress progress;
+    progress.set_done_bytes(done_bytes_.load(std::memory_order_relaxed));
+    progress.set_total_bytes(total_bytes_.load(std::memory_order_relaxed));
+    return progress;
+  }
+
+ private:
+  AdapterLoad load_;
+  std::atomic<uint64_t> done_bytes_{0}, total_bytes_{0};
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::optional<absl::StatusOr<AdapterInfo>> result_;
+  std::thread thread_;
+};
+
+// Writes what is new until the load ends.
+absl::StatusOr<AdapterInfo> Follow(RunningLoad& load, const grpc::ServerContext& context,
+                                   grpc::ServerWriter<v1::LoadAdapterResponse>& writer) {
+  uint64_t written = 0;
+  while (true) {
+    if (auto result = load.Wait()) return *std::move(result);
+    if (context.IsCancelled()) load.Cancel();
+    v1::LoadAdapterResponse response;
+    *response.mutable_progress() = load.progress();
+    if (response.progress().done_bytes() == written) continue;
+    written = response.progress().done_bytes();
+    if (!writer.Write(response)) load.Cancel();
+  }
+}
+
+AdapterLoad LoadOf(const v1::LoadAdapterRequest& request) {
+  AdapterLoad load;
+  load.adapter.name = request.name();
+  load.adapter.path = request.path();
+  load.adapter.pin = request.pin();
+  load.adapter.expert_config = request.expert_config();
+  if (request.has_expected_version()) load.expected_version = request.expected_version();
+  return load;
+}
+
+std::vector<std::string> TasksOf(const Deployment& deployment, const std::string& adapter) {
+  const auto tasks = deployment.administration->TasksByAdapter();
+  const auto at = tasks.find(adapter);
+  return at == tasks.end() ? std::vector<std::string>() : at->second;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Deployment>> AdminService::Enter(
+    const grpc::ServerContext& context) const {
+  GH_RETURN_IF_ERROR(CheckToken(context));
+  return state_.ForRequest();
+}
+
+grpc::Status AdminService::LoadAdapter(grpc::ServerContext* context, const v1::LoadAdapterRequest* request,
+                                       grpc::ServerWriter<v1::LoadAdapterResponse>* writer) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    RunningLoad load(*deployment->administration, LoadOf(*request));
+    GH_ASSIGN_OR_RETURN(const AdapterInfo info, Follow(load, *context, *writer));
+    v1::LoadAdapterResponse response;
+    FillAdapter(info, TasksOf(*deployment, info.name), *response.mutable_loaded());
+    writer->Write(response);
+    return absl::OkStatus();
+  }));
+}
+
+grpc::Status AdminService::UnloadAdapter(grpc::ServerContext* context,
+                                         const v1::UnloadAdapterRequest* request,
+                                         v1::UnloadAdapterResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    std::optional<uint64_t> expected;
+    if (request->has_expected_version()) expected = request->expected_version();
+    std::optional<absl::Duration> wait;
+    if (request->has_wait()) {
+      GH_ASSIGN_OR_RETURN(wait, ReadDuration(request->wait(), "wait"));
+    }
+    GH_ASSIGN_OR_RETURN(const UnloadResult result,
+                        deployment->administration->UnloadAdapter(request->name(), expected, wait));
+    response->set_version(result.version);
+    response->set_freed_bytes(result.freed_bytes);
+    return absl::OkStatus();
+  }));
+}
+
+grpc::Status AdminService::ListAdapters(grpc::ServerContext* context, const v1::ListAdaptersRequest*,
+                                        v1::ListAdaptersResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    FillAdapters(*deployment, *response);
+    return absl::OkStatus();
+  }));
+}
+
+grpc::Status AdminService::PinAdapter(grpc::ServerContext* context, const v1::PinAdapterRequest* request,
+                                      v1::PinAdapterResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    GH_ASSIGN_OR_RETURN(const AdapterInfo info,
+                        deployment->administration->PinAdapter(request->name(), request->pinned()));
+    FillAdapter(info, TasksOf(*deployment, info.name), *response->mutable_adapter());
+    return absl::OkStatus();
+  }));
+}
+
+grpc::Status AdminService::PutTask(grpc::ServerContext* context, const v1::PutTaskRequest* request,
+                                   v1::PutTaskResponse* response) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    if (!request->has_task()) return FieldError("task", "expected a task, found none");
+    const v1::TaskDefinition& task = request->task();
+    GH_ASSIGN_OR_RETURN(const TaskConfig config,
+                        ReadTaskDefinition(task, deployment->tasks->Quotas(task.id())));
+    GH_ASSIGN_OR_RETURN(const bool replaced, deployment->administration->PutTask(config));
+    response->set_replaced(replaced);
+    return absl::OkStatus();
+  }));
+}
+
+grpc::Status AdminService::DeleteTask(grpc::ServerContext* context, const v1::DeleteTaskRequest* request,
+                                      v1::DeleteTaskResponse*) {
+  return ToGrpcStatus(Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+    return deployment->administration->DeleteTask(request->id());
+  }));
+}
+
+}  // namespace guildhall

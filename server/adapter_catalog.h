@@ -1,0 +1,80 @@
+// The server's door to its adapters: names, paths and errors as clients see them, the weights behind.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "adapters/adapter_folder.h"
+#include "server/adapter_roots.h"
+#include "server/server_config.h"
+#include "weights/weight_manager.h"
+
+namespace guildhall {
+
+// OpenAdapterFolder with the base bound.
+using OpenFolder = std::function<absl::StatusOr<std::unique_ptr<AdapterSource>>(
+    const std::string& directory, const AdapterFolderOptions& options)>;
+
+struct AdapterLoad {
+  AdapterConfig adapter;
+  std::optional<uint64_t> expected_version;                     // unset or 0: the name must be free
+  bool replace = false;                                         // whatever is there
+  std::function<void(uint64_t done, uint64_t total)> progress;  // as of LoadRequest, and the next one too
+  std::function<bool()> cancelled;
+};
+
+// Thread-safe. Errors carry google.rpc details, name the adapter and no path of this machine.
+class AdapterCatalog {
+ public:
+  // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so.
+  // INVALID_ARGUMENT for a root that is no directory.
+  static absl::StatusOr<std::unique_ptr<AdapterCatalog>> Create(const AdaptersConfig& config,
+                                                                WeightManager* weights, OpenFolder open);
+
+  // Blocks until it is served or has failed: as WeightManager::Load, and the errors of AdapterRoots.
+  absl::StatusOr<AdapterInfo> Load(const AdapterLoad& load) const;
+  absl::StatusOr<UnloadResult> Unload(const std::string& name, std::optional<uint64_t> expected_version,
+                                      absl::Duration wait) const;
+  absl::StatusOr<AdapterInfo> Pin(const std::string& name, bool pinned) const;
+  std::vector<AdapterInfo> List() const;  // by name
+  absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
+
+  // What a request of a task is served with; null for none. Waits for a load until `deadline`, at most
+  // adapters.load_wait_s, and gives up when `cancelled` says so. NOT_FOUND, UNAVAILABLE (still loading),
+  // FAILED_PRECONDITION (over budget, on disk where that is not loaded again, adapters that do not go
+  // together), DEADLINE_EXCEEDED, CANCELLED.
+  absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
+                                                            absl::Time deadline,
+                                                            const std::function<bool()>& cancelled) const;
+  // INVALID_ARGUMENT when the adapters do not go together. What cannot be loaded now is no error.
+  absl::Status CheckTogether(std::span<const AdapterUse> uses) const;
+
+  // Null without weights.
+  const ByteBudget* budget() const;
+
+ private:
+  AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open)
+      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)) {}
+
+  absl::StatusOr<std::unique_ptr<AdapterSource>> OpenSource(const AdapterConfig& adapter) const;
+  absl::Status CheckPaths(const AdapterConfig& adapter) const;
+  absl::Status CheckResident(std::span<const AdapterUse> uses) const;
+  absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireWhile(
+      std::span<const AdapterUse> uses, absl::Time until, const std::function<bool()>& cancelled) const;
+  absl::Status Outside(absl::Status status, const std::string& name) const;
+  absl::Status OfRequest(absl::Status status, std::span<const AdapterUse> uses, absl::Time deadline) const;
+
+  const AdaptersConfig config_;
+  const AdapterRoots roots_;
+  WeightManager* const weights_;
+  const OpenFolder open_;
+};
+
+}  // namespace guildhall

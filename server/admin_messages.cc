@@ -1,0 +1,202 @@
+#include "server/admin_messages.h"
+
+#include <charconv>
+#include <utility>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "server/config_keys.h"
+#include "server/proto_time.h"
+#include "server/status_mapping.h"
+
+namespace guildhall {
+namespace {
+
+constexpr int64_t kMaxWaitSeconds = 86400;
+constexpr size_t kMaxDescriptionBytes = 4096;
+constexpr size_t kMaxPromptBytes = size_t{1} << 20;
+
+v1::AdapterInfo::State StateOf(AdapterState state) {
+  switch (state) {
+    case AdapterState::kLoading:
+      return v1::AdapterInfo::STATE_LOADING;
+    case AdapterState::kReady:
+      return v1::AdapterInfo::STATE_READY;
+    case AdapterState::kDraining:
+      return v1::AdapterInfo::STATE_DRAINING;
+  }
+  return v1::AdapterInfo::STATE_UNSPECIFIED;
+}
+
+// 0.7f is 0.7, not 0.699999988079071.
+Json Number(float value) {
+  char digits[64];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  double result = static_cast<double>(value);
+  std::from_chars(digits, end, result);
+  return Json(result);
+}
+
+// Values of a message, each under the key that it has in the configuration file.
+class Values {
+ public:
+  explicit Values(TaskConfig& task) : task_(task) {}
+
+  void Take(const char* key, Json value) {
+    if (!status_.ok()) return;
+    for (const auto& known : TaskKeys()) {
+      if (known.path != key) continue;
+      const std::string field = StrCat("task.", key);
+      const absl::Status assigned = known.Assign(value, field, task_);
+      if (!assigned.ok()) status_ = WithField(assigned, field);
+      return;
+    }
+    status_ = absl::InternalError(StrCat("task.", key, ": there is no such key"));
+  }
+
+  absl::Status status() const { return status_; }
+
+ private:
+  TaskConfig& task_;
+  absl::Status status_;
+};
+
+Json AdaptersJson(const v1::TaskDefinition& from) {
+  Json list = Json::array();
+  for (const auto& use : from.adapters()) {
+    Json adapter = Json::object({{"name", use.name()}});
+    if (use.has_scale()) adapter["scale"] = Number(use.scale());
+    list.push_back(std::move(adapter));
+  }
+  return list;
+}
+
+template <typename List>
+Json ListJson(const List& from) {
+  Json list = Json::array();
+  for (const auto& item : from) list.push_back(item);
+  return list;
+}
+
+absl::Status TakeSampling(const v1::SamplingOptions& from, Values& values) {
+  if (from.has_seed() || from.logit_bias_size() > 0) {
+    return FieldError(from.has_seed() ? "task.sampling.seed" : "task.sampling.logit_bias",
+                      "a task has no default for it: send it with each request");
+  }
+  if (from.has_temperature()) values.Take("sampling.temperature", Number(from.temperature()));
+  if (from.has_top_k()) values.Take("sampling.top_k", from.top_k());
+  if (from.has_top_p()) values.Take("sampling.top_p", Number(from.top_p()));
+  if (from.has_min_p()) values.Take("sampling.min_p", Number(from.min_p()));
+  if (from.has_repetition_penalty()) {
+    values.Take("sampling.repetition_penalty", Number(from.repetition_penalty()));
+  }
+  if (from.has_presence_penalty()) values.Take("sampling.presence_penalty", Number(from.presence_penalty()));
+  if (from.has_frequency_penalty()) {
+    values.Take("sampling.frequency_penalty", Number(from.frequency_penalty()));
+  }
+  if (from.has_max_tokens()) values.Take("sampling.max_tokens", from.max_tokens());
+  if (from.has_min_tokens()) values.Take("sampling.min_tokens", from.min_tokens());
+  if (from.has_ignore_eos()) values.Take("sampling.ignore_eos", from.ignore_eos());
+  if (from.has_include_stop()) values.Take("sampling.include_stop", from.include_stop());
+  if (from.stop_size() > 0) values.Take("sampling.stop", ListJson(from.stop()));
+  if (from.stop_token_ids_size() > 0) {
+    values.Take("sampling.stop_token_ids", ListJson(from.stop_token_ids()));
+  }
+  return values.status();
+}
+
+absl::Status CheckSizes(const v1::TaskDefinition& from) {
+  if (!ValidTaskId(from.id())) {
+    return FieldError("task.id", StrCat("expected up to 128 letters, digits and . _ : / -, beginning with a "
+                                        "letter or digit, found ",
+                                        Quote(from.id(), 150)));
+  }
+  if (from.description().size() > kMaxDescriptionBytes) {
+    return FieldError("task.description", StrCat("expected at most ", kMaxDescriptionBytes, " bytes, found ",
+                                                 from.description().size()));
+  }
+  if (from.system_prompt().size() > kMaxPromptBytes) {
+    return FieldError("task.system_prompt", StrCat("expected at most ", kMaxPromptBytes, " bytes, found ",
+                                                   from.system_prompt().size()));
+  }
+  if (static_cast<size_t>(from.adapters_size()) > kMaxTaskAdapters) {
+    return FieldError("task.adapters",
+                      StrCat("expected at most ", kMaxTaskAdapters, ", found ", from.adapters_size()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void FillAdapterUses(std::span<const AdapterUse> from,
+                     google::protobuf::RepeatedPtrField<v1::AdapterUse>& to) {
+  for (const AdapterUse& use : from) {
+    v1::AdapterUse& out = *to.Add();
+    out.set_name(use.name);
+    out.set_scale(use.scale);
+  }
+}
+
+void FillAdapter(const AdapterInfo& from, const std::vector<std::string>& tasks, v1::AdapterInfo& to) {
+  to.set_name(from.name);
+  to.set_version(from.version);
+  to.set_state(StateOf(from.state));
+  to.set_tier(from.tier == AdapterTier::kResident ? v1::AdapterInfo::TIER_RESIDENT
+                                                  : v1::AdapterInfo::TIER_DISK);
+  to.set_kind(from.kind);
+  to.set_base_name(from.base_name);
+  to.set_path(from.source);
+  to.set_pinned(from.pinned);
+  to.set_tensor_bytes(from.tensor_bytes);
+  to.set_mapped_bytes(from.mapped_bytes);
+  to.set_readers(from.readers);
+  const auto known = [](absl::Time time) {
+    return time > absl::UnixEpoch() && time < absl::InfiniteFuture();
+  };
+  if (known(from.loaded_at)) SetTimestamp(from.loaded_at, *to.mutable_loaded_at());
+  if (known(from.last_used)) SetTimestamp(from.last_used, *to.mutable_last_used());
+  to.set_load_seconds(from.load_seconds);
+  to.set_progress(from.progress);
+  to.set_layers(from.layers);
+  to.set_experts(from.experts);
+  to.set_low_rank_modules(from.low_rank_modules);
+  for (const std::string& note : from.notes) to.add_notes(note);
+  for (const std::string& task : tasks) to.add_tasks(task);
+}
+
+void FillBudget(const ByteBudget& budget, std::span<const AdapterInfo> adapters, v1::MemoryBudget& to) {
+  to.set_total(budget.total());
+  to.set_kv_cache(budget.used(ByteBudget::Holder::kKvCache));
+  to.set_adapters(budget.used(ByteBudget::Holder::kAdapters));
+  uint64_t pinned = 0;
+  for (const AdapterInfo& adapter : adapters) pinned += adapter.pinned ? adapter.mapped_bytes : 0;
+  to.set_pinned(pinned);
+}
+
+absl::StatusOr<absl::Duration> ReadDuration(const google::protobuf::Duration& from, const char* field) {
+  if (from.seconds() < 0 || from.seconds() > kMaxWaitSeconds || from.nanos() < 0 ||
+      from.nanos() > 999'999'999) {
+    return FieldError(field, StrCat("expected a duration from 0 s to ", kMaxWaitSeconds, " s, found ",
+                                    from.seconds(), " s ", from.nanos(), " ns"));
+  }
+  return absl::Seconds(from.seconds()) + absl::Nanoseconds(from.nanos());
+}
+
+absl::StatusOr<TaskConfig> ReadTaskDefinition(const v1::TaskDefinition& from, TaskConfig begin) {
+  GH_RETURN_IF_ERROR(CheckSizes(from));
+  begin.id = from.id();
+  Values values(begin);
+  values.Take("description", from.description());
+  values.Take("adapters", AdaptersJson(from));
+  values.Take("chat_template", from.chat_template());
+  values.Take("system_prompt", from.system_prompt());
+  if (!from.text().empty()) values.Take("text", from.text());
+  if (from.has_weight()) values.Take("weight", from.weight());
+  if (from.has_max_queued()) values.Take("max_queued", from.max_queued());
+  if (from.has_max_running()) values.Take("max_running", from.max_running());
+  GH_RETURN_IF_ERROR(TakeSampling(from.sampling(), values));
+  return begin;
+}
+
+}  // namespace guildhall
