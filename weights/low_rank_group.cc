@@ -28,19 +28,19 @@ Placed PlaceOf(const ModelSpec& spec, const WeightKey& key) {
     case WeightRole::kExpertGate:
       return {{layer, Kind::kExpertGateUp, key.expert}};
     case WeightRole::kExpertUp:
-      return {{layer, Kind::kExpertGateUp, key.expert}, spec.expert_width};
+      return {{layer, Kind::kExpertGateUp, key.expert}, UpBegin(spec.expert_width)};
     case WeightRole::kExpertDown:
       return {{layer, Kind::kExpertDown, key.expert}};
     case WeightRole::kSharedGate:
       return {{layer, Kind::kSharedGateUp}};
     case WeightRole::kSharedUp:
-      return {{layer, Kind::kSharedGateUp}, spec.shared_width};
+      return {{layer, Kind::kSharedGateUp}, UpBegin(spec.shared_width)};
     case WeightRole::kSharedDown:
       return {{layer, Kind::kSharedDown}};
     case WeightRole::kGate:
       return {{layer, Kind::kDenseGateUp}};
     case WeightRole::kUp:
-      return {{layer, Kind::kDenseGateUp}, spec.dense_width};
+      return {{layer, Kind::kDenseGateUp}, UpBegin(spec.dense_width)};
     case WeightRole::kDown:
       return {{layer, Kind::kDenseDown}};
     default: {

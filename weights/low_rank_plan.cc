@@ -46,11 +46,11 @@ int64_t OutputsOf(const ModelSpec& spec, const LowRankTarget& target) {
     case Kind::kProduct:
       return ProductOut(spec, static_cast<Product>(target.index));
     case Kind::kExpertGateUp:
-      return 2 * spec.expert_width;
+      return UpBegin(spec.expert_width) + spec.expert_width;
     case Kind::kSharedGateUp:
-      return 2 * spec.shared_width;
+      return UpBegin(spec.shared_width) + spec.shared_width;
     case Kind::kDenseGateUp:
-      return 2 * spec.dense_width;
+      return UpBegin(spec.dense_width) + spec.dense_width;
     case Kind::kHead:
       return spec.vocabulary;
     default:

@@ -30,24 +30,26 @@ absl::Status Cancelled(const LoadJob& job) {
 class KvWish {
  public:
   explicit KvWish(ByteBudget& budget) : budget_(budget) {}
-  ~KvWish() { budget_.WantOfKv(0); }
+  ~KvWish() {
+    if (asked_ > 0) budget_.WantOfKv(0);
+  }
   KvWish(const KvWish&) = delete;
   KvWish& operator=(const KvWish&) = delete;
 
   // False: the KV cache had its time.
   bool Wait(uint64_t missing) {
     const auto now = std::chrono::steady_clock::now();
-    if (!asked_) end_ = now + kKvPatience;
-    asked_ = true;
+    if (asked_ == 0) end_ = now + kKvPatience;
     if (now >= end_) return false;
-    budget_.WantOfKv(missing);
+    if (missing != asked_) budget_.WantOfKv(missing);
+    asked_ = missing;
     std::this_thread::sleep_for(kKvPoll);
     return true;
   }
 
  private:
   ByteBudget& budget_;
-  bool asked_ = false;
+  uint64_t asked_ = 0;
   std::chrono::steady_clock::time_point end_;
 };
 

@@ -108,7 +108,7 @@ TEST_CASE("Cancelled at every read") {
     world->on_read = [&](int64_t read) {
       if (read != k) return;
       wish = true;
-      while (!heard) std::this_thread::yield();
+      Await([&] { return heard.load(); });
     };
     int asked = 0;
     const auto wishes = [&] {
@@ -128,11 +128,9 @@ TEST_CASE("A load that waits behind another one can be cancelled, and a second o
   ManagerFixture f;
   const auto world = std::make_shared<TinyWorld>();
   std::atomic<bool> go{false};
-  world->on_read = [&](int64_t) {
-    while (!go) std::this_thread::yield();
-  };
+  world->on_read = [&](int64_t) { Await([&] { return go.load(); }); };
   std::thread first([&] { CHECK(f.Load("a", Everything(f.spec), 1, world).ok()); });
-  while (world->reads == 0) std::this_thread::yield();
+  Await([&] { return world->reads != 0; });
   CHECK(f.manager->Info("a")->state == AdapterState::kLoading);
   CHECK(f.Load("a", Everything(f.spec)).status().code() == StatusCode::kAborted);
   CHECK(f.Acquire("a").status().code() == StatusCode::kNotFound);
@@ -146,7 +144,7 @@ TEST_CASE("A load that waits behind another one can be cancelled, and a second o
                                          .cancelled = [&] { return ++asked > 0; }});
     CHECK(result.status().code() == StatusCode::kCancelled);
   });
-  while (asked < 2) std::this_thread::yield();
+  Await([&] { return asked >= 2; });
   go = true;
   first.join();
   second.join();
@@ -196,16 +194,14 @@ TEST_CASE("Unload ends a way back from disk, and those who waited for it are tol
   REQUIRE(f.Load("b", EsftManifest({{2, 0}})).ok());
   std::atomic<bool> go{false};
   world->reads = 0;
-  world->on_read = [&](int64_t) {
-    while (!go) std::this_thread::yield();
-  };
+  world->on_read = [&](int64_t) { Await([&] { return go.load(); }); };
   std::thread waiting([&] { CHECK(f.Acquire("a").status().code() == StatusCode::kFailedPrecondition); });
-  while (world->reads == 0) std::this_thread::yield();
+  Await([&] { return world->reads != 0; });
   std::thread unloading([&] {
     const auto done = f.manager->Unload("a", std::nullopt, absl::InfiniteDuration());
     CHECK(done.ok());
   });
-  while (f.manager->Info("a")->state != AdapterState::kDraining) std::this_thread::yield();
+  Await([&] { return f.manager->Info("a")->state == AdapterState::kDraining; });
   go = true;
   waiting.join();
   unloading.join();

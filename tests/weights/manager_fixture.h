@@ -1,9 +1,12 @@
 // A weight manager over the tiny model, on small pages that can be made to fail.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/check.h"
@@ -11,6 +14,12 @@
 #include "tests/weights/tiny_adapter.h"
 
 namespace guildhall {
+
+// Waits for what another thread will do; a test that hangs here has failed.
+template <typename Condition>
+void Await(Condition condition) {
+  while (!condition()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
 
 inline const Backend& TestBackend() {
   static const std::unique_ptr<Backend> backend = [] {

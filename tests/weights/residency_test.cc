@@ -157,9 +157,7 @@ TEST_CASE(
   REQUIRE(f.Load("c", EsftManifest({{1, 1}})).ok());
   REQUIRE(f.manager->Info("a")->tier == AdapterTier::kDisk);
   std::atomic<bool> go{false};
-  world->on_read = [&](int64_t) {
-    while (!go) std::this_thread::yield();
-  };
+  world->on_read = [&](int64_t) { Await([&] { return go.load(); }); };
   world->opens = 0;
   std::vector<std::thread> threads;
   std::atomic<int> got{0};
@@ -169,7 +167,7 @@ TEST_CASE(
       if (set.ok()) ++got;
     });
   }
-  while (f.manager->Info("a")->readers < 4) std::this_thread::yield();
+  Await([&] { return f.manager->Info("a")->readers >= 4; });
   CHECK(f.Acquire("c").ok());
   const AdapterUse use{"a", 1.0f};
   const auto late = f.manager->Acquire({&use, 1}, absl::Now() + absl::Milliseconds(5));
@@ -187,7 +185,7 @@ TEST_CASE("A load asks the KV cache for what eviction cannot give, and withdraws
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one + 4096));
   std::atomic<uint64_t> wanted{0};
   std::thread kv([&] {
-    while (f.budget->wanted_of_kv() == 0) std::this_thread::yield();
+    Await([&] { return f.budget->wanted_of_kv() != 0; });
     wanted = f.budget->wanted_of_kv();
     f.budget->Give(ByteBudget::Holder::kKvCache, 4096);
   });

@@ -186,7 +186,7 @@ TEST_CASE("Unload takes no new readers, and ends when the last one drops its set
     CHECK(result.ok());
     done = true;
   });
-  while (f.manager->Info("a")->state != AdapterState::kDraining) std::this_thread::yield();
+  Await([&] { return f.manager->Info("a")->state == AdapterState::kDraining; });
   CHECK(f.Acquire("a").status().code() == StatusCode::kFailedPrecondition);
   CHECK(f.Load("a", EsftManifest({{1, 0}})).status().code() == StatusCode::kAborted);
   CHECK(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).status().code() == StatusCode::kAborted);
