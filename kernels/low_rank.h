@@ -34,7 +34,15 @@ struct LowRank {
   bool empty() const { return a.empty() && gain == nullptr && in_gain == nullptr; }
 };
 
-// The changes of one feed-forward network. gate_up's outputs are [gate (width) | up (width)].
+// Low-rank changes see products in panels of so many outputs, as the packed weights.
+inline constexpr int64_t kLowRankPanel = 16;
+
+// Where up begins among gate_up's outputs: behind gate's last panel.
+constexpr int64_t UpBegin(int64_t width) {
+  return (width + kLowRankPanel - 1) / kLowRankPanel * kLowRankPanel;
+}
+
+// The changes of one feed-forward network. gate_up's outputs are gate's, then up's from UpBegin(width) on.
 struct FfnLowRank {
   LowRank gate_up;
   LowRank down;
@@ -79,7 +87,7 @@ struct LowRankRows {
 
 // A x of one change occupies so many floats of the workspace: its rank, rounded up to whole panels.
 constexpr int64_t LowRankColumns(int64_t rank) {
-  return (rank + 15) / 16 * 16;
+  return (rank + kLowRankPanel - 1) / kLowRankPanel * kLowRankPanel;
 }
 
 }  // namespace guildhall

@@ -59,8 +59,17 @@ HWY_EXPORT(WidenRow);
 
 namespace {
 
-// y += scale * B a[token] for one row of one task; u: the row's workspace.
+// y = gains * y + scale * B a[token] for one row of one task; u: the row's workspace.
 void AddTerms(LowRankTerms terms, int32_t token, int64_t hidden, float* u, float* y, Isa isa) {
+  for (int64_t c = 0; c < hidden; c += kPanelColumns) {
+    float factors[kPanelColumns];
+    const int64_t count = std::min<int64_t>(kPanelColumns, hidden - c);
+    const auto gain_of = [&](const LowRankTerm& term) -> const float* {
+      return term.change->gain == nullptr ? nullptr : term.change->gain + c;
+    };
+    if (!SumGains(terms, gain_of, count, factors)) break;
+    for (int64_t i = 0; i < count; ++i) y[c + i] *= factors[i];
+  }
   for (const LowRankTerm& term : terms) {
     const LowRank& change = *term.change;
     const LowRankPart& part = change.parts.front();

@@ -124,10 +124,10 @@ void ExpandEntries(const Job& job, LowRank FfnLowRank::*product, int64_t place, 
   });
 }
 
-// Gate and up stand in alternating panels of the tile; in the changes up stands behind gate.
+// Gate and up stand in alternating panels of the tile; among the changes' outputs up stands behind gate.
 void ExpandGateUp(const Job& job, int64_t place, int rows, int64_t column, int columns, float* tile,
                   const CpuContext& context) {
-  for (const int64_t half : {int64_t{0}, job.width}) {
+  for (const int64_t half : {int64_t{0}, UpBegin(job.width)}) {
     ExpandEntries(job, &FfnLowRank::gate_up, place, rows,
                   {.tile = tile + (half == 0 ? 0 : kPanelColumns),
                    .column = half + column,

@@ -32,14 +32,13 @@ HWY_INLINE hn::Vec<Floats> LoadB(Floats d, const uint16_t* b) {
 
 // One panel of kRows rows: the sums stay in registers while B passes by once.
 template <int kRows, typename T>
-void ExpandPanel(const T* b, int64_t b_stride, int64_t rank, const float* const* u, float* tile,
-                 int64_t stride) {
+void ExpandPanel(const T* b, int64_t rank, const float* const* u, float* tile, int64_t stride) {
   const Floats d;
   for (size_t c = 0; c < kPanelColumns; c += hn::Lanes(d)) {
     hn::Vec<Floats> sum[kRows];
     for (int r = 0; r < kRows; ++r) sum[r] = hn::LoadU(d, tile + r * stride + c);
     for (int64_t k = 0; k < rank; ++k) {
-      const auto column = LoadB(d, b + k * b_stride + c);
+      const auto column = LoadB(d, b + k * kPanelColumns + c);
       for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Set(d, u[r][k]), column, sum[r]);
     }
     for (int r = 0; r < kRows; ++r) hn::StoreU(sum[r], d, tile + r * stride + c);
@@ -47,29 +46,28 @@ void ExpandPanel(const T* b, int64_t b_stride, int64_t rank, const float* const*
 }
 
 template <typename T>
-void ExpandRows(int rows, const T* b, int64_t b_stride, int64_t rank, const float* const* u, float* tile,
-                int64_t stride) {
-  using Function = void (*)(const T*, int64_t, int64_t, const float* const*, float*, int64_t);
+void ExpandRows(int rows, const T* b, int64_t rank, const float* const* u, float* tile, int64_t stride) {
+  using Function = void (*)(const T*, int64_t, const float* const*, float*, int64_t);
   static constexpr Function kFunctions[kMaxTileRows] = {ExpandPanel<1, T>, ExpandPanel<2, T>,
                                                         ExpandPanel<3, T>, ExpandPanel<4, T>,
                                                         ExpandPanel<5, T>, ExpandPanel<6, T>};
-  kFunctions[rows - 1](b, b_stride, rank, u, tile, stride);
+  kFunctions[rows - 1](b, rank, u, tile, stride);
 }
 
-void ExpandImpl(const LowRankPart& part, int64_t first, int64_t b_stride, const ExpandTile& tile) {
+// `first`: the product's column at which the part's first panel begins.
+void ExpandImpl(const LowRankPart& part, int64_t first, const ExpandTile& tile) {
   const float* u[kMaxTileRows];
   for (int r = 0; r < tile.rows; ++r) u[r] = tile.u[r] + part.rank_begin;
   for (int p = 0; p < tile.panels; ++p) {
     const int64_t column = tile.column + p * kPanelColumns;
-    if (column + kPanelColumns <= part.out_begin || column >= part.out_begin + part.out || column >= tile.end)
-      continue;
+    if (column < first || column >= part.out_begin + part.out || column >= tile.end) continue;
     float* out = tile.tile + p * tile.panel_stride;
+    const int64_t begin = (column - first) * part.rank;
     if (part.dtype == DType::kBF16) {
-      ExpandRows(tile.rows, reinterpret_cast<const uint16_t*>(part.b) + (column - first), b_stride, part.rank,
-                 u, out, tile.stride);
+      ExpandRows(tile.rows, reinterpret_cast<const uint16_t*>(part.b) + begin, part.rank, u, out,
+                 tile.stride);
     } else {
-      ExpandRows(tile.rows, reinterpret_cast<const float*>(part.b) + (column - first), b_stride, part.rank, u,
-                 out, tile.stride);
+      ExpandRows(tile.rows, reinterpret_cast<const float*>(part.b) + begin, part.rank, u, out, tile.stride);
     }
   }
 }
@@ -87,27 +85,24 @@ int64_t FirstColumn(int64_t out_begin) {
   return out_begin / kPanelColumns * kPanelColumns;
 }
 
-int64_t PackedColumns(int64_t out_begin, int64_t out) {
-  return RoundUp(out_begin + out, kPanelColumns) - FirstColumn(out_begin);
-}
-
 }  // namespace
 
 size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) {
-  // A panel more: one whose first column is not a multiple of 16 (up, behind gate) may be read past the end.
-  return static_cast<size_t>(rank * PackedColumns(out_begin, out) + kPanelColumns) * DTypeSize(dtype);
+  const int64_t columns = RoundUp(out_begin + out, kPanelColumns) - FirstColumn(out_begin);
+  return static_cast<size_t>(rank * columns) * DTypeSize(dtype);
 }
 
 const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination) {
   GH_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
   GH_CHECK_EQ(b.shape.size(), size_t{2});
   const int64_t out = b.shape[0], rank = b.shape[1];
-  const int64_t columns = PackedColumns(out_begin, out), lead = out_begin - FirstColumn(out_begin);
   std::memset(destination, 0, PackedLowRankBytes(dtype, out_begin, out, rank));
   for (int64_t c = 0; c < out; ++c) {
+    const int64_t column = out_begin - FirstColumn(out_begin) + c;
+    const int64_t panel = column / kPanelColumns, in_panel = column % kPanelColumns;
     for (int64_t k = 0; k < rank; ++k) {
       const float value = LoadElement(b.data, b.dtype, c * rank + k);
-      const int64_t place = k * columns + lead + c;
+      const int64_t place = (panel * rank + k) * kPanelColumns + in_panel;
       if (dtype == DType::kF32) reinterpret_cast<float*>(destination)[place] = value;
       if (dtype == DType::kBF16) reinterpret_cast<uint16_t*>(destination)[place] = FloatToBF16(value);
     }
@@ -163,9 +158,9 @@ HWY_EXPORT(ExpandImpl);
 
 void Expand(const LowRank& change, const ExpandTile& tile, Isa isa) {
   for (const LowRankPart& part : change.parts) {
-    if (part.out_begin >= tile.end || part.out_begin + part.out <= tile.column) continue;
-    GH_SIMD(ExpandImpl, isa)
-    (part, FirstColumn(part.out_begin), PackedColumns(part.out_begin, part.out), tile);
+    const int64_t first = FirstColumn(part.out_begin);
+    if (first >= tile.end || part.out_begin + part.out <= tile.column) continue;
+    GH_SIMD(ExpandImpl, isa)(part, first, tile);
   }
 }
 

@@ -1,10 +1,10 @@
 // Low-rank changes inside the products: shrink (u = A x) before the loop over the weights, expand (+ B u) on
 // each finished tile, before its epilogue.
 //
-// A packed B is transposed, (rank, columns): its columns begin at a panel's border, zeros before out_begin
-// and behind the end, so that whole panels of 16 are added. Every output element is one chain of
-// multiply-adds over the rank in ascending order on top of the base's sum, so a row's bits do not depend on
-// its neighbours.
+// A packed B is a row of panels of 16 outputs, each (rank, 16), that begin where the product's panels do;
+// zeros stand before out_begin and behind the end, so that whole panels are added. Every output element is
+// one chain of multiply-adds over the rank in ascending order on top of the base's sum, so a row's bits do
+// not depend on its neighbours.
 #pragma once
 
 #include <cstddef>

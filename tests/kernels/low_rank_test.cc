@@ -252,7 +252,8 @@ TEST_CASE("experts of mixed dtypes take low-rank changes by task and logical exp
       std::vector<FfnLowRank> changes(kExperts);
       for (const size_t e : {size_t{1}, size_t{3}}) {
         gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 3, 0.5f, random);
-        if (e == 1) gate_up[e].Add(*backend, DType::kF32, kWidth, kWidth, kHidden, 18, 0.25f, random);
+        if (e == 1)
+          gate_up[e].Add(*backend, DType::kF32, UpBegin(kWidth), kWidth, kHidden, 18, 0.25f, random);
         down_change[e].Add(*backend, DType::kF32, 0, kHidden, kWidth, 6, 1.0f, random);
         changes[e] = {*gate_up[e].Pack(*backend), *down_change[e].Pack(*backend)};
       }
@@ -306,12 +307,13 @@ TEST_CASE("experts of mixed dtypes take low-rank changes by task and logical exp
           const auto i = static_cast<size_t>(r * kPerRow + j);
           const auto e = static_cast<size_t>(expert[i]), s = static_cast<size_t>(slot[i]);
           std::vector<double> both = Times(gate[s], input);
+          both.resize(static_cast<size_t>(UpBegin(kWidth)));
           const std::vector<double> second = Times(up[s], input);
           both.insert(both.end(), second.begin(), second.end());
           if (task == 0) gate_up[e].AddTo(input, 0.5, both);
           std::vector<double> h;
           for (size_t c = 0; c < kWidth; ++c)
-            h.push_back(both[c] / (1 + std::exp(-both[c])) * both[kWidth + c]);
+            h.push_back(both[c] / (1 + std::exp(-both[c])) * both[static_cast<size_t>(UpBegin(kWidth)) + c]);
           std::vector<double> out = Times(down[s], h);
           if (task == 0) down_change[e].AddTo(h, 0.5, out);
           for (size_t c = 0; c < kHidden; ++c) expected[c] += static_cast<double>(weight[i]) * out[c];
