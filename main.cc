@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   guildhall::AddGenerateCommand(app, action);
   guildhall::AddTasksCommand(app, action);
   guildhall::AddAdaptersCommand(app, action);
+  guildhall::AddAdapterInspectCommand(*app.get_subcommand("adapters"), action);
   guildhall::AddStatusCommand(app, action);
   guildhall::AddHealthCommand(app, action);
   guildhall::AddLoadCommand(app, action);

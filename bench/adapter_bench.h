@@ -20,7 +20,11 @@ struct AdapterBenchOptions {
   int rounds = 5;
   double seconds = 1.0;  // of each measurement
   int64_t rank = 16;
+  std::string only;  // one of kAdapterSections; empty: all
 };
+
+inline constexpr const char* kAdapterSections[] = {"idle",     "lora",    "lora-experts", "rerouting",
+                                                   "replaced", "scaling", "loading"};
 
 // One line of the report.
 struct AdapterFigure {
@@ -53,8 +57,7 @@ class AdapterBench {
   AdapterFigure Compare(const BenchCase& bench_case, const BenchAdapters& a, const BenchAdapters& b) const;
 
   absl::Status Idle();
-  absl::Status LowRank(const std::string& name, const GeneratedAdapterShape& shape,
-                       const std::string& decode_mark, const std::string& prefill_mark);
+  absl::Status LowRank(const std::string& name, const GeneratedAdapterShape& shape);
   absl::Status Replaced();
   absl::Status Rerouting();
   absl::Status Scaling(const std::string& name, const GeneratedAdapterShape& shape);

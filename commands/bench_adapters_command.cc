@@ -73,6 +73,9 @@ void AddBenchAdaptersCommand(CLI::App& bench, Action& action) {
   command->add_option("--seconds", flags->options.seconds, "of each measurement")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_option("--only", flags->options.only, "one section instead of all")
+      ->check(
+          CLI::IsMember(std::vector<std::string>(std::begin(kAdapterSections), std::end(kAdapterSections))));
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] { action = [flags] { return RunAdapterBench(*flags); }; });
 }

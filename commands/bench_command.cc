@@ -203,6 +203,7 @@ void AddBenchCommand(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_flag("--json", flags->json, "print JSON");
   AddBenchAdaptersCommand(*command, action);
+  AddBenchFragmentationCommand(*command, action);
   command->callback([flags, command, &action] {
     if (command->get_subcommands().empty()) action = [flags] { return RunBench(*flags); };
   });

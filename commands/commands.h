@@ -10,6 +10,10 @@ void AddInspectCommand(CLI::App& app, Action& action);
 void AddScoreCommand(CLI::App& app, Action& action);
 void AddExpertsCommand(CLI::App& app, Action& action);
 void AddBenchCommand(CLI::App& app, Action& action);
-void AddBenchAdaptersCommand(CLI::App& bench, Action& action);  // under bench
+// Under bench.
+void AddBenchAdaptersCommand(CLI::App& bench, Action& action);
+void AddBenchFragmentationCommand(CLI::App& bench, Action& action);
+// Under adapters.
+void AddAdapterInspectCommand(CLI::App& adapters, Action& action);
 
 }  // namespace guildhall
