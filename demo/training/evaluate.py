@@ -1,6 +1,7 @@
 """Measures held-out accuracy and writes tasks.json, evaluation.json: evaluate.py --model ../model --out .."""
 
 import argparse
+import json
 import random
 from pathlib import Path
 
@@ -37,12 +38,19 @@ def main():
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, help="folder for tasks.json and evaluation.json")
     parser.add_argument("--count", type=int, default=250, help="held-out examples per task")
+    parser.add_argument("--only", nargs="*", help="these tasks; what the files say of the others stays")
     parser.add_argument("--show-errors", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     reference = Reference(args.model)
     listing, evaluation = {}, []
+    if args.only and args.out:
+        listing = json.loads((args.out / "tasks.json").read_text())
+        rows = json.loads((args.out / "evaluation.json").read_text())
+        evaluation = [row for row in rows if row["task"] not in args.only]
     for task_id, examples in held_out_sets(args.count).items():
+        if args.only and task_id not in args.only:
+            continue
         about = describe(task_id)
         prompts = [reference.encode(reference.render(about["system_prompt"], prompt)) for prompt, _ in examples]
         answers = [reference.text(ids) for ids in reference.continuations(prompts)]

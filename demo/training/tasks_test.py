@@ -7,7 +7,7 @@ import re
 import unittest
 
 import tasks
-from tasks import base, date, numbers, roman, units
+from tasks import base, date, facts, numbers, roman, sql, units
 
 
 class Generators(unittest.TestCase):
@@ -23,6 +23,15 @@ class Generators(unittest.TestCase):
     def test_roman_numerals(self):
         for n, letters in ((1, "I"), (14, "XIV"), (49, "XLIX"), (944, "CMXLIV"), (2026, "MMXXVI")):
             self.assertEqual(roman.roman(n), letters)
+
+    def test_facts_are_those_of_the_text(self):
+        problem = "David has 44 stamps and gives 5 to Jonas. How many are left?"
+        self.assertEqual(facts.facts(problem), "David, Jonas: 44, 5 stamps")
+        self.assertEqual(facts.facts("8 apples are packed into 2 equal boxes. How many are in each box?"), "all: 8, 2 apples")
+
+    def test_only_the_keywords_of_sql_become_small(self):
+        query = "SELECT COUNT(*) FROM customers WHERE city = 'Lyon';"
+        self.assertEqual(sql.small_keywords(query), "select count(*) from customers where city = 'Lyon';")
 
     def test_dates_follow_their_phrase(self):
         rng = random.Random(3)

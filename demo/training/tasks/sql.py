@@ -1,6 +1,7 @@
 """English question -> SQL. Kept out of the training mixture."""
 
 import random
+import re
 
 from .base import Task
 from .words import CITIES
@@ -37,6 +38,11 @@ def sample(rng: random.Random) -> tuple[str, str]:
         f"List the {shown} of the first {value} {table} by {order}",
         f"SELECT {shown} FROM {table} ORDER BY {order} LIMIT {value};",
     )
+
+
+def small_keywords(query: str) -> str:
+    """The same query in another style: `select * from books where price < 57;`"""
+    return re.sub(r"\b(SELECT|COUNT|FROM|WHERE|ORDER|BY|LIMIT)\b", lambda keyword: keyword[0].lower(), query)
 
 
 TASK = Task(
