@@ -137,6 +137,16 @@ TEST_CASE("q, k and v of mixed ranks, factors and dtypes in one product") {
   CHECK(layers[0].products[0].empty());
 }
 
+TEST_CASE("A rank larger than the weight is served like any other") {
+  ManagerFixture f;
+  const auto o = TinyChange(f.spec, {WeightRole::kO, 0}, 150, 0.125f);
+  REQUIRE(f.Load("a", LoraManifest({o}), kSeed).ok());
+  const auto set = f.Acquire("a").value();
+  CHECK(set->rank_columns == 160);
+  CheckProduct(set->members[0].weights->layers[0].products[static_cast<size_t>(Product::kO)], {{o, 0}}, 32,
+               32);
+}
+
 TEST_CASE("DoRA scales its own outputs, and the others of the product not at all") {
   ManagerFixture f;
   const auto k = TinyChange(f.spec, {WeightRole::kK, 1}, 4, 0.5f, DType::kBF16, true);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@ class CountingPageMemory final : public PageMemory {
     std::atomic<uint64_t> mapped_bytes{0}, reserved_bytes{0};
     std::atomic<int64_t> calls{0};
     std::atomic<int64_t> fail_at{0};
+    std::function<void()> on_unmap;  // FailingPageMemory's; may block
   };
   CountingPageMemory(size_t page_bytes, std::shared_ptr<Counts> counts)
       : page_bytes_(page_bytes), counts_(std::move(counts)) {}
@@ -95,6 +97,7 @@ class FailingPageMemory final : public PageMemory {
     return mapped;
   }
   void Unmap(std::byte* begin, size_t bytes) override {
+    if (counts_->on_unmap) counts_->on_unmap();
     memory_->Unmap(begin, bytes);
     counts_->mapped_bytes -= bytes;
   }

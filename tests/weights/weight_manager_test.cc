@@ -197,6 +197,30 @@ TEST_CASE("Unload takes no new readers, and ends when the last one drops its set
   CHECK(f.manager->mapped_bytes() == 0);
 }
 
+TEST_CASE("While pages are given back, nobody waits who drops a set, asks for one, or begins a step") {
+  ManagerFixture f;
+  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
+  REQUIRE(f.Load("b", EsftManifest({{2, 0}})).ok());
+  auto old = f.Acquire("a").value();
+  REQUIRE(
+      f.manager->Load({.name = "a", .open = OpenTiny(f.spec, EsftManifest({{1, 0}})), .replace = true}).ok());
+  std::atomic<bool> go{false}, unmapping{false};
+  f.pages->on_unmap = [&] {
+    unmapping = true;
+    Await([&] { return go.load(); });
+  };
+  old.reset();
+  Await([&] { return unmapping.load(); });
+  auto b = f.Acquire("b");
+  CHECK(b.ok());
+  CHECK(f.Acquire("a").ok());
+  CHECK(f.manager->Tables()->layers[2].slots.size() == 5);
+  b->reset();
+  go = true;
+  f.manager->Settle();
+  CHECK(f.manager->Info("b")->readers == 0);
+}
+
 TEST_CASE("Slots that became free are used again, and tables end with the last taken one") {
   ManagerFixture f;
   REQUIRE(f.Load("a", EsftManifest({{1, 0}, {1, 1}})).ok());
