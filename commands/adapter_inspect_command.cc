@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "adapters/adapter_folder.h"
 #include "base/json.h"
@@ -54,22 +55,21 @@ std::string ListOf(const std::vector<int>& experts) {
   return text;
 }
 
-// One line per module; stacked experts are one module with many weights.
+// One line per module in the order of layers; stacked experts are one module with many weights.
 void PrintModules(const AdapterManifest& manifest) {
-  constexpr int kMostLines = 40;
-  int lines = 0;
-  for (size_t i = 0; i < manifest.low_rank.size();) {
-    const LowRankChange& change = manifest.low_rank[i];
-    size_t end = i + 1;
-    while (end < manifest.low_rank.size() && manifest.low_rank[end].module == change.module) ++end;
-    if (++lines <= kMostLines) {
-      std::printf("  %s: rank %" PRId64 ", scale %g%s", change.module.c_str(), change.rank,
-                  static_cast<double>(change.scale), change.dora ? ", DoRA" : "");
-      std::printf(end - i > 1 ? " (%zu weights)\n" : "\n", end - i);
-    }
-    i = end;
+  constexpr size_t kMostLines = 40;
+  std::map<std::pair<int, std::string>, std::vector<const LowRankChange*>> modules;
+  for (const LowRankChange& change : manifest.low_rank)
+    modules[{change.key.layer, change.module}].push_back(&change);
+  size_t lines = 0;
+  for (const auto& [name, changes] : modules) {
+    if (++lines > kMostLines) continue;
+    const LowRankChange& change = *changes.front();
+    std::printf("  %s: rank %" PRId64 ", scale %g%s", change.module.c_str(), change.rank,
+                static_cast<double>(change.scale), change.dora ? ", DoRA" : "");
+    std::printf(changes.size() > 1 ? " (%zu weights)\n" : "\n", changes.size());
   }
-  if (lines > kMostLines) std::printf("  ... and %d modules more (--json lists all)\n", lines - kMostLines);
+  if (lines > kMostLines) std::printf("  ... and %zu modules more (--json lists all)\n", lines - kMostLines);
 }
 
 void PrintManifest(const AdapterManifest& manifest, const Checkpoint& base) {

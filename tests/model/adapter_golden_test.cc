@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <utility>
 
 #include "tests/model/adapter_runner.h"
 
@@ -51,6 +52,41 @@ TEST_CASE("adapters served in one mixed batch agree with merged models and PEFT 
         if (!sequence.adapters.empty()) CHECK(sequence.expected_minus_base > 0.04);
       }
     }
+  }
+}
+
+TEST_CASE("an expert map with one wrong entry, or none, is noticed by the comparison with merged models") {
+  for (const std::string name : {"esft_olmoe", "esft_deepseek_v2_lite"}) {
+    const AdapterGolden golden = LoadAdapterGolden(name);
+    AdaptedModel model(golden, "", 1);
+    const auto excess = [&](size_t s, const AdapterSet& set) {
+      Served served = model.ServedAlone(s);
+      served.sets = {&set};
+      const std::vector<float> logits = FeedAlone(*model.loaded.decoder, model.tokens[s], served);
+      return Excess(logits, golden.sequences[s].logits.values, ToleranceOf(golden, ""));
+    };
+    int mutations = 0;
+    for (size_t s = 0; s < golden.sequences.size(); ++s) {
+      if (model.sets[s] == nullptr) continue;
+      INFO(name << ", sequence " << s);
+      CHECK(excess(s, *model.sets[s]) <= 0.0);
+      // One replaced expert of the last layer is the base's again: the stale map of a load that was not
+      // noticed.
+      AdapterSet set = *model.sets[s];
+      std::vector<int32_t>& map = set.layers.back().expert_map;
+      bool noticed = false;
+      for (size_t expert = 0; expert < map.size(); ++expert) {
+        if (map[expert] == static_cast<int32_t>(expert)) continue;
+        const int32_t slot = std::exchange(map[expert], static_cast<int32_t>(expert));
+        noticed = noticed || excess(s, set) > 0.0;
+        map[expert] = slot;
+        ++mutations;
+      }
+      if (!map.empty()) CHECK(noticed);
+      for (LayerAdapterSet& layer : set.layers) layer.expert_map.clear();
+      CHECK(excess(s, set) > 0.0);
+    }
+    CHECK(mutations > 4);
   }
 }
 
