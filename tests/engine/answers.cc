@@ -59,9 +59,10 @@ Answer Collect(TokenStream& stream) {
   }
 }
 
-std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos) {
+std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos,
+                                std::optional<uint64_t> set_number) {
   Sampler sampler(vocabulary);
-  const uint64_t set = request.adapters == nullptr ? 0 : request.adapters->id;
+  const uint64_t set = set_number.value_or(request.adapters == nullptr ? 0 : request.adapters->id);
   const StopRule stop(request.sampling, eos, int64_t{1} << 30);
   std::vector<int32_t> tokens = request.prompt;
   std::vector<int32_t> output;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,9 @@ Answer Collect(TokenStream& stream);
 
 // The tokens of the request and its adapters when it is alone, computed from FakeLogits without an engine:
 // with the stop or end token that ended it, if one did.
-std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos = {});
+// `set_number`: what FakeModel::Options has for the set, where it is not its id.
+std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos = {},
+                                std::optional<uint64_t> set_number = {});
 
 // One task, the base, and no limits that matter.
 std::vector<TaskPolicy> BaseTask();

@@ -18,10 +18,6 @@ uint64_t Mix(uint64_t x) {
   return x ^ (x >> 33);
 }
 
-uint64_t SetOf(const Batch& batch, size_t row) {
-  return batch.task[row] < 0 ? 0 : batch.sets[static_cast<size_t>(batch.task[row])]->id;
-}
-
 void FillLogits(std::span<const int32_t> prefix, uint64_t set, std::span<float> logits) {
   uint64_t state = Mix(set * 0xc2b2ae3d27d4eb4fu + 1);
   for (const int32_t token : prefix)
@@ -44,6 +40,7 @@ FakeModel::FakeModel(Options options) : options_(std::move(options)) {
   slots_.resize(static_cast<size_t>(options_.kv_blocks * kKvBlockTokens));
   logits_.resize(static_cast<size_t>(options_.max_outputs * options_.vocabulary));
   prefix_.reserve(slots_.size());
+  numbers_.reserve(256);
 }
 
 void FakeModel::ReleaseKvBlocks(int64_t first, int64_t count) {
@@ -64,13 +61,18 @@ std::span<const float> FakeModel::Forward(const Batch& batch) {
   CheckShape(batch);
   CheckSharing(batch);
   CheckSets(batch);
+  numbers_.clear();
+  for (size_t i = 0; i < batch.sets.size(); ++i) {
+    numbers_.push_back(options_.set_number ? options_.set_number(batch, i) : batch.sets[i]->id);
+  }
+  if (options_.on_batch) options_.on_batch(batch);
   Write(batch);
   if (options_.first_token_is_task) CheckSegments(batch);
   const auto vocabulary = static_cast<size_t>(options_.vocabulary);
   for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
     const std::span<float> row = std::span(logits_).subspan(i * vocabulary, vocabulary);
     const std::span<const int32_t> prefix = ReadPrefix(batch, batch.logit_rows[i]);
-    FillLogits(prefix, SetOf(batch, static_cast<size_t>(batch.logit_rows[i])), row);
+    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.logit_rows[i])), row);
     if (prefix.back() == options_.poison)
       std::fill(row.begin(), row.end(), std::numeric_limits<float>::quiet_NaN());
   }
@@ -155,7 +157,7 @@ void FakeModel::CheckSegments(const Batch& batch) const {
 void FakeModel::Write(const Batch& batch) {
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
     slots_[static_cast<size_t>(batch.kv_slot[i])] = {
-        .token = batch.tokens[i], .position = batch.positions[i], .set = SetOf(batch, i)};
+        .token = batch.tokens[i], .position = batch.positions[i], .set = NumberOf(batch, i)};
   }
 }
 
@@ -167,7 +169,7 @@ std::span<const int32_t> FakeModel::ReadPrefix(const Batch& batch, int64_t row) 
         batch.block_table[static_cast<size_t>(sequence * batch.max_blocks + p / kKvBlockTokens)];
     const Slot& slot = slots_[static_cast<size_t>(block * kKvBlockTokens + p % kKvBlockTokens)];
     GH_CHECK_EQ(slot.position, p);
-    GH_CHECK_EQ(slot.set, SetOf(batch, static_cast<size_t>(row)));
+    GH_CHECK_EQ(slot.set, NumberOf(batch, static_cast<size_t>(row)));
     prefix_.push_back(slot.token);
   }
   return prefix_;

@@ -31,6 +31,9 @@ class FakeModel final : public LanguageModel {
     bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
     int32_t poison = -1;               // a row of this token gets NaN logits
     std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw
+    // What stands for a set of the batch in FakeLogits; AdapterSet::id where there is no such function.
+    std::function<uint64_t(const Batch& batch, size_t set)> set_number = {};
+    std::function<void(const Batch& batch)> on_batch = {};
   };
   FakeModel() : FakeModel(Options{}) {}
   explicit FakeModel(Options options);
@@ -66,7 +69,12 @@ class FakeModel final : public LanguageModel {
   std::span<const int32_t> ReadPrefix(const Batch& batch, int64_t row);
 
   const Options options_;
-  std::vector<Slot> slots_;  // (kv_blocks * kKvBlockTokens)
+  uint64_t NumberOf(const Batch& batch, size_t row) const {
+    return batch.task[row] < 0 ? 0 : numbers_[static_cast<size_t>(batch.task[row])];
+  }
+
+  std::vector<uint64_t> numbers_;  // (sets of the batch)
+  std::vector<Slot> slots_;        // (kv_blocks * kKvBlockTokens)
   std::vector<int32_t> prefix_;
   std::vector<float> logits_;
   std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0}, most_sets_{0}, released_blocks_{0};
