@@ -206,7 +206,7 @@ TEST_CASE("keys that need or exclude each other are checked together") {
   CHECK_THAT(Refusal(FromSet("server.tls.key", "k")), Catch::Contains("belong together"));
   CHECK_THAT(Refusal(FromSet("server.listen", "127.0.0.1:50052")), Catch::Contains("are the same"));
   CHECK_THAT(Refusal(FromSet("engine.prefill_chunk", "513")), Catch::Contains("above engine.token_budget"));
-  CHECK_THAT(Refusal(FromSet("tasks.t.adapter", "x")), Catch::Contains("serves no adapters"));
+  CHECK_THAT(Refusal(FromSet("tasks.t.adapters", "x")), Catch::Contains("no adapters.preload.x"));
 }
 
 TEST_CASE("listen addresses") {
@@ -224,7 +224,8 @@ TEST_CASE("listen addresses") {
 }
 
 TEST_CASE("every key has a variable of its own") {
-  std::set<std::string> names{"GUILDHALL_TASKS", "GUILDHALL_ISA", "GUILDHALL_CONFIG"};
+  std::set<std::string> names{"GUILDHALL_TASKS", "GUILDHALL_ADAPTERS_PRELOAD", "GUILDHALL_ISA",
+                              "GUILDHALL_CONFIG"};
   for (const auto& key : ServerKeys()) CHECK(names.insert(EnvironmentName(key.path)).second);
   CHECK(EnvironmentName("server.keepalive.time_s") == "GUILDHALL_SERVER_KEEPALIVE_TIME_S");
 }
@@ -238,10 +239,12 @@ TEST_CASE("the shipped schema has the keys, types and defaults of the loader, an
   CheckAgainst(*schema, ServerKeys());
   const Json& task = (*schema)["properties"]["tasks"]["additionalProperties"];
   CheckAgainst(task, TaskKeys());
+  CheckAgainst((*schema)["properties"]["adapters"]["properties"]["preload"]["additionalProperties"],
+               AdapterKeys());
   std::set<std::string> found, task_found;
   Leaves(*schema, "", found);
   Leaves(task, "", task_found);
-  CHECK(found.size() == ServerKeys().size() + 2);  // "$schema" and "tasks"
+  CHECK(found.size() == ServerKeys().size() + 3);  // "$schema", "tasks", "adapters.preload"
   CHECK(task_found.size() == TaskKeys().size());
   // Ranges, choices and descriptions too: the file is what the table writes.
   CHECK(*text == ConfigSchemaText());
