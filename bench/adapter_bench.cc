@@ -1,15 +1,20 @@
 #include "bench/adapter_bench.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <numeric>
 #include <thread>
 #include <utility>
 
+#include "adapters/adapter_folder.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "bench/generated_weights.h"
+#include "bench/esft_folder.h"
 #include "bench/roofline.h"
 #include "bench/shapes.h"
 
@@ -30,6 +35,32 @@ std::string NameOf(int i) {
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+// Asks the system to forget the files' pages; without the right to (or on a file system in memory) they stay.
+void DropCache(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    fdatasync(file);
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    close(file);
+  }
+}
+
+// Of reading every file once, front to back.
+double ReadSeconds(const std::filesystem::path& folder, bool cold) {
+  if (cold) DropCache(folder);
+  std::vector<char> piece(size_t{4} << 20);
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    while (read(file, piece.data(), piece.size()) > 0) {
+    }
+    close(file);
+  }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 AdapterFigure Figure(const std::vector<double>& ratios) {
@@ -53,13 +84,13 @@ absl::StatusOr<std::unique_ptr<AdapterBench>> AdapterBench::Make(const AdapterBe
   auto bench = std::unique_ptr<AdapterBench>(new AdapterBench(options));
   GH_ASSIGN_OR_RETURN(bench->spec_, ShapeSpec(options.shape, DType::kBF16, options.layers));
   GH_ASSIGN_OR_RETURN(bench->backend_, MakeCpuBackend(options.cpu));
+  bench->base_ = std::make_unique<GeneratedWeights>(bench->spec_);
   DecoderOptions decoder;
   decoder.max_rows = kPrefillRows;
   decoder.max_outputs = 64;
   for (const BenchCase& c : {kDecode8, kDecode20, kPrefill8, kPrefill20})
     decoder.kv_blocks = std::max(decoder.kv_blocks, ForwardBench::BlocksFor(c));
-  GH_ASSIGN_OR_RETURN(bench->decoder_,
-                      Decoder::Load(GeneratedWeights(bench->spec_), *bench->backend_, decoder));
+  GH_ASSIGN_OR_RETURN(bench->decoder_, Decoder::Load(*bench->base_, *bench->backend_, decoder));
   WeightManagerOptions manager;
   manager.max_rows = kPrefillRows;
   bench->manager_ = std::make_unique<WeightManager>(bench->decoder_->spec(), *bench->backend_,
@@ -132,7 +163,8 @@ absl::Status AdapterBench::Run(const std::function<void(const AdapterFigure&)>& 
     GH_RETURN_IF_ERROR(Scaling("LoRA on attention", attention));
     GH_RETURN_IF_ERROR(Scaling("ESFT, 2 experts a layer", {.experts_per_layer = {2}}));
   }
-  return wanted("loading") ? Loading() : absl::OkStatus();
+  if (wanted("loading")) GH_RETURN_IF_ERROR(Loading());
+  return wanted("files") ? Files() : absl::OkStatus();
 }
 
 // Base rows while twenty adapters are resident, against the same with none.
@@ -300,6 +332,40 @@ absl::Status AdapterBench::Loading() {
   figure.what = "time against quiet steps";
   report_(figure);
   return absl::OkStatus();
+}
+
+// A load from files against reading their bytes: with the files in the page cache, and without.
+absl::Status AdapterBench::Files() {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / StrCat("guildhall-bench-", static_cast<int64_t>(getpid()));
+  const auto source = MakeGeneratedAdapter(spec_, {.experts_per_layer = {6}}, 7);
+  absl::Status status = WriteEsftFolder(spec_, *source, folder.string());
+  for (const bool cold : {true, false}) {
+    std::vector<double> ratios;
+    double rate = 0.0;
+    for (int round = 0; round < options_.rounds && status.ok(); ++round) {
+      const double read = ReadSeconds(folder, cold);
+      if (cold) DropCache(folder);
+      LoadRequest request;
+      request.name = "from-files";
+      request.open = [&] { return OpenAdapterFolder(folder.string(), *base_); };
+      const auto info = manager_->Load(request);
+      status = info.status();
+      if (!info.ok()) break;
+      rate = static_cast<double>(info->tensor_bytes) / info->load_seconds * 1e-6;
+      ratios.push_back(info->load_seconds / read);
+      status = manager_->Unload("from-files", std::nullopt, absl::Seconds(10)).status();
+    }
+    if (!status.ok()) break;
+    AdapterFigure figure = Figure(ratios);
+    figure.name = StrCat("load of an ESFT folder, ", cold ? "not in the page cache" : "in the page cache");
+    figure.what = StrCat("time against reading its files once (", static_cast<int64_t>(rate),
+                         " MB/s in the last round)");
+    report_(figure);
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  return status;
 }
 
 }  // namespace guildhall

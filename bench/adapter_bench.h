@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "bench/forward_bench.h"
 #include "bench/generated_adapter.h"
+#include "bench/generated_weights.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -24,7 +25,7 @@ struct AdapterBenchOptions {
 };
 
 inline constexpr const char* kAdapterSections[] = {"idle",     "lora",    "lora-experts", "rerouting",
-                                                   "replaced", "scaling", "loading"};
+                                                   "replaced", "scaling", "loading",      "files"};
 
 // One line of the report.
 struct AdapterFigure {
@@ -62,10 +63,12 @@ class AdapterBench {
   absl::Status Rerouting();
   absl::Status Scaling(const std::string& name, const GeneratedAdapterShape& shape);
   absl::Status Loading();
+  absl::Status Files();
 
   const AdapterBenchOptions options_;
   ModelSpec spec_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<GeneratedWeights> base_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<WeightManager> manager_;
   std::unique_ptr<ForwardBench> forward_;
