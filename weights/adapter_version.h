@@ -34,6 +34,9 @@ struct LoadJob {
   bool pin = false;       // once it is there
   bool finished = false;  // guarded by the manager's lock, as all below
   absl::Status status;
+
+  // For one of those who wait: it shares nothing with the others', whose last owner may be any thread.
+  absl::Status Result() const { return absl::Status(status.code(), status.message()); }
 };
 
 // Guarded by the manager's lock, but for what the first load fills in before anybody else sees it.

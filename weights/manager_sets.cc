@@ -76,7 +76,7 @@ absl::Status WeightManager::Impl::AwaitResident(Lock& lock, const Hold& hold, ab
       return absl::FailedPreconditionError(
           StrCat("adapter '", job->version->info.name, "' is being unloaded"));
     } else if (!job->status.ok()) {
-      return job->status;
+      return job->Result();
     }
   }
   return absl::OkStatus();

@@ -132,7 +132,7 @@ absl::StatusOr<AdapterInfo> WeightManager::Impl::Load(const LoadRequest& request
   Entry& entry = entries.at(request.name);
   entry.loading = nullptr;
   if (entry.current == nullptr) entries.erase(request.name);
-  if (!job->status.ok()) return job->status;
+  if (!job->status.ok()) return job->Result();
   lock.unlock();
   return InfoOf(version);
 }
@@ -192,7 +192,7 @@ absl::Status WeightManager::Impl::Pin(const std::string& name, bool pinned) {
   const Job job = EnsureJob(version);
   job->pin = true;
   changed.wait(lock, [&] { return job->finished; });
-  return job->status;
+  return job->Result();
 }
 
 AdapterInfo WeightManager::Impl::InfoOf(const Version& version) const {

@@ -181,9 +181,9 @@ TEST_CASE("Unload takes no new readers, and ends when the last one drops its set
   REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
   auto held = f.Acquire("a").value();
   std::atomic<bool> done{false};
+  absl::Status unloaded;
   std::thread unloading([&] {
-    const auto result = f.manager->Unload("a", std::nullopt, absl::InfiniteDuration());
-    CHECK(result.ok());
+    unloaded = f.manager->Unload("a", std::nullopt, absl::InfiniteDuration()).status();
     done = true;
   });
   Await([&] { return f.manager->Info("a")->state == AdapterState::kDraining; });
@@ -194,6 +194,7 @@ TEST_CASE("Unload takes no new readers, and ends when the last one drops its set
   CHECK(HoldsExpert(f.spec, held->members[0].weights->layers[1].replaced[0], 1, 1, 0));
   held.reset();
   unloading.join();
+  CHECK(unloaded.ok());
   CHECK(f.manager->mapped_bytes() == 0);
 }
 
