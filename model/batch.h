@@ -29,7 +29,8 @@ struct Batch {
 
   // Called in each layer with routed experts, after the choice: the logical experts and their weights, (rows,
   // k). May be empty.
-  std::function<void(int layer, std::span<const int32_t> experts, std::span<const float> weights)> on_route = {};
+  std::function<void(int layer, std::span<const int32_t> experts, std::span<const float> weights)> on_route =
+      {};
 
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };
