@@ -16,7 +16,7 @@ std::optional<int> ParseLayer(std::string_view text) {
   int layer = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), layer);
   if (error != std::errc() || end != text.data() + text.size() || layer < 0) return std::nullopt;
-  if (text.size() > 1 && text.front() == '0') return std::nullopt;
+  if (text.front() == '-' || (text.size() > 1 && text.front() == '0')) return std::nullopt;
   return layer;
 }
 
