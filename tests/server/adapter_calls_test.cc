@@ -54,6 +54,21 @@ std::string Violation(const grpc::Status& status) {
   return detail.violations_size() == 0 ? "" : detail.violations(0).type();
 }
 
+// Of the adapter alone.
+uint64_t MappedBytes(const ServerConfig& config, const std::string& path) {
+  const AdapterServer server(config);
+  server.LoadVersion("x", path);
+  return server.Info("x").mapped_bytes();
+}
+
+// For a or for b, not for both.
+uint64_t RoomForOne(const ServerConfig& config) {
+  const uint64_t a = MappedBytes(config, "a"), b = MappedBytes(config, "b");
+  const uint64_t room = std::max(a, b) + 4096;
+  REQUIRE(room < a + b);
+  return room;
+}
+
 }  // namespace
 
 TEST_CASE("tasks put at run time serve what transformers and PEFT compute for their adapters") {
@@ -253,7 +268,7 @@ TEST_CASE("what cannot be loaded is refused by its reason, and the name stays fr
            {"x", "../e", grpc::INVALID_ARGUMENT, "..", "path"},
            {"x", "nothing", grpc::NOT_FOUND, "there is nothing at \"nothing\"", ""},
            {"x", "outside", grpc::NOT_FOUND, "there is nothing at \"outside\"", ""},
-           {"x", "empty", grpc::NOT_FOUND, "empty", ""},
+           {"x", "empty", grpc::FAILED_PRECONDITION, "empty", ""},
            {"x", "a", grpc::FAILED_PRECONDITION, "x", ""},  // its rank is over adapters.max_rank
        }) {
     INFO(c.name << " " << c.path);
@@ -270,14 +285,7 @@ TEST_CASE("what cannot be loaded is refused by its reason, and the name stays fr
 TEST_CASE("an adapter that does not fit is refused with the arithmetic") {
   const AdapterWorld world;
   ServerConfig config = AdapterConfigFor(world);
-  uint64_t kv = 0, mapped = 0;
-  {
-    const AdapterServer server(config);
-    server.LoadVersion("e", "e");
-    mapped = server.Info("e").mapped_bytes();
-    kv = server.List().budget().kv_cache();
-  }
-  const AdapterServer server(config, std::to_string(kv + mapped / 2));
+  const AdapterServer server(config, MappedBytes(config, "e") / 2);
   const grpc::Status status = server.Load("e", "e");
   CHECK(status.error_code() == grpc::FAILED_PRECONDITION);
   CHECK(Violation(status) == "ADAPTER");
@@ -290,15 +298,7 @@ TEST_CASE("an evicted adapter comes back for its task; who waits too long is tol
   const AdapterWorld world;
   ServerConfig config = AdapterConfigFor(world);
   config.adapters.load_wait_s = 0.1;
-  uint64_t kv = 0, larger = 0;
-  {
-    const AdapterServer server(config);
-    server.LoadVersion("a", "a");
-    server.LoadVersion("b", "b");
-    larger = std::max(server.Info("a").mapped_bytes(), server.Info("b").mapped_bytes());
-    kv = server.List().budget().kv_cache();
-  }
-  AdapterServer server(config, std::to_string(kv + larger + 4096));
+  AdapterServer server(config, RoomForOne(config));
   server.LoadVersion("a", "a");
   REQUIRE(server.Put("t", {{"a", 1.0f}}).ok());
   server.LoadVersion("b", "b");
@@ -337,15 +337,7 @@ TEST_CASE("without loads on demand a request for an evicted adapter is refused b
   const AdapterWorld world;
   ServerConfig config = AdapterConfigFor(world);
   config.adapters.allow_on_demand = false;
-  uint64_t kv = 0, larger = 0;
-  {
-    const AdapterServer server(config);
-    server.LoadVersion("a", "a");
-    server.LoadVersion("b", "b");
-    larger = std::max(server.Info("a").mapped_bytes(), server.Info("b").mapped_bytes());
-    kv = server.List().budget().kv_cache();
-  }
-  const AdapterServer server(config, std::to_string(kv + larger + 4096));
+  const AdapterServer server(config, RoomForOne(config));
   server.LoadVersion("a", "a");
   REQUIRE(server.Put("t", {{"a", 1.0f}}).ok());
   server.LoadVersion("b", "b");

@@ -38,11 +38,11 @@ class GatedSource final : public AdapterSource {
   Gate& gate_;
 };
 
-BaseModel LoadBase(const std::string& shared) {
+BaseModel LoadBase() {
   BaseModelOptions options;
   options.path = kBase;
   options.cpu.threads = 1;
-  options.kv_budget = shared;
+  options.kv_budget = "64MiB";
   options.max_rows = 64;
   options.max_sequences = 8;
   auto base = LoadBaseModel(options);
@@ -51,19 +51,21 @@ BaseModel LoadBase(const std::string& shared) {
   return *std::move(base);
 }
 
-std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base) {
+std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_ptr<ByteBudget> budget) {
   WeightManagerOptions options;
   options.page_bytes = kPageBytes;
   options.max_rows = 64;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
-                                         base.budget, options);
+                                         std::move(budget), options);
 }
 
 DeploymentParts PartsOf(const BaseModel& base, WeightManager& weights, Gate& gate) {
   DeploymentParts parts;
   parts.model = base.decoder.get();
   parts.weights = &weights;
-  parts.share_budget = [&base](EngineOptions& options) { ShareBudget(base, options); };
+  if (&weights.budget() == base.budget.get()) {
+    parts.share_budget = [&base](EngineOptions& options) { ShareBudget(base, options); };
+  }
   parts.open_folder =
       [&base, &gate](const std::string& directory,
                      const AdapterFolderOptions& options) -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
@@ -130,8 +132,10 @@ ServerConfig AdapterConfigFor(const AdapterWorld& world) {
   return config;
 }
 
-AdapterServer::AdapterServer(const ServerConfig& config, const std::string& shared)
-    : base_(LoadBase(shared)), weights_(MakeWeights(base_)) {
+AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes)
+    : base_(LoadBase()),
+      weights_(MakeWeights(base_,
+                           adapter_bytes == 0 ? base_.budget : std::make_shared<ByteBudget>(adapter_bytes))) {
   auto server = Server::Start(config);
   INFO(server.status().ToString());
   REQUIRE(server.ok());
@@ -254,8 +258,8 @@ v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int3
 
 absl::Status StartStatus(const ServerConfig& config) {
   Gate gate;
-  const BaseModel base = LoadBase("64MiB");
-  const auto weights = MakeWeights(base);
+  const BaseModel base = LoadBase();
+  const auto weights = MakeWeights(base, base.budget);
   return MakeDeployment(config, PartsOf(base, *weights, gate)).status();
 }
 

@@ -58,8 +58,8 @@ ServerConfig AdapterConfigFor(const AdapterWorld& world);
 
 class AdapterServer {
  public:
-  // `shared`: bytes that KV cache and adapters share, as of memory.kv.
-  explicit AdapterServer(const ServerConfig& config, const std::string& shared = "64MiB");
+  // KV cache and adapters share 64 MiB; or the adapters alone have `adapter_bytes`.
+  explicit AdapterServer(const ServerConfig& config, uint64_t adapter_bytes = 0);
   ~AdapterServer();
 
   std::shared_ptr<grpc::Channel> Channel() const;
