@@ -9,7 +9,8 @@ namespace guildhall {
 namespace {
 
 constexpr auto kKvCache = ByteBudget::Holder::kKvCache;
-constexpr int64_t kChunks = 32;  // in which the cache grows, at most
+constexpr int64_t kChunks = 32;   // in which the cache grows, at most
+constexpr int64_t kPieces = 128;  // in which it gives back: a step each, so a load need not wait for many
 
 }  // namespace
 
@@ -20,7 +21,8 @@ KvMemory::KvMemory(LanguageModel& model, KvBlocks& blocks, const KvMemoryOptions
       budget_(options.budget),
       block_bytes_(options.block_bytes),
       min_blocks_(std::clamp<int64_t>(options.min_blocks, 1, blocks.total())),
-      chunk_(std::max(model.kv_release_blocks(), (blocks.total() + kChunks - 1) / kChunks)) {
+      chunk_(std::max(model.kv_release_blocks(), (blocks.total() + kChunks - 1) / kChunks)),
+      piece_(std::max(model.kv_release_blocks(), (blocks.total() + kPieces - 1) / kPieces)) {
   if (budget_ == nullptr) return;
   GH_CHECK_GT(block_bytes_, 0u);
   GH_CHECK(budget_->TryTake(kKvCache, static_cast<uint64_t>(min_blocks_) * block_bytes_));
@@ -42,8 +44,7 @@ bool KvMemory::GiveBack() {
   // A piece at a time: to release memory takes time, and sequences wait meanwhile.
   const auto wanted = static_cast<int64_t>((owed + block_bytes_ - 1) / block_bytes_);
   const int64_t size = blocks_.size();
-  const int64_t piece = std::min(wanted, model_.kv_release_blocks());
-  const int64_t kept = std::max({size - piece, blocks_.HeldEnd(), min_blocks_});
+  const int64_t kept = std::max({size - std::min(wanted, piece_), blocks_.HeldEnd(), min_blocks_});
   if (kept >= size) return false;
   blocks_.Shrink(kept);
   model_.ReleaseKvBlocks(kept, size - kept);

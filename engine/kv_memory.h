@@ -47,7 +47,7 @@ class KvMemory {
   const std::shared_ptr<ByteBudget> budget_;
   const uint64_t block_bytes_;
   const int64_t min_blocks_;
-  const int64_t chunk_;  // blocks
+  const int64_t chunk_, piece_;  // blocks
 };
 
 }  // namespace guildhall
