@@ -236,7 +236,7 @@ absl::Status WeightManager::Impl::Publish(LoadJob& job, std::shared_ptr<Resident
     return published;
   }
   version.info.state = AdapterState::kReady;
-  version.info.pinned |= job.pin;
+  version.info.pinned |= job.pin || (before != nullptr && before->info.pinned);
   Use(version);
   if (before == nullptr) return absl::OkStatus();
   before->replaced = true;

@@ -66,7 +66,7 @@ struct LoadRequest {
   std::string name;
   std::string source = {};  // for listings
   OpenAdapter open;
-  bool pin = false;
+  bool pin = false;  // what replaces a pinned version is pinned too
   // Unset: the name must be free (ALREADY_EXISTS). 0: the same. Else: replaces that version (ABORTED if
   // another one is there).
   std::optional<uint64_t> expected_version = {};

@@ -101,6 +101,15 @@ TEST_CASE("Pinned adapters and those that are read stay; the refusal shows the a
   CHECK(Resident(f) == Names{"c", "d"});
 }
 
+TEST_CASE("What replaces a pinned adapter is pinned") {
+  ManagerFixture f(2 * BytesOf(OneExpert(1)));
+  REQUIRE(f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .pin = true}).ok());
+  const auto replaced =
+      f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .replace = true});
+  REQUIRE(replaced.ok());
+  CHECK(replaced->pinned);
+}
+
 TEST_CASE("Pinning brings back what is on disk, or says why it cannot") {
   const uint64_t one = BytesOf(OneExpert(1));
   ManagerFixture f(one);
