@@ -1,6 +1,7 @@
 #include "server/administration.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -13,6 +14,7 @@
 namespace guildhall {
 namespace {
 
+constexpr std::chrono::seconds kBusyPatience{2};  // for another change of the same adapter
 constexpr size_t kMaxShownTasks = 10;
 constexpr absl::Duration kProgressInterval = absl::Seconds(5);
 
@@ -55,8 +57,14 @@ std::function<void(uint64_t, uint64_t)> LogProgress(const std::string& name) {
 class Administration::Busy {
  public:
   static absl::StatusOr<std::unique_ptr<Busy>> Enter(Administration& owner, const std::string& name) {
-    const std::lock_guard lock(owner.mutex_);
-    if (owner.busy_.insert(name).second) return std::unique_ptr<Busy>(new Busy(owner, name));
+    std::unique_lock lock(owner.mutex_);
+    // A refused load is over in no time: nobody's unload fails because of it.
+    const bool free =
+        owner.changed_.wait_for(lock, kBusyPatience, [&] { return !owner.busy_.contains(name); });
+    if (free) {
+      owner.busy_.insert(name);
+      return std::unique_ptr<Busy>(new Busy(owner, name));
+    }
     return PreconditionError("ADAPTER_BUSY", name,
                              StrCat("adapter ", name,
                                     ": another load, unload or pin of it is under way; try again when it has "
@@ -66,6 +74,7 @@ class Administration::Busy {
     const std::lock_guard lock(owner_.mutex_);
     owner_.busy_.erase(name_);
     owner_.leaving_.erase(name_);
+    owner_.changed_.notify_all();
   }
   Busy(const Busy&) = delete;
   Busy& operator=(const Busy&) = delete;

@@ -2,6 +2,7 @@
 // state file.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -68,6 +69,7 @@ class Administration {
   Engine& engine_;
 
   mutable std::mutex mutex_;                    // of what follows, and of changes to tasks
+  std::condition_variable changed_;             // of busy_
   std::set<std::string> busy_;                  // adapters that are being loaded, unloaded or pinned
   std::set<std::string> leaving_;               // of those, the ones being unloaded: no task may name them
   std::map<std::string, AdapterConfig> known_;  // what is loaded, and how it came

@@ -237,8 +237,8 @@ TEST_CASE("a client that goes away aborts its load, and nothing is left") {
   context.TryCancel();
   CHECK(reader->Finish().error_code() == grpc::CANCELLED);
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
-  while (server.List().adapters_size() > 0) {
-    REQUIRE(server.List().adapters(0).state() == v1::AdapterInfo::STATE_LOADING);
+  for (auto list = server.List(); list.adapters_size() > 0; list = server.List()) {
+    REQUIRE(list.adapters(0).state() == v1::AdapterInfo::STATE_LOADING);
     REQUIRE(absl::Now() < deadline);
     absl::SleepFor(absl::Milliseconds(5));
   }
