@@ -4,14 +4,11 @@
 #include <cmath>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
-namespace {
 
-// Whether `copy`, stored as `dtype`, is `own` as nearly as that dtype can say it.
 bool IsCopyOf(float copy, DType dtype, float own) {
   if (copy == own) return true;
   if (dtype == DType::kBF16) return BF16ToFloat(FloatToBF16(own)) == copy;
@@ -19,8 +16,6 @@ bool IsCopyOf(float copy, DType dtype, float own) {
   if (dtype == DType::kF16) return std::abs(copy - own) <= std::max(std::abs(own) * 0x1p-11f, 0x1p-25f);
   return false;
 }
-
-}  // namespace
 
 absl::Status CheckBaseCopy(const BaseCopy& copy, const AdapterFiles& files, const WeightSource& base) {
   // With tied embeddings the head is the embedding.

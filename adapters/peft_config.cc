@@ -121,6 +121,14 @@ absl::StatusOr<std::vector<std::string>> OneOrMore(const JsonObject& object, std
   return names;
 }
 
+// A factor beyond this is no scale, and a float need not hold it.
+absl::StatusOr<double> Alpha(const JsonObject& object, std::string_view key) {
+  constexpr double kMost = 1e9;
+  GH_ASSIGN_OR_RETURN(const double alpha, object.Number(key));
+  if (std::abs(alpha) <= kMost) return alpha;
+  return object.Error(key, StrCat("expected a number of at most ", kMost, ", found ", alpha));
+}
+
 bool IsAllLinear(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
@@ -185,7 +193,7 @@ absl::Status ReadPatterns(const JsonObject& object, PeftConfig& config) {
         GH_ASSIGN_OR_RETURN(const int64_t rank, pattern.Int(module, 1, kMaxRank));
         config.rank_pattern.emplace_back(module, rank);
       } else {
-        GH_ASSIGN_OR_RETURN(const double alpha, pattern.Number(module));
+        GH_ASSIGN_OR_RETURN(const double alpha, Alpha(pattern, module));
         config.alpha_pattern.emplace_back(module, alpha);
       }
     }
@@ -204,7 +212,9 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& 
   GH_ASSIGN_OR_RETURN(config.base_name, object.StringOr("base_model_name_or_path", ""));
   GH_ASSIGN_OR_RETURN(config.peft_version, object.StringOr("peft_version", ""));
   GH_ASSIGN_OR_RETURN(config.rank, object.Int("r", 1, kMaxRank));
-  GH_ASSIGN_OR_RETURN(config.alpha, object.NumberOr("lora_alpha", 8.0));
+  if (object.Find("lora_alpha") != nullptr) {
+    GH_ASSIGN_OR_RETURN(config.alpha, Alpha(object, "lora_alpha"));
+  }
   GH_ASSIGN_OR_RETURN(config.rank_stabilised, object.BoolOr("use_rslora", false));
   GH_ASSIGN_OR_RETURN(config.dora, object.BoolOr("use_dora", false));
   GH_RETURN_IF_ERROR(ReadTargets(object, config));

@@ -25,7 +25,7 @@ struct PeftConfig {
   std::string base_name;     // as recorded; empty: unknown
   std::string peft_version;  // "0.21.2"; empty: not recorded (before 0.18)
   int64_t rank = 0;
-  double alpha = 0.0;
+  double alpha = 8.0;            // PEFT's own where the key is absent
   bool rank_stabilised = false;  // scale alpha / sqrt(rank) instead of alpha / rank
   bool dora = false;
   ModuleChoice targets, excluded;

@@ -29,6 +29,12 @@ void AddFactors(TestTensors& tensors, const std::string& module, int64_t out, in
   tensors[prefix + ".lora_B.weight"] = Counting({out, rank}, 101);
 }
 
+TestTensors QFactors() {
+  TestTensors tensors;
+  AddFactors(tensors, "self_attn.q_proj", 4, 4);
+  return tensors;
+}
+
 void AddExpert(TestTensors& tensors, int expert, float first, const std::string& prefix) {
   const std::string block = StrCat(prefix, "layers.0.mlp.experts.", expert, ".");
   tensors[block + "gate_proj.weight"] = Counting({3, 4}, first);
@@ -46,6 +52,13 @@ std::string Refusal(const TestFolder& folder, const WeightSource& base, absl::St
   const auto source = OpenAdapterFolder(folder.path(), base, options);
   if (code != nullptr) *code = source.status().code();
   return source.ok() ? "" : std::string(source.status().message());
+}
+
+std::string PeftRefusal(const Json& config, const TestTensors& tensors, absl::StatusCode* code) {
+  static const TinyBase base = TinyBase::Olmoe();
+  const TestFolder folder;
+  WritePeft(folder, config, tensors);
+  return Refusal(folder, *base, code);
 }
 
 }  // namespace guildhall

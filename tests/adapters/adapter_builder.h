@@ -34,6 +34,9 @@ Json PeftConfigJson(const Json& targets);
 // A pair of factors of rank `rank` for "model.layers.0.MODULE".
 void AddFactors(TestTensors& tensors, const std::string& module, int64_t out, int64_t in, int64_t rank = 2);
 
+// Those of "self_attn.q_proj" of the tiny bases.
+TestTensors QFactors();
+
 // Gate, up and down of an expert of the tiny OLMoE, by ascending numbers from `first`; `prefix` "model." or
 // "".
 void AddExpert(TestTensors& tensors, int expert, float first, const std::string& prefix = "model.");
@@ -43,5 +46,8 @@ void WritePeft(const TestFolder& folder, const Json& config, const TestTensors& 
 // The message of a refusal; "" where the folder opens. `code`, if given, becomes its code.
 std::string Refusal(const TestFolder& folder, const WeightSource& base, absl::StatusCode* code = nullptr,
                     const AdapterFolderOptions& options = {});
+
+// The same of a PEFT folder for the tiny OLMoE.
+std::string PeftRefusal(const Json& config, const TestTensors& tensors, absl::StatusCode* code = nullptr);
 
 }  // namespace guildhall

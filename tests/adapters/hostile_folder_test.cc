@@ -14,12 +14,6 @@ namespace {
 using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
-TestTensors QFactors() {
-  TestTensors tensors;
-  AddFactors(tensors, "self_attn.q_proj", 4, 4);
-  return tensors;
-}
-
 }  // namespace
 
 TEST_CASE("a folder that is absent, a file, empty or of no kind") {
