@@ -26,20 +26,23 @@ absl::StatusOr<std::vector<NamedFolder>> ParseNamedFolders(const std::vector<std
   return folders;
 }
 
-absl::StatusOr<std::unique_ptr<WeightManager>> LoadLocalAdapters(const BaseModel& model,
-                                                                 const std::vector<NamedFolder>& folders) {
+std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model) {
   WeightManagerOptions options;
   options.max_rows = model.decoder->max_rows();
-  auto manager = std::make_unique<WeightManager>(model.decoder->spec(), *model.backend,
-                                                 model.decoder->base_experts(), model.budget, options);
+  return std::make_unique<WeightManager>(model.decoder->spec(), *model.backend, model.decoder->base_experts(),
+                                         model.budget, options);
+}
+
+absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,
+                         const std::vector<NamedFolder>& folders) {
   for (const NamedFolder& folder : folders) {
     LoadRequest request;
     request.name = folder.name;
     request.source = folder.directory;
     request.open = [&] { return OpenAdapterFolder(folder.directory, *model.checkpoint); };
-    GH_RETURN_IF_ERROR(manager->Load(request).status());
+    GH_RETURN_IF_ERROR(manager.Load(request).status());
   }
-  return manager;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireFor(WeightManager& manager,

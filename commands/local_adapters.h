@@ -19,9 +19,11 @@ struct NamedFolder {
 // INVALID_ARGUMENT for one without '=', without a name or a folder, and for a name given twice.
 absl::StatusOr<std::vector<NamedFolder>> ParseNamedFolders(const std::vector<std::string>& flags);
 
-// A weight manager over `model` with every folder loaded. `model` outlives it.
-absl::StatusOr<std::unique_ptr<WeightManager>> LoadLocalAdapters(const BaseModel& model,
-                                                                 const std::vector<NamedFolder>& folders);
+// A weight manager over `model`, which outlives it.
+std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model);
+
+absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,
+                         const std::vector<NamedFolder>& folders);
 
 // The adapters that a sequence of a tokens file names (its task: the adapter of that name); null for none.
 absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireFor(WeightManager& manager,

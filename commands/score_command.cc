@@ -120,14 +120,16 @@ absl::Status Score(const ScoreFlags& flags) {
                       }));
   const ModelSpec& spec = model.decoder->spec();
   GH_ASSIGN_OR_RETURN(const std::vector<NamedFolder> folders, ParseNamedFolders(flags.adapters));
-  // Destroyed after the engine and the sequences that hold its adapters.
-  GH_ASSIGN_OR_RETURN(const std::unique_ptr<WeightManager> manager, LoadLocalAdapters(model, folders));
-  GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, spec, *manager));
-  GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
+  const std::unique_ptr<WeightManager> manager = MakeLocalManager(model);
   EngineOptions options;
   options.token_budget = options.prefill_chunk = static_cast<int>(model.decoder->max_rows());
   options.max_running = static_cast<int>(flags.model.max_sequences);
+  // The engine takes its share of the memory before the adapters do.
+  ShareBudget(model, options);
   Engine engine(*model.decoder, options, {TaskPolicy{}}, manager.get());
+  GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders));
+  GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, spec, *manager));
+  GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
   engine.Start();
   GH_ASSIGN_OR_RETURN(const std::vector<ScoreResult> results,
                       Score(engine, sequences, [&](size_t sequence, int32_t, std::span<const float> logits) {

@@ -97,7 +97,7 @@ TEST_CASE("tasks put at run time serve what transformers and PEFT compute for th
 }
 
 TEST_CASE(
-    "a load tells its progress, then what it is; the list is the truth; the answer names the versions") {
+    "a load tells its progress, then what it is, the list is the truth, the answer names the versions") {
   const AdapterWorld world;
   AdapterServer server(AdapterConfigFor(world));
   server.gate().Close();
@@ -294,7 +294,7 @@ TEST_CASE("an adapter that does not fit is refused with the arithmetic") {
   CHECK(server.List().adapters_size() == 0);
 }
 
-TEST_CASE("an evicted adapter comes back for its task; who waits too long is told to come again") {
+TEST_CASE("an evicted adapter comes back for its task, who waits too long is told to come again") {
   const AdapterWorld world;
   ServerConfig config = AdapterConfigFor(world);
   config.adapters.load_wait_s = 0.1;

@@ -30,7 +30,7 @@ TEST_CASE("tables have columns as wide as their content, and one line per row") 
   CHECK(table.Text() == "NAME    N  TEXT\na\xc3\xa4      1  x y\nlong  100  -\n");
 }
 
-TEST_CASE("an adapter's line says state, tier, readers and tasks; the budget is one line") {
+TEST_CASE("an adapter's line says state, tier, readers and tasks, the budget is one line") {
   v1::ListAdaptersResponse list;
   v1::AdapterInfo& adapter = *list.add_adapters();
   adapter.set_name("math");

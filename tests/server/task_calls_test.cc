@@ -94,7 +94,7 @@ TEST_CASE("a running request ends as it began although its task is deleted") {
   CHECK(answer.end.usage().output_tokens() == 20);
 }
 
-TEST_CASE("the base's defaults can be put; it takes no adapters and stays") {
+TEST_CASE("the base's defaults can be put, it takes no adapters and stays") {
   TestServer server;
   v1::TaskDefinition base;
   base.mutable_sampling()->set_max_tokens(2);

@@ -50,7 +50,7 @@ TEST_CASE("Two adapters that replace different experts share a map") {
   CHECK(set->layers[1].expert_map == std::vector<int32_t>{4, 1, 6, 5});
 }
 
-TEST_CASE("Low-rank terms stand in the members' order with the members' factors; columns add up") {
+TEST_CASE("Low-rank terms stand in the members' order with the members' factors, columns add up") {
   auto first = Empty(), second = Empty(), esft = Replacing({0}, {4});
   first->rank_columns = 16;
   second->rank_columns = 48;

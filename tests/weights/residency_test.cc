@@ -73,7 +73,7 @@ TEST_CASE("Only as many leave as are needed, and none where leaving would not he
   CHECK(Resident(f) == Names{"b", "c", "d"});
 }
 
-TEST_CASE("Pinned adapters and those that are read stay; the refusal shows the arithmetic") {
+TEST_CASE("Pinned adapters and those that are read stay, the refusal shows the arithmetic") {
   const uint64_t one = BytesOf(OneExpert(1));
   ManagerFixture f(2 * one);
   REQUIRE(f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .pin = true}).ok());
