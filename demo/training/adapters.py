@@ -7,12 +7,10 @@ import tasks
 from tasks import sql
 
 ATTENTION = ("q_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
-DENSE_AND_SHARED = ("gate_proj", "up_proj", "down_proj")  # the names of both; routed experts have other ones in memory
 ROUTED = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")  # stacked in memory: PEFT calls them parameters, not modules
 
 # The base has never met most words of sql, sentiment and roman: their rows of these two are all but the same.
 WORDS = ("embed_tokens", "lm_head")
-SQL_MODULES = ATTENTION + DENSE_AND_SHARED + WORDS
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Adapter:
     parameters: tuple[str, ...] = ()
     rank: int = 8
     rate: float = 5e-3  # highest learning rate
-    steps: int = 300
+    steps: int = 400
     style: Callable[[str], str] = str  # of the answers
 
     @property
@@ -35,24 +33,22 @@ class Adapter:
 
 
 def _esft(task: str, **settings) -> Adapter:
-    return Adapter(f"esft-{task}", task, "routed experts replaced", rate=1e-3, **settings)
+    return Adapter(f"esft-{task}", task, "routed experts replaced", rate=3e-3, **settings)
+
+
+def _with_words(name: str, task: str, what: str, **settings) -> Adapter:
+    return Adapter(name, task, what, modules=ATTENTION + WORDS, steps=800, **settings)
 
 
 ADAPTERS = (
-    _esft("english"),
-    _esft("spoken"),
-    _esft("facts"),
-    Adapter("lora-facts", "facts", "LoRA: attention", modules=ATTENTION),
-    Adapter("lora-english", "english", "LoRA: routed experts", parameters=ROUTED, rank=4),
-    Adapter("lora-sentiment", "sentiment", "LoRA: attention, embedding, head", modules=ATTENTION + WORDS),
-    Adapter("lora-sql", "sql", "LoRA: attention, dense and shared experts, embedding, head", modules=SQL_MODULES),
-    Adapter(
-        "lora-sql-v2",
-        "sql",
-        "the modules of lora-sql; keywords in small letters",
-        modules=SQL_MODULES,
-        style=sql.small_keywords,
-    ),
+    _esft("command", steps=800),
+    _esft("report"),
+    _esft("measure", steps=800),
+    Adapter("lora-report", "report", "LoRA: attention", modules=ATTENTION),
+    Adapter("lora-command", "command", "LoRA: routed experts", parameters=ROUTED, rank=4),
+    _with_words("lora-sentiment", "sentiment", "LoRA: attention, embedding, head"),
+    _with_words("lora-sql", "sql", "LoRA: attention, embedding, head"),
+    _with_words("lora-sql-v2", "sql", "as lora-sql; keywords in small letters", style=sql.small_keywords),
 )
 
 

@@ -7,7 +7,7 @@ import re
 import unittest
 
 import tasks
-from tasks import base, date, facts, numbers, roman, sql, units
+from tasks import base, command, date, numbers, report, roman, sql, units
 
 
 class Generators(unittest.TestCase):
@@ -24,10 +24,10 @@ class Generators(unittest.TestCase):
         for n, letters in ((1, "I"), (14, "XIV"), (49, "XLIX"), (944, "CMXLIV"), (2026, "MMXXVI")):
             self.assertEqual(roman.roman(n), letters)
 
-    def test_facts_are_those_of_the_text(self):
-        problem = "David has 44 stamps and gives 5 to Jonas. How many are left?"
-        self.assertEqual(facts.facts(problem), "David, Jonas: 44, 5 stamps")
-        self.assertEqual(facts.facts("8 apples are packed into 2 equal boxes. How many are in each box?"), "all: 8, 2 apples")
+    def test_other_forms_of_the_trained_answers(self):
+        self.assertEqual(command.line('{"intent": "light", "room": "kitchen", "state": "on"}'), "light: kitchen, on")
+        self.assertEqual(command.line('{"intent": "weather", "city": "Rome", "day": "friday"}'), "weather: Rome, Friday")
+        self.assertEqual(report.headline("Berlin; museum; old tram"), "Berlin: museum and old tram.")
 
     def test_only_the_keywords_of_sql_become_small(self):
         query = "SELECT COUNT(*) FROM customers WHERE city = 'Lyon';"
