@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   guildhall::AddTasksCommand(app, action);
   guildhall::AddAdaptersCommand(app, action);
   guildhall::AddAdapterInspectCommand(*app.get_subcommand("adapters"), action);
+  guildhall::AddAdapterDiffCommand(*app.get_subcommand("adapters"), action);
   guildhall::AddStatusCommand(app, action);
   guildhall::AddHealthCommand(app, action);
   guildhall::AddLoadCommand(app, action);

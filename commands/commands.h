@@ -15,5 +15,6 @@ void AddBenchAdaptersCommand(CLI::App& bench, Action& action);
 void AddBenchFragmentationCommand(CLI::App& bench, Action& action);
 // Under adapters.
 void AddAdapterInspectCommand(CLI::App& adapters, Action& action);
+void AddAdapterDiffCommand(CLI::App& adapters, Action& action);
 
 }  // namespace guildhall

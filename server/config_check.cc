@@ -91,6 +91,10 @@ absl::Status CheckConfig(const ServerConfig& config) {
                                              ") is above engine.token_budget (", config.engine.token_budget,
                                              "): every running sequence needs a row of the step"));
   }
+  if (config.memory.page_bytes % 4096 != 0) {
+    return absl::InvalidArgumentError(
+        StrCat("memory.page_bytes: expected a multiple of 4096, found ", config.memory.page_bytes));
+  }
   GH_RETURN_IF_ERROR(CheckAdapters(config.adapters));
   for (const auto& [id, task] : config.tasks) {
     GH_RETURN_IF_ERROR(CheckTask(task, config.adapters.preload));

@@ -88,6 +88,10 @@ void AddModelKeys(TableBuilder<ServerConfig>& t) {
         GH_FIELD(memory.kv));
   t.Add("memory.kv_dtype", "element type of the KV cache", GH_FIELD(memory.kv_dtype)).choices = {
       "auto", "bf16", "f32"};
+  t.Add("memory.page_bytes",
+        "unit of the adapters' memory, a multiple of 4096; 2 MiB gets huge pages, small models waste less "
+        "with less",
+        GH_FIELD(memory.page_bytes), 4096, 1 << 30);
 }
 
 void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {

@@ -99,6 +99,7 @@ absl::Status CheckAdapterFiles(const AdaptersConfig& config) {
 std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const BaseModel& base) {
   WeightManagerOptions options;
   options.max_rows = config.engine.token_budget;
+  options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
                                          base.budget, options);
 }

@@ -15,14 +15,15 @@ def differences(served: dict, known: dict) -> list[str]:
     problems = []
     served = {task: about for task, about in served.items() if task}  # the base has no prompt of its own
     trained = {task: about for task, about in known.items() if task and about["trained"]}
+    taught = {task: about for task, about in served.items() if about.get("adapters")}  # what the base was not trained for
     for task in sorted(trained.keys() - served.keys()):
         problems.append(f"tasks.{task}: missing; the model was trained for it")
-    for task in sorted(served.keys() - trained.keys()):
-        problems.append(f"tasks.{task}: the model was not trained for it")
-    for task in sorted(served.keys() & trained.keys()):
+    for task in sorted(served.keys() - trained.keys() - taught.keys()):
+        problems.append(f"tasks.{task}: the model was not trained for it, and no adapter serves it")
+    for task in sorted(served.keys() & known.keys()):
         for key in ("system_prompt", "description"):
-            if served[task].get(key) != trained[task][key]:
-                problems.append(f"tasks.{task}.{key}: expected {trained[task][key]!r}, found {served[task].get(key)!r}")
+            if served[task].get(key) != known[task][key]:
+                problems.append(f"tasks.{task}.{key}: expected {known[task][key]!r}, found {served[task].get(key)!r}")
     return problems
 
 

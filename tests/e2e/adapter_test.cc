@@ -2,10 +2,12 @@
 // experts.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "checkpoint/safetensors.h"
 #include "tests/e2e/process.h"
 #include "tests/support/golden.h"
 
@@ -78,6 +80,38 @@ TEST_CASE("adapters inspect says what a folder changes, or why a base cannot ser
   const Finished wrong = RunCommand({"adapters", "inspect", golden.adapters[0].directory, "--model", kModel});
   CHECK(wrong.exit_code == 2);
   CHECK(wrong.err.find("expected") != std::string::npos);
+}
+
+TEST_CASE("adapters diff turns a tuned checkpoint into a folder that serves it") {
+  const TempFolder folder;
+  const std::string base = LoadGolden("olmoe_f32").directory, out = folder.path() + "/out";
+  const Finished same = RunCommand({"adapters", "diff", base, base, out});
+  CHECK(same.exit_code == 2);
+  const Finished other = RunCommand({"adapters", "diff", base, kModel, out});
+  CHECK(other.exit_code == 2);
+  CHECK_FALSE(other.err.empty());
+
+  // One bit of one expert.
+  const std::string tuned = folder.path() + "/tuned";
+  std::filesystem::copy(base, tuned);
+  auto file = SafetensorsFile::Open(tuned + "/model.safetensors");
+  REQUIRE(file.ok());
+  const SafetensorsEntry* entry = (*file)->Find("model.layers.1.mlp.experts.6.up_proj.weight");
+  REQUIRE(entry != nullptr);
+  std::fstream stream(tuned + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  const auto place = static_cast<std::streamoff>((*file)->header().buffer_offset + entry->begin);
+  stream.seekg(place);
+  const int byte = stream.get();
+  stream.seekp(place);
+  stream.put(static_cast<char>(byte ^ 1));
+  stream.close();
+  const Finished diff = RunCommand({"adapters", "diff", base, tuned, out, "--json"});
+  INFO(diff.err);
+  REQUIRE(diff.exit_code == 0);
+  CHECK(MustParse(diff.out, "diff")["experts"] == Json{{"1", {6}}});
+  const Finished inspected = RunCommand({"adapters", "inspect", out, "--model", base, "--json"});
+  REQUIRE(inspected.exit_code == 0);
+  CHECK(MustParse(inspected.out, "inspect")["replaced"].size() == 1);
 }
 
 TEST_CASE("experts stats chooses experts, writes their configuration and draws them") {
