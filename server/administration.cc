@@ -168,8 +168,10 @@ absl::StatusOr<AdapterInfo> Administration::LoadAdapter(const AdapterLoad& load)
   GH_ASSIGN_OR_RETURN(const auto busy, Busy::Enter(*this, name));
   GH_ASSIGN_OR_RETURN(AdapterInfo info, adapters_.Load(load));
   LogLoaded(info);
+  AdapterConfig adapter = load.adapter;
+  adapter.pin = info.pinned;  // what replaces a pinned version is pinned without being told
   const std::lock_guard lock(mutex_);
-  Remember(name, load.adapter);
+  Remember(name, std::move(adapter));
   GH_RETURN_IF_ERROR(Save());
   return info;
 }

@@ -141,16 +141,29 @@ TEST_CASE("adapters and tasks of the run before come back, and those taken away 
     REQUIRE(server.Delete("deleted").ok());
     REQUIRE(server.Unload("dropped").ok());
     REQUIRE(server.Unload("z").ok());
+    // What replaces a pinned version is pinned too, now and at the next start.
+    request.set_name("held");
+    v1::AdapterInfo held;
+    REQUIRE(server.Load(request, &held).ok());
+    request.set_path("b");
+    request.set_pin(false);
+    request.set_expected_version(held.version());
+    REQUIRE(server.Load(request, &held).ok());
+    CHECK(held.pinned());
   }
   CHECK_THAT(Read(config.adapters.state_file), Catch::Contains("\"top_p\": 0.7"));
   {
     const AdapterServer server(config);
     const v1::ListAdaptersResponse list = server.List();
-    REQUIRE(list.adapters_size() == 3);
+    REQUIRE(list.adapters_size() == 4);
     CHECK(list.adapters(0).name() == "configured");
-    CHECK(list.adapters(1).name() == "x");
+    CHECK_FALSE(list.adapters(0).pinned());
+    CHECK(list.adapters(1).name() == "held");
+    CHECK(list.adapters(1).path() == "b");
     CHECK(list.adapters(1).pinned());
-    CHECK(list.adapters(2).name() == "y");
+    CHECK(list.adapters(2).name() == "x");
+    CHECK(list.adapters(2).pinned());
+    CHECK(list.adapters(3).name() == "y");
     for (const char* task : {"t", "u", "kept", ""}) {
       INFO(task);
       CHECK(Ask(*server.Inference(), ScoreRequest(task, {1, 2, 3})).status.ok());
@@ -163,7 +176,7 @@ TEST_CASE("adapters and tasks of the run before come back, and those taken away 
   fs::rename(world.root + "/a", world.root + "/away");
   {
     const AdapterServer server(config);
-    CHECK(server.List().adapters_size() == 2);
+    CHECK(server.List().adapters_size() == 3);
     CHECK(Ask(*server.Inference(), ScoreRequest("kept", {1, 2})).status.ok());
     CHECK(Ask(*server.Inference(), ScoreRequest("t", {1, 2})).status.error_code() == grpc::NOT_FOUND);
   }
