@@ -35,6 +35,7 @@ struct LoadJob {
   bool finished = false;  // guarded by the manager's lock, as all below
   absl::Status status;
 
+  bool cancelled() const { return cancel && absl::IsCancelled(status); }
   // For one of those who wait: it shares nothing with the others', whose last owner may be any thread.
   absl::Status Result() const { return absl::Status(status.code(), status.message()); }
 };

@@ -65,6 +65,21 @@ WeightManager::Impl::Job WeightManager::Impl::EnsureJob(const Version& version) 
   return version->job;
 }
 
+void WeightManager::Impl::Cancel(Job job) {
+  job->cancel = true;
+  const auto queued = std::find(jobs.begin(), jobs.end(), job);
+  if (queued == jobs.end()) return;
+  jobs.erase(queued);
+  Finish(*job, Cancelled(*job));
+}
+
+void WeightManager::Impl::Finish(LoadJob& job, absl::Status status) {
+  job.status = std::move(status);
+  job.finished = true;
+  job.version->job = nullptr;
+  changed.notify_all();
+}
+
 void WeightManager::Impl::RunLoads() {
   for (;;) {
     Job job;
@@ -79,10 +94,7 @@ void WeightManager::Impl::RunLoads() {
     absl::Status status = RunLoad(*job);
     if (!status.ok()) Settle();  // so that who hears of the failure finds nothing left of it
     std::lock_guard lock(mutex);
-    job->status = std::move(status);
-    job->finished = true;
-    job->version->job = nullptr;
-    changed.notify_all();
+    Finish(*job, std::move(status));
   }
 }
 
@@ -241,7 +253,7 @@ absl::Status WeightManager::Impl::Publish(LoadJob& job, std::shared_ptr<Resident
   if (before == nullptr) return absl::OkStatus();
   before->replaced = true;
   before->info.state = AdapterState::kDraining;
-  if (before->job != nullptr) before->job->cancel = true;
+  if (before->job != nullptr) Cancel(before->job);
   if (before->info.readers > 0) {
     replaced.push_back(before);
   } else {

@@ -53,7 +53,8 @@ absl::Status WeightManager::Impl::Register(std::span<const AdapterUse> uses, Hol
 }
 
 // Until all of the hold's versions are in memory. A reader's version is not evicted, so none leaves again.
-// `again`: a version was replaced before it came; the newer one serves.
+// `again`: a version was replaced before it came, and the newer one serves; or an unload ended its load and
+// then gave up.
 absl::Status WeightManager::Impl::AwaitResident(Lock& lock, const Hold& hold, absl::Time deadline,
                                                 bool& again) {
   again = false;
@@ -72,7 +73,9 @@ absl::Status WeightManager::Impl::AwaitResident(Lock& lock, const Hold& hold, ab
     }
     if (job->version->replaced) {
       again = true;
-    } else if (absl::IsCancelled(job->status)) {
+    } else if (job->cancelled()) {
+      again = job->version->info.state == AdapterState::kReady;
+      if (again) continue;
       return absl::FailedPreconditionError(
           StrCat("adapter '", job->version->info.name, "' is being unloaded"));
     } else if (!job->status.ok()) {

@@ -126,8 +126,9 @@ absl::StatusOr<AdapterInfo> WeightManager::Impl::Load(const LoadRequest& request
     }
     changed.wait_until(lock, absl::ToChronoTime(absl::Now() + kCancelPoll));
     lock.unlock();
-    if (request.cancelled()) job->cancel = true;
+    const bool cancelled = request.cancelled();
     lock.lock();
+    if (cancelled) Cancel(job);
   }
   Entry& entry = entries.at(request.name);
   entry.loading = nullptr;
@@ -157,10 +158,15 @@ absl::StatusOr<UnloadResult> WeightManager::Impl::Unload(const std::string& name
                                      " was expected, found version ", info.version));
   }
   info.state = AdapterState::kDraining;
-  if (version->job != nullptr) version->job->cancel = true;
+  if (version->job != nullptr) Cancel(version->job);
   const auto unread = [&] { return info.readers == 0 && version->job == nullptr; };
   if (!changed.wait_until(lock, absl::ToChronoTime(end), unread)) {
     info.state = AdapterState::kReady;
+    if (info.readers == 0) {
+      return absl::FailedPreconditionError(StrCat(Named(info), ": its load from disk is still ending after ",
+                                                  absl::FormatDuration(wait),
+                                                  ": it stays loaded; wait longer"));
+    }
     return absl::FailedPreconditionError(
         StrCat(Named(info), " is still read by ", info.readers, info.readers == 1 ? " request" : " requests",
                " after ", absl::FormatDuration(wait), ": it stays loaded; wait longer, or cancel them"));
@@ -179,20 +185,23 @@ absl::StatusOr<UnloadResult> WeightManager::Impl::Unload(const std::string& name
 
 absl::Status WeightManager::Impl::Pin(const std::string& name, bool pinned) {
   Lock lock(mutex);
-  const auto found = entries.find(name);
-  if (found == entries.end() || found->second.current == nullptr) return NotLoaded(name);
-  const Version version = found->second.current;
-  if (version->info.state == AdapterState::kDraining) {
-    return absl::FailedPreconditionError(StrCat(Named(version->info), " is being unloaded"));
+  for (;;) {
+    const auto found = entries.find(name);
+    if (found == entries.end() || found->second.current == nullptr) return NotLoaded(name);
+    const Version version = found->second.current;
+    if (version->info.state == AdapterState::kDraining) {
+      return absl::FailedPreconditionError(StrCat(Named(version->info), " is being unloaded"));
+    }
+    if (!pinned || version->resident != nullptr) {
+      version->info.pinned = pinned;
+      return absl::OkStatus();
+    }
+    const Job job = EnsureJob(version);
+    job->pin = true;
+    changed.wait(lock, [&] { return job->finished; });
+    // An unload or a newer version ended it: what is there now?
+    if (!job->cancelled()) return job->Result();
   }
-  if (!pinned || version->resident != nullptr) {
-    version->info.pinned = pinned;
-    return absl::OkStatus();
-  }
-  const Job job = EnsureJob(version);
-  job->pin = true;
-  changed.wait(lock, [&] { return job->finished; });
-  return job->Result();
 }
 
 AdapterInfo WeightManager::Impl::InfoOf(const Version& version) const {

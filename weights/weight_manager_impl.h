@@ -83,8 +83,10 @@ struct WeightManager::Impl {
   void ReclaimResident(ResidentAdapter* resident);
 
   // manager_loads.cc: how versions come into memory.
-  Job EnsureJob(const Version& version);  // under the lock: joins or starts a way back from disk
-  void RunLoads();                        // the thread
+  Job EnsureJob(const Version& version);           // under the lock: joins or starts a way back from disk
+  void Cancel(Job job);                            // under the lock: ends at once what has not begun
+  void Finish(LoadJob& job, absl::Status status);  // under the lock
+  void RunLoads();                                 // the thread
   absl::Status RunLoad(LoadJob& job);
   absl::Status MakeRoom(const LoadJob& job, std::vector<Run>& runs);
   absl::Status NoRoom(const LoadJob& job, uint64_t needed) const;
