@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <limits>
 
 #include "absl/time/clock.h"
 #include "base/check.h"
@@ -12,7 +13,7 @@
 namespace guildhall {
 namespace {
 
-// How long a load waits for the KV cache to give memory back, and how often it looks.
+// How long a load waits for the KV cache to give any memory back, and how often it looks.
 constexpr auto kKvPatience = std::chrono::seconds(1);
 constexpr auto kKvPoll = std::chrono::milliseconds(2);
 
@@ -36,10 +37,12 @@ class KvWish {
   KvWish(const KvWish&) = delete;
   KvWish& operator=(const KvWish&) = delete;
 
-  // False: the KV cache had its time.
+  // False: for the time of its patience no less was missing. The KV cache gives back a little per step, so
+  // what counts is that it does.
   bool Wait(uint64_t missing) {
     const auto now = std::chrono::steady_clock::now();
-    if (asked_ == 0) end_ = now + kKvPatience;
+    if (missing < least_) end_ = now + kKvPatience;
+    least_ = std::min(least_, missing);
     if (now >= end_) return false;
     if (missing != asked_) budget_.WantOfKv(missing);
     asked_ = missing;
@@ -50,6 +53,7 @@ class KvWish {
  private:
   ByteBudget& budget_;
   uint64_t asked_ = 0;
+  uint64_t least_ = std::numeric_limits<uint64_t>::max();  // that was missing so far
   std::chrono::steady_clock::time_point end_;
 };
 

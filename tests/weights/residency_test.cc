@@ -211,6 +211,24 @@ TEST_CASE("A load asks the KV cache for what eviction cannot give, and withdraws
   CHECK(f.manager->List().size() == 1);
 }
 
+TEST_CASE("A KV cache that gives back slowly, but does, is waited for") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  ManagerFixture f(one);
+  REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
+  std::thread kv([&] {
+    Await([&] { return f.budget->wanted_of_kv() != 0; });
+    constexpr uint64_t kPieces = 8;  // over two seconds, of which none passes without one
+    for (uint64_t i = 0; i < kPieces; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(250));
+      f.budget->Give(ByteBudget::Holder::kKvCache, one / kPieces);
+    }
+  });
+  CHECK(f.Load("a", OneExpert(1)).status() == absl::OkStatus());
+  kv.join();
+  CHECK(f.budget->used(ByteBudget::Holder::kKvCache) == 0);
+  CHECK(f.budget->wanted_of_kv() == 0);
+}
+
 TEST_CASE("What could never fit is refused at once") {
   ManagerFixture f(4096);
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, 1));
