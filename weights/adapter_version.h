@@ -15,12 +15,18 @@
 
 namespace guildhall {
 
+// What became of a version's memory.
+struct Freed {
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> bytes{0};
+};
+
 // A version in memory. Its last holder leaves it in the reclaim queue; there its slots and pages are freed.
 struct ResidentAdapter : ReclaimItem {
   std::vector<Run> runs;
   AdapterWeights weights;
   bool kv_b = false;  // changes latent attention's kv_b
-  std::shared_ptr<std::atomic<uint64_t>> freed_bytes = std::make_shared<std::atomic<uint64_t>>(0);
+  std::shared_ptr<Freed> freed = std::make_shared<Freed>();
 };
 
 struct AdapterVersion;

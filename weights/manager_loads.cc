@@ -163,7 +163,7 @@ absl::Status WeightManager::Impl::MakeRoom(const LoadJob& job, std::vector<Run>&
   KvWish wish(*budget);
   for (;;) {
     if (job.cancel) return Cancelled(job);
-    Settle();
+    SettleMemory();  // or what is on its way out would be neither free nor evictable
     const uint64_t needed = memory.BytesToAllocate(runs);
     if (needed <= budget->free()) {
       const absl::Status allocated = memory.Allocate(runs);
@@ -204,7 +204,7 @@ bool WeightManager::Impl::EvictOne() {
     if (oldest == nullptr || entry.current->last_tick < oldest->last_tick) oldest = entry.current.get();
   }
   if (oldest == nullptr) return false;
-  oldest->resident = nullptr;
+  Leave(*oldest);
   return true;
 }
 
@@ -248,7 +248,7 @@ absl::Status WeightManager::Impl::Publish(LoadJob& job, std::shared_ptr<Resident
   const absl::Status published = PublishTables();
   if (!published.ok()) {
     if (job.request != nullptr) entry.current = before;
-    version.resident = nullptr;
+    Leave(version);
     return published;
   }
   version.info.state = AdapterState::kReady;
@@ -262,7 +262,7 @@ absl::Status WeightManager::Impl::Publish(LoadJob& job, std::shared_ptr<Resident
     replaced.push_back(before);
   } else {
     ForgetSets(before->info.version);
-    before->resident = nullptr;
+    Leave(*before);
   }
   return absl::OkStatus();
 }

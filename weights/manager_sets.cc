@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <chrono>
 
 #include "absl/time/clock.h"
 #include "base/check.h"
@@ -12,6 +13,8 @@ namespace {
 
 // Combinations whose ids are remembered though nobody holds them.
 constexpr size_t kMaxSets = 4096;
+// How long what has left memory may be looked at: who does waits at most for pages being mapped or freed.
+constexpr auto kFreePatience = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -159,6 +162,7 @@ void WeightManager::Impl::Reclaim() {
     if (!items.empty()) {
       std::lock_guard lock(mutex);
       reclaimed += items.size();
+      std::erase_if(leaving, [](const auto& freed) { return freed->done.load(); });
       changed.notify_all();
       continue;
     }
@@ -180,6 +184,7 @@ void WeightManager::Impl::ReclaimHold(Hold* hold) {
     }
     std::erase_if(replaced, [&](const Version& version) {
       if (version->info.readers > 0) return false;
+      Leave(*version);
       ForgetSets(version->info.version);
       return true;
     });
@@ -195,7 +200,8 @@ void WeightManager::Impl::ReclaimResident(ResidentAdapter* resident) {
     const absl::Status published = PublishTables();
     GH_CHECK(published.ok());
   }
-  *resident->freed_bytes += memory.Free(resident->runs);
+  resident->freed->bytes = memory.Free(resident->runs);
+  resident->freed->done = true;
   delete resident;
 }
 
@@ -206,6 +212,21 @@ void WeightManager::Impl::Settle() {
     const uint64_t target = dropped->pushed();
     changed.wait(lock, [&] { return reclaimed >= target; });
   }
+}
+
+void WeightManager::Impl::Leave(AdapterVersion& version) {
+  if (version.resident == nullptr) return;
+  leaving.push_back(version.resident->freed);
+  version.resident = nullptr;
+}
+
+void WeightManager::Impl::SettleMemory() {
+  Settle();
+  Lock lock(mutex);
+  // Only those are awaited that have left by now, or this might not end.
+  const auto gone = [](const auto& freed) { return freed->done.load(); };
+  changed.wait_for(lock, kFreePatience,
+                   [&, left = leaving] { return std::all_of(left.begin(), left.end(), gone); });
 }
 
 }  // namespace guildhall

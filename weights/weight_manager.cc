@@ -171,16 +171,16 @@ absl::StatusOr<UnloadResult> WeightManager::Impl::Unload(const std::string& name
         StrCat(Named(info), " is still read by ", info.readers, info.readers == 1 ? " request" : " requests",
                " after ", absl::FormatDuration(wait), ": it stays loaded; wait longer, or cancel them"));
   }
-  std::shared_ptr<std::atomic<uint64_t>> freed;
-  if (version->resident != nullptr) freed = version->resident->freed_bytes;
-  version->resident = nullptr;
+  std::shared_ptr<const Freed> freed;
+  if (version->resident != nullptr) freed = version->resident->freed;
+  Leave(*version);
   ForgetSets(info.version);
   Entry& entry = entries.at(name);
   entry.current = nullptr;
   if (entry.loading == nullptr) entries.erase(name);
   lock.unlock();
-  Settle();
-  return UnloadResult{info.version, freed != nullptr ? freed->load() : 0};
+  SettleMemory();
+  return UnloadResult{info.version, freed != nullptr ? freed->bytes.load() : 0};
 }
 
 absl::Status WeightManager::Impl::Pin(const std::string& name, bool pinned) {

@@ -69,6 +69,8 @@ struct WeightManager::Impl {
   AdapterInfo InfoOf(const Version& version) const;  // waits for `memory`: not under the lock
   void Use(AdapterVersion& version);
   void Settle();
+  void Leave(AdapterVersion& version);  // under the lock: drops its memory
+  void SettleMemory();                  // Settle, and what has left memory is freed
 
   // manager_sets.cc: what requests hold.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
@@ -109,6 +111,8 @@ struct WeightManager::Impl {
   std::map<SetKey, SetEntry> sets;
   uint64_t next_version = 1, next_set = 1, tick = 0;
   uint64_t reclaimed = 0;  // items of `dropped`
+  // Of versions that have left memory, until that is freed: who looks at one may hold it for a moment longer.
+  std::vector<std::shared_ptr<const Freed>> leaving;
   SlotTable slots;
   std::deque<Job> jobs;
   std::condition_variable jobs_changed;

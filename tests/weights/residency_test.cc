@@ -229,6 +229,32 @@ TEST_CASE("A KV cache that gives back slowly, but does, is waited for") {
   CHECK(f.budget->wanted_of_kv() == 0);
 }
 
+TEST_CASE(
+    "Who looks at an adapter that leaves does not make it stay: loads fit, and unloads say what they freed") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  ManagerFixture f(one);
+  REQUIRE(f.Load("a", OneExpert(1)).ok());
+  REQUIRE(f.Load("b", OneExpert(2)).ok());
+  std::atomic<bool> done{false};
+  std::vector<std::thread> lookers;
+  for (const char* name : {"a", "b", "c"}) {
+    lookers.emplace_back([&, name] {
+      while (!done) (void)f.manager->Info(name);
+    });
+  }
+  int refused = 0, without = 0;
+  for (int i = 0; i < 500; ++i) {
+    refused += f.Acquire(i % 2 == 0 ? "a" : "b").ok() ? 0 : 1;
+    refused += f.Load("c", EsftManifest({{2, 1}})).ok() ? 0 : 1;
+    const auto unloaded = f.manager->Unload("c", std::nullopt, absl::InfiniteDuration());
+    without += unloaded.ok() && unloaded->freed_bytes == one ? 0 : 1;
+  }
+  done = true;
+  for (std::thread& looker : lookers) looker.join();
+  CHECK(refused == 0);
+  CHECK(without == 0);
+}
+
 TEST_CASE("What could never fit is refused at once") {
   ManagerFixture f(4096);
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, 1));
