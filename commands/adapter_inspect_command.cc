@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cinttypes>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
@@ -155,7 +156,11 @@ void AddAdapterInspectCommand(CLI::App& adapters, Action& action) {
   command->add_option("--model", flags->model, "the base model's Hugging Face folder")->required();
   command->add_option("--expert-config", flags->options.expert_config, "ESFT: an expert_cfg.json elsewhere");
   command->add_flag("--json", flags->json, "print JSON");
-  command->callback([flags, &action] { action = [flags] { return RunInspectAdapter(*flags); }; });
+  command->callback([flags, &action] {
+    std::string& config = flags->options.expert_config;  // relative to where the command runs
+    if (!config.empty()) config = std::filesystem::absolute(config).string();
+    action = [flags] { return RunInspectAdapter(*flags); };
+  });
 }
 
 }  // namespace guildhall

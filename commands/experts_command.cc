@@ -97,7 +97,15 @@ absl::Status Stats(StatsFlags flags) {
                       flags.text_file.empty() ? ReadTokensFile(flags.tokens_file, spec)
                                               : ReadTextFile(flags.text_file, flags.model.path, spec, true));
   std::vector<std::vector<int32_t>> sequences;
-  for (const TokenSequence& sequence : read) sequences.push_back(sequence.tokens);
+  const auto most = static_cast<size_t>(model.decoder->kv_blocks() * kKvBlockTokens);
+  for (size_t i = 0; i < read.size(); ++i) {
+    if (read[i].tokens.size() > most) {
+      return absl::ResourceExhaustedError(StrCat("sequence ", i, " has ", read[i].tokens.size(),
+                                                 " tokens, and the KV cache holds ", most,
+                                                 "; raise --kv or cut the text into shorter lines"));
+    }
+    sequences.push_back(read[i].tokens);
+  }
   const ExpertRelevance relevance = MeasureExperts(*model.decoder, sequences);
   const RelevanceScore score = flags.score == "gate" ? RelevanceScore::kGate : RelevanceScore::kToken;
   const Chosen chosen = ChooseExperts(relevance, score, flags.p);
@@ -147,7 +155,7 @@ void AddExpertsCommand(CLI::App& app, Action& action) {
   command->add_option("--score", flags->score, "token: share of the selections; gate: mean gate weight")
       ->check(CLI::IsMember({"token", "gate"}))
       ->capture_default_str();
-  command->add_option("--p", flags->p, "choose experts until they hold this share of a layer's score")
+  command->add_option("--p", flags->p, "choose a layer's experts until their scores add up to this")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--config", flags->config_file, "write the choice as expert_cfg.json to this file");

@@ -8,6 +8,9 @@
 namespace guildhall {
 namespace {
 
+// Of sums of scores that should be p.
+constexpr double kRounding = 1e-9;
+
 // The arrays of one step over one sequence, whose blocks are 0, 1, 2, ...
 class OneSequence {
  public:
@@ -88,13 +91,13 @@ std::map<int, std::vector<int>> ChooseExperts(const ExpertRelevance& relevance, 
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
       return scores[static_cast<size_t>(a)] > scores[static_cast<size_t>(b)];
     });
-    const double wanted = p * std::accumulate(scores.begin(), scores.end(), 0.0);
     std::vector<int>& ids = chosen[layer.layer];
     double sum = 0.0;
     for (const int expert : order) {
-      if (!ids.empty() && sum >= wanted) break;
+      const double score_of = scores[static_cast<size_t>(expert)];
+      if (!ids.empty() && (sum >= p - kRounding || score_of == 0.0)) break;
       ids.push_back(expert);
-      sum += scores[static_cast<size_t>(expert)];
+      sum += score_of;
     }
     std::sort(ids.begin(), ids.end());
   }

@@ -31,8 +31,9 @@ ExpertRelevance MeasureExperts(Decoder& decoder, std::span<const std::vector<int
 
 enum class RelevanceScore { kGate, kToken };
 
-// Per layer the experts of the highest relevance, until their share of the layer's sum reaches p in (0, 1];
-// ascending ids. Ties: the lower id first.
+// Per layer the experts of the highest relevance, until their scores add up to p in (0, 1], as in the paper;
+// ascending ids. Ties: the lower id first. A router that does not normalise has gate scores that add up to
+// less than 1: where all of them stay below p, every expert that has a score is chosen.
 std::map<int, std::vector<int>> ChooseExperts(const ExpertRelevance& relevance, RelevanceScore score,
                                               double p);
 

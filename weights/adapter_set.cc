@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -98,6 +99,57 @@ absl::Status CheckGains(const std::vector<Member>& members, size_t layer, const 
   return absl::OkStatus();
 }
 
+bool Scales(const LowRank& change) {
+  return change.gain != nullptr || change.in_gain != nullptr;
+}
+
+// Whether one of the two scales outputs (DoRA) that the other changes too: the result would depend on their
+// order, and no order of it is defined.
+bool Rescales(const LowRank& a, const LowRank& b) {
+  if (!Scales(a) && !Scales(b)) return false;
+  for (const LowRankPart& one : a.parts) {
+    for (const LowRankPart& other : b.parts) {
+      if (one.out_begin < other.out_begin + other.out && other.out_begin < one.out_begin + one.out)
+        return true;
+    }
+  }
+  return false;
+}
+
+bool Rescales(const FfnLowRank& a, const FfnLowRank& b) {
+  return Rescales(a.gate_up, b.gate_up) || Rescales(a.down, b.down);
+}
+
+// What both change of a layer while one of them scales it; empty: nothing.
+std::string Rescaled(const LayerAdapter& a, const LayerAdapter& b) {
+  for (size_t p = 0; p < a.products.size(); ++p) {
+    if (Rescales(a.products[p], b.products[p])) return "the same attention or shared expert gate module";
+  }
+  if (!a.v_up.empty() && !b.v_up.empty() && Rescales(a.v_up[0], b.v_up[0])) return "kv_b_proj";
+  for (size_t e = 0; e < std::min(a.experts_low_rank.size(), b.experts_low_rank.size()); ++e) {
+    if (Rescales(a.experts_low_rank[e], b.experts_low_rank[e])) return StrCat("expert ", e);
+  }
+  if (Rescales(a.shared_low_rank, b.shared_low_rank)) return "the shared experts";
+  return Rescales(a.dense_low_rank, b.dense_low_rank) ? "the feed-forward network" : "";
+}
+
+absl::Status CheckScaled(const Member& a, const Member& b) {
+  for (size_t layer = 0; layer < a.weights->layers.size(); ++layer) {
+    const std::string what = Rescaled(a.weights->layers[layer], b.weights->layers[layer]);
+    if (!what.empty())
+      return Clash(a, b, StrCat("both change ", what, ", and one of them scales it (DoRA),"), layer);
+  }
+  for (const auto& [one, other, what] :
+       {std::tuple(&a.weights->head, &b.weights->head, "the head"),
+        std::tuple(&a.weights->embedding, &b.weights->embedding, "the embedding")}) {
+    if (!Rescales(*one, *other)) continue;
+    return absl::InvalidArgumentError(StrCat("adapters '", a.name, "' and '", b.name,
+                                             "' cannot be combined: both change ", what,
+                                             ", and one of them scales it (DoRA); use one of them"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddReplaced(const std::vector<Member>& members, int experts, size_t layer,
                          LayerAdapterSet& set) {
   Owners owners;
@@ -145,6 +197,9 @@ absl::StatusOr<std::shared_ptr<AdapterSet>> MakeAdapterSet(std::vector<AdapterSe
                                                            int experts) {
   GH_CHECK(!members.empty());
   GH_RETURN_IF_ERROR(CheckFactors(members));
+  for (size_t i = 1; i < members.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) GH_RETURN_IF_ERROR(CheckScaled(members[j], members[i]));
+  }
   auto set = std::make_shared<AdapterSet>();
   set->members = std::move(members);
   set->layers.resize(set->members[0].weights->layers.size());

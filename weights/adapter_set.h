@@ -41,8 +41,9 @@ struct AdapterSet {
 };
 
 // Puts the members' changes together, in their order. `experts`: logical experts of a layer. INVALID_ARGUMENT
-// names the two adapters and the part when two of them replace the same expert (or shared experts), or when
-// DoRA meets a factor other than 1, or another adapter's replacement of the same expert.
+// names the two adapters and the part when two of them replace the same expert (or shared experts), when DoRA
+// meets another adapter's change of the same module or replacement of the same expert, or a factor other
+// than 1.
 absl::StatusOr<std::shared_ptr<AdapterSet>> MakeAdapterSet(std::vector<AdapterSet::Member> members,
                                                            int experts);
 

@@ -124,7 +124,7 @@ TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
 
 TEST_CASE(
     "loads, replacements, evictions and unloads beside a sequence never change its logits, to the bit") {
-  for (const std::string name : {"mixed_deepseek_v2_lite", "mixed_olmoe", "dora_llama", "esft_qwen2_moe"}) {
+  for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
     AdaptedModel model(golden, "", 2);
     std::vector<std::vector<float>> alone;
@@ -139,7 +139,7 @@ TEST_CASE(
     };
     const auto mixed = FeedTogether(
         *model.loaded.decoder, model.tokens, [](size_t, int64_t) { return int64_t{2}; }, random, served);
-    CHECK(churned >= 5);
+    CHECK(churned >= 3);
     for (size_t s = 0; s < golden.sequences.size(); ++s) {
       INFO(name << ", sequence " << s);
       CHECK(SameBits(mixed[s], alone[s]));

@@ -15,7 +15,11 @@ TEST_CASE("experts are chosen by descending relevance until their share reaches 
   CHECK(ChooseExperts(relevance, RelevanceScore::kToken, 0.4) == Chosen{{2, {3}}});
   CHECK(ChooseExperts(relevance, RelevanceScore::kToken, 0.41) == Chosen{{2, {0, 3}}});  // ties: the lower id
   CHECK(ChooseExperts(relevance, RelevanceScore::kToken, 1.0) == Chosen{{2, {0, 1, 2, 3}}});
-  CHECK(ChooseExperts(relevance, RelevanceScore::kGate, 0.6) == Chosen{{2, {1}}});  // of a sum that is not 1
+  // The sum of gate weights is below 1: p is of the scores themselves, and what is never selected is never
+  // chosen.
+  CHECK(ChooseExperts(relevance, RelevanceScore::kGate, 0.4) == Chosen{{2, {1}}});
+  CHECK(ChooseExperts(relevance, RelevanceScore::kGate, 0.5) == Chosen{{2, {0, 1}}});
+  CHECK(ChooseExperts(relevance, RelevanceScore::kGate, 0.9) == Chosen{{2, {0, 1, 3}}});
   CHECK(ChooseExperts(relevance, RelevanceScore::kGate, 0.0) == Chosen{{2, {1}}});
 }
 

@@ -122,5 +122,25 @@ TEST_CASE("DoRA on an expert does not meet another adapter's replacement of it")
   CHECK(MakeAdapterSet({{"d", 1, 1.0f, dora}, {"e", 2, 1.0f, Replacing({2}, {4})}}, 4).ok());
 }
 
+TEST_CASE("DoRA shares no module with another adapter of its task") {
+  const auto on = [](int64_t out_begin, bool dora) {
+    auto weights = Empty();
+    LowRank& change = weights->layers[1].products[0];
+    change = SomeChange();
+    change.parts = {{.out_begin = out_begin, .out = 8, .rank_begin = 0, .rank = 2}};
+    if (dora) change.gain = &kGain;
+    return weights;
+  };
+  // q and v are modules of one product, and do not meet.
+  CHECK(MakeAdapterSet({{"a", 1, 1.0f, on(0, true)}, {"b", 2, 1.0f, on(8, false)}}, 4).ok());
+  CHECK(MakeAdapterSet({{"a", 1, 1.0f, on(0, false)}, {"b", 2, 0.5f, on(0, false)}}, 4).ok());
+  for (const bool both : {false, true}) {
+    const std::string refusal = Refusal({{"a", 1, 1.0f, on(4, true)}, {"b", 2, 1.0f, on(8, both)}});
+    CHECK(refusal.find("adapters 'a' and 'b' cannot be combined") == 0);
+    CHECK(refusal.find("DoRA") != std::string::npos);
+  }
+  CHECK_FALSE(MakeAdapterSet({{"b", 2, 1.0f, on(8, false)}, {"a", 1, 1.0f, on(4, true)}}, 4).ok());
+}
+
 }  // namespace
 }  // namespace guildhall
