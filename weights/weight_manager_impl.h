@@ -78,6 +78,7 @@ struct WeightManager::Impl {
   absl::Status Register(std::span<const AdapterUse> uses, Hold& hold);
   absl::Status AwaitResident(Lock& lock, const Hold& hold, absl::Time deadline, bool& again);
   absl::Status Combine(std::span<const AdapterUse> uses, Hold& hold);
+  absl::Status Widen(const AdapterSet& set);  // under the lock
   void ForgetSets(uint64_t version);
   absl::Status PublishTables();  // under the lock
   void Reclaim();                // the thread

@@ -38,7 +38,7 @@ struct ManagerFixture {
   explicit ManagerFixture(uint64_t budget_bytes = uint64_t{64} << 20, WeightManagerOptions options = {},
                           bool latent = false)
       : spec(TinySpec(latent)), budget(std::make_shared<ByteBudget>(budget_bytes)) {
-    options.max_rows = 8;
+    if (options.max_rows == WeightManagerOptions().max_rows) options.max_rows = 8;
     for (const LayerSpec& layer : spec.layers) {
       base.emplace_back(layer.moe ? static_cast<size_t>(spec.gate.experts) : 0);
       for (FfnWeights& ffn : base.back()) ffn.gate_up.data = &marker;  // a base expert: never read here

@@ -1,7 +1,11 @@
 #include "weights/weight_manager.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -259,6 +263,64 @@ TEST_CASE("The workspace is as wide as the widest adapter, and a wider combinati
   f.manager->Settle();
   REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
   CHECK(f.manager->Tables()->rank_columns == 32);
+}
+
+// While it lives, the process gets no more than half a GiB of addresses.
+class FewAddresses {
+ public:
+  FewAddresses() {
+    uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    GH_CHECK_GT(pages, 0u);
+    GH_CHECK_EQ(getrlimit(RLIMIT_AS, &before_), 0);
+    const rlimit few{pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{512} << 20),
+                     before_.rlim_max};
+    GH_CHECK_EQ(setrlimit(RLIMIT_AS, &few), 0);
+  }
+  FewAddresses(const FewAddresses&) = delete;
+  FewAddresses& operator=(const FewAddresses&) = delete;
+  ~FewAddresses() { GH_CHECK_EQ(setrlimit(RLIMIT_AS, &before_), 0); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_CASE("A combination that gets no workspace is given to nobody, and what leaves meanwhile leaves") {
+  // (2^23 rows, 32 columns): a GiB that nobody touches.
+  ManagerFixture f(uint64_t{64} << 20, {.max_rows = int64_t{1} << 22});
+  const AdapterManifest lora = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 17)});
+  const AdapterManifest one = EsftManifest({{1, 0}}), two = EsftManifest({{2, 0}});
+  REQUIRE(f.Load("a", lora).ok());
+  REQUIRE(f.Load("b", lora).ok());
+  REQUIRE(f.Load("c", one).ok());
+  REQUIRE(f.Load("d", two).ok());
+  const std::vector<AdapterUse> leaving{{"c"}, {"d"}}, wide{{"a"}, {"b"}};
+  auto old = f.manager->Acquire(leaving, absl::InfiniteFuture()).value();
+  REQUIRE(f.manager->Load({.name = "c", .open = OpenTiny(f.spec, one), .replace = true}).ok());
+  REQUIRE(f.manager->Load({.name = "d", .open = OpenTiny(f.spec, two), .replace = true}).ok());
+  const uint64_t left = f.manager->mapped_bytes();
+  std::atomic<bool> go{false}, unmapping{false};
+  f.pages->on_unmap = [&] {
+    unmapping = true;
+    Await([&] { return go.load(); });
+  };
+  old.reset();
+  Await([&] { return unmapping.load(); });
+  {
+    // The pages of one version are being freed, those of the other come next, and then what was refused here.
+    const FewAddresses few;
+    for (int i = 0; i < 2; ++i) {
+      CHECK(f.manager->Acquire(wide, absl::InfiniteFuture()).status().code() ==
+            StatusCode::kResourceExhausted);
+    }
+    go = true;
+    f.manager->Settle();
+  }
+  CHECK(f.manager->Tables()->rank_columns == 32);
+  CHECK(f.manager->mapped_bytes() < left);
+  const auto set = f.manager->Acquire(wide, absl::InfiniteFuture());
+  REQUIRE(set.ok());
+  CHECK(f.manager->Tables()->rank_columns == (*set)->rank_columns);
 }
 
 TEST_CASE("A change of kv_b makes room for every head") {
