@@ -21,7 +21,6 @@ class PagePool {
   size_t page_bytes() const { return memory_->page_bytes(); }
   uint64_t mapped_bytes() const;  // of all ranges
   PageMemory& memory() { return *memory_; }
-  ByteBudget& budget() { return *budget_; }
 
   // RESOURCE_EXHAUSTED when the budget or the system refuses; then nothing has changed.
   absl::Status Map(std::byte* begin, size_t pages);

@@ -117,7 +117,6 @@ absl::StatusOr<std::byte*> PageRange::Allocate(size_t bytes) {
       return mapped;
     }
   }
-  allocated_bytes_ += bytes;
   mapped_pages_ += fresh.count;
   return extent.begin + place.offset;
 }
@@ -125,10 +124,8 @@ absl::StatusOr<std::byte*> PageRange::Allocate(size_t bytes) {
 void PageRange::Free(std::byte* begin) {
   const Place place = PlaceOf(begin);
   Extent& extent = extents_[place.extent];
-  const size_t bytes = extent.runs.at(place.offset);
-  const Pages unused = DropUsers(extent, place.offset, bytes);
+  const Pages unused = DropUsers(extent, place.offset, extent.runs.at(place.offset));
   if (unused.count > 0) pool_->Unmap(extent.begin + unused.first * pool_->page_bytes(), unused.count);
-  allocated_bytes_ -= bytes;
   mapped_pages_ -= unused.count;
 }
 

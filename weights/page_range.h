@@ -33,7 +33,6 @@ class PageRange {
   // The bytes of the run's pages, those that it shares with other runs divided by their number.
   double MappedShare(std::byte* begin) const;
 
-  uint64_t allocated_bytes() const { return allocated_bytes_; }  // of all runs, with their alignment
   uint64_t mapped_pages() const { return mapped_pages_; }
 
  private:
@@ -62,7 +61,6 @@ class PageRange {
 
   PagePool* pool_;
   std::vector<Extent> extents_;
-  uint64_t allocated_bytes_ = 0;
   uint64_t mapped_pages_ = 0;
 };
 

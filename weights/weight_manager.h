@@ -85,7 +85,9 @@ struct UnloadResult {
 class WeightManager {
  public:
   // `base_experts`: per layer the base's slots (a span of each layer's experts; empty for dense layers);
-  // they, `spec` and `backend` outlive the manager. `budget` is shared with the KV cache.
+  // they, `spec` and `backend` outlive the manager. `budget` is shared with the KV cache; the low-rank
+  // workspace (max_rows * experts per row * the widest set's rank columns floats, or * heads where kv_b is
+  // changed) lies outside of it.
   WeightManager(const ModelSpec& spec, const Backend& backend,
                 std::vector<std::span<const FfnWeights>> base_experts, std::shared_ptr<ByteBudget> budget,
                 const WeightManagerOptions& options);
