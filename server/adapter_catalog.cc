@@ -77,7 +77,14 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   LoadRequest request;
   request.name = adapter.name;
   request.source = adapter.path;
-  request.open = [this, adapter] { return OpenSource(adapter); };
+  // After an eviction it is opened again, but the check is of this call.
+  request.open = [this, adapter, check = std::make_shared<decltype(load.check)>(load.check)]()
+      -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
+    GH_ASSIGN_OR_RETURN(auto source, OpenSource(adapter));
+    const auto once = std::exchange(*check, nullptr);
+    if (once) GH_RETURN_IF_ERROR(once(source->manifest()));
+    return source;
+  };
   request.pin = adapter.pin;
   request.expected_version = load.expected_version;
   request.replace = load.replace;

@@ -28,6 +28,8 @@ struct AdapterLoad {
   bool replace = false;                                         // whatever is there
   std::function<void(uint64_t done, uint64_t total)> progress;  // as of LoadRequest, and the next one too
   std::function<bool()> cancelled;
+  // May be empty. Before the load reads any weights, once, on a loader thread; an error ends the load.
+  std::function<absl::Status(const AdapterManifest&)> check;
 };
 
 // Thread-safe. Errors carry google.rpc details, name the adapter and no path of this machine.

@@ -15,20 +15,10 @@ namespace guildhall {
 namespace {
 
 constexpr std::chrono::seconds kBusyPatience{2};  // for another change of the same adapter
-constexpr size_t kMaxShownTasks = 10;
 constexpr absl::Duration kProgressInterval = absl::Seconds(5);
 
 std::string Shown(const std::string& task) {
   return task.empty() ? "\"\"" : task;
-}
-
-std::string List(const std::vector<std::string>& names) {
-  std::string list;
-  for (size_t i = 0; i < std::min(names.size(), kMaxShownTasks); ++i) {
-    StrAppend(&list, i == 0 ? "" : ", ", Shown(names[i]));
-  }
-  if (names.size() > kMaxShownTasks) StrAppend(&list, " and ", names.size() - kMaxShownTasks, " more");
-  return list;
 }
 
 bool Same(const AdapterConfig& a, const AdapterConfig& b) {
@@ -74,6 +64,7 @@ class Administration::Busy {
     const std::lock_guard lock(owner_.mutex_);
     owner_.busy_.erase(name_);
     owner_.leaving_.erase(name_);
+    owner_.replacing_.erase(name_);
     owner_.changed_.notify_all();
   }
   Busy(const Busy&) = delete;
@@ -101,6 +92,10 @@ absl::Status Administration::Preload(const RunTimeState& state) {
     AdapterLoad load;
     load.adapter = adapter;
     load.progress = LogProgress(name);
+    load.check = [this, &name = name](const AdapterManifest& manifest) {
+      traits_[name] = TraitsOf(manifest);
+      return absl::OkStatus();
+    };
     const auto info = adapters_.Load(load);
     if (!info.ok()) {
       return WithMessage(info.status(),
@@ -166,12 +161,19 @@ bool Administration::UsedAtStart(const std::string& name, const RunTimeState& st
 absl::StatusOr<AdapterInfo> Administration::LoadAdapter(const AdapterLoad& load) {
   const std::string& name = load.adapter.name;
   GH_ASSIGN_OR_RETURN(const auto busy, Busy::Enter(*this, name));
-  GH_ASSIGN_OR_RETURN(AdapterInfo info, adapters_.Load(load));
+  AdapterLoad checked = load;
+  AdapterTraits traits;
+  checked.check = [&](const AdapterManifest& manifest) {
+    traits = TraitsOf(manifest);
+    return CheckUsers(name, traits);
+  };
+  GH_ASSIGN_OR_RETURN(AdapterInfo info, adapters_.Load(checked));
   LogLoaded(info);
   AdapterConfig adapter = load.adapter;
   adapter.pin = info.pinned;  // what replaces a pinned version is pinned without being told
   const std::lock_guard lock(mutex_);
   Remember(name, std::move(adapter));
+  traits_[name] = std::move(traits);
   GH_RETURN_IF_ERROR(Save());
   return info;
 }
@@ -269,8 +271,16 @@ absl::Status Administration::CheckUnused(const std::string& name) const {
   const auto at = users.find(name);
   if (at == users.end()) return absl::OkStatus();
   return PreconditionError("ADAPTER_IN_USE", name,
-                           StrCat("adapter ", name, ": used by the tasks ", List(at->second),
+                           StrCat("adapter ", name, ": used by the tasks ", TaskNames(at->second),
                                   "; delete them or put them with other adapters first"));
+}
+
+absl::Status Administration::CheckUsers(const std::string& name, const AdapterTraits& traits) {
+  const std::lock_guard lock(mutex_);
+  // The tasks of the run before, which go with these adapters, come after them.
+  if (restoring_) return absl::OkStatus();
+  replacing_.insert(name);
+  return CheckReplacement(name, traits, *tasks_.Snapshot(), traits_);
 }
 
 absl::Status Administration::CheckAdapters(const Task& task) const {
@@ -282,6 +292,12 @@ absl::Status Administration::CheckAdapters(const Task& task) const {
                  leaving_.contains(use.name) ? "unloaded" : "loaded; put the task then"));
     }
     if (!known_.contains(use.name)) return MissingResource("adapter", use.name);
+    // The load has asked those who were there whether they can go on with it.
+    const bool demanding = task.adapters.size() > 1 || use.scale != 1.0f;
+    if (demanding && replacing_.contains(use.name)) {
+      return PreconditionError("ADAPTER_BUSY", use.name,
+                               StrCat("adapter ", use.name, ": it is being replaced; put the task then"));
+    }
   }
   return absl::OkStatus();
 }
@@ -301,6 +317,7 @@ void Administration::Remember(const std::string& name, std::optional<AdapterConf
     known_[name] = *std::move(adapter);
   } else {
     known_.erase(name);
+    traits_.erase(name);
   }
 }
 

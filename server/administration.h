@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "server/adapter_catalog.h"
+#include "server/replacement_check.h"
 #include "server/server_config.h"
 #include "server/state_file.h"
 #include "server/task_registry.h"
@@ -34,6 +35,8 @@ class Administration {
   // Then what an earlier process kept: what fails is logged by name, and the rest goes on.
   void Restore(RunTimeState state);
 
+  // As AdapterCatalog::Load; FAILED_PRECONDITION naming the tasks that could not be served with what would
+  // replace their adapter.
   absl::StatusOr<AdapterInfo> LoadAdapter(const AdapterLoad& load);
   // FAILED_PRECONDITION naming the tasks that use it. `wait` unset: adapters.unload_wait_s.
   absl::StatusOr<UnloadResult> UnloadAdapter(const std::string& name,
@@ -54,6 +57,7 @@ class Administration {
   class Busy;
 
   absl::Status CheckUnused(const std::string& name) const;
+  absl::Status CheckUsers(const std::string& name, const AdapterTraits& traits);
   absl::Status CheckAdapters(const Task& task) const;
   absl::StatusOr<bool> Publish(std::shared_ptr<const Task> task);
   void Remember(const std::string& name, std::optional<AdapterConfig> adapter);
@@ -68,11 +72,13 @@ class Administration {
   TaskRegistry& tasks_;
   Engine& engine_;
 
-  mutable std::mutex mutex_;                    // of what follows, and of changes to tasks
-  std::condition_variable changed_;             // of busy_
-  std::set<std::string> busy_;                  // adapters that are being loaded, unloaded or pinned
-  std::set<std::string> leaving_;               // of those, the ones being unloaded: no task may name them
-  std::map<std::string, AdapterConfig> known_;  // what is loaded, and how it came
+  mutable std::mutex mutex_;                     // of what follows, and of changes to tasks
+  std::condition_variable changed_;              // of busy_
+  std::set<std::string> busy_;                   // adapters that are being loaded, unloaded or pinned
+  std::set<std::string> leaving_;                // of those, the ones being unloaded: no task may name them
+  std::set<std::string> replacing_;              // checked against the tasks that use them, not yet loaded
+  std::map<std::string, AdapterConfig> known_;   // what is loaded, and how it came
+  std::map<std::string, AdapterTraits> traits_;  // of what is loaded
   RunTimeState state_;
   bool restoring_ = false;  // nothing is written meanwhile
 };

@@ -65,7 +65,7 @@ struct CpuConfig {
 struct MemoryConfig {
   std::string kv =
       "auto";  // with the adapters' pages: bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
-  std::string kv_dtype = "auto";  // "auto", "bf16", "f32"
+  std::string kv_dtype = "auto";          // "auto", "bf16", "f32"
   int64_t page_bytes = int64_t{2} << 20;  // of the adapters' memory
 };
 

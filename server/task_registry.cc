@@ -1,5 +1,6 @@
 #include "server/task_registry.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/json.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 constexpr size_t kMaxGenerationConfigBytes = size_t{1} << 20;
+constexpr size_t kMaxShownTasks = 10;
 
 absl::Status TaskError(const std::string& where, std::string_view key, std::string_view message) {
   return absl::InvalidArgumentError(StrCat(where, ".", key, ": ", message));
@@ -60,6 +62,15 @@ absl::Status TakeText(const TaskConfig& config, const TextAssets& text, const st
 }
 
 }  // namespace
+
+std::string TaskNames(const std::vector<std::string>& ids) {
+  std::string names;
+  for (size_t i = 0; i < std::min(ids.size(), kMaxShownTasks); ++i) {
+    StrAppend(&names, i == 0 ? "" : ", ", ids[i].empty() ? "\"\"" : ids[i]);
+  }
+  if (ids.size() > kMaxShownTasks) StrAppend(&names, " and ", ids.size() - kMaxShownTasks, " more");
+  return names;
+}
 
 absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConfig& config,
                                                                   const std::string& where) const {

@@ -28,6 +28,9 @@ struct Task {
   TaskPolicy policy;
 };
 
+// For messages: ten at most, then how many more there are; the base as "".
+std::string TaskNames(const std::vector<std::string>& ids);
+
 using TaskSnapshot = std::map<std::string, std::shared_ptr<const Task>>;
 
 // Values of `over` where set, else of `under`.
