@@ -43,10 +43,9 @@ def _with_words(name: str, task: str, what: str, **settings) -> Adapter:
 ADAPTERS = (
     _esft("command", steps=800),
     _esft("report"),
-    _esft("measure", steps=800),
+    _esft("measure"),
     Adapter("lora-report", "report", "LoRA: attention", modules=ATTENTION),
-    Adapter("lora-measure", "measure", "LoRA: routed experts", parameters=ROUTED, rank=4, steps=800),
-    Adapter("lora-command", "command", "LoRA: attention, routed experts", ATTENTION, ROUTED, rank=4, steps=600),
+    Adapter("lora-report-experts", "report", "LoRA: routed experts", parameters=ROUTED, rank=4),
     _with_words("lora-sentiment", "sentiment", "LoRA: attention, embedding, head"),
     _with_words("lora-sql", "sql", "LoRA: attention, embedding, head"),
     _with_words("lora-sql-v2", "sql", "as lora-sql; keywords in small letters", style=sql.small_keywords),
