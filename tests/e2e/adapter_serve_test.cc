@@ -181,7 +181,7 @@ TEST_CASE("an adapter that was evicted under a small budget comes back for its t
     for (size_t i = 0; i < requests.size(); ++i) {
       INFO(requests[i].task() << ": " << first[i].status.error_message());
       CheckSame(Ask(server.address(), requests[i]), first[i]);
-      for (const char* name : {"esft-report", "esft-measure", "lora-command", "lora-sentiment"})
+      for (const char* name : {"esft-report", "esft-measure", "esft-command", "lora-sentiment"})
         evicted |= TierOf(*admin, name) == "TIER_DISK";
     }
   }
