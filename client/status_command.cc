@@ -31,9 +31,9 @@ void PrintEngine(const v1::EngineStatus& engine) {
               " preemptions\n",
               engine.output_tokens_per_second(), engine.running(), engine.queued(), engine.steps(),
               engine.preemptions());
-  std::printf("kv       %" PRId64 " of %" PRId64 " blocks free (%" PRId64 " reusable as a prefix), %" PRIu64
-              " prompt tokens from the prefix cache\n",
-              engine.kv_blocks_free(), engine.kv_blocks(), engine.kv_blocks_cached(),
+  std::printf("kv       %" PRId64 " of %" PRId64 " blocks free (%" PRId64 " reusable as a prefix), %" PRId64
+              " at most, %" PRIu64 " prompt tokens from the prefix cache\n",
+              engine.kv_blocks_free(), engine.kv_blocks(), engine.kv_blocks_cached(), engine.kv_blocks_most(),
               engine.prefix_hit_tokens());
 }
 

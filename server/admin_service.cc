@@ -21,6 +21,7 @@ void FillEngine(const EngineStatus& from, v1::EngineStatus& to) {
   to.set_kv_blocks(from.kv_blocks);
   to.set_kv_blocks_free(from.kv_blocks_free);
   to.set_kv_blocks_cached(from.kv_blocks_cached);
+  to.set_kv_blocks_most(from.kv_blocks_most);
   to.set_tokens_per_kv_block(kKvBlockTokens);
   to.set_steps(from.steps);
   to.set_preemptions(from.preemptions);

@@ -119,6 +119,8 @@ TEST_CASE("a day with the adapter and task commands") {
   said = Run({"status", "--admin", admin});
   CHECK(said.exit_code == 0);
   CHECK_THAT(said.out, Catch::Contains("ADAPTER") && Catch::Contains("budget   64.0 MiB"));
+  const int64_t most = server.server().state().deployment()->engine->Status().kv_blocks_most;
+  CHECK_THAT(said.out, Catch::Contains(", " + std::to_string(most) + " at most"));
 
   CHECK(adapters({"pin", "math", "--off"}).out.find("not pinned any more") != std::string::npos);
   said = adapters({"unload", "math"});
