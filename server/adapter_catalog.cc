@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "engine/memory_budget.h"
 #include "server/config_keys.h"
 #include "server/status_mapping.h"
 
@@ -184,6 +185,19 @@ absl::Status AdapterCatalog::CheckTogether(std::span<const AdapterUse> uses) con
 
 const ByteBudget* AdapterCatalog::budget() const {
   return weights_ == nullptr ? nullptr : &weights_->budget();
+}
+
+std::string AdapterCatalog::Summary() const {
+  if (weights_ == nullptr) return "none are served";
+  int resident = 0, on_disk = 0;
+  for (const AdapterInfo& info : weights_->List()) {
+    if (info.state == AdapterState::kLoading) continue;
+    ++(info.tier == AdapterTier::kResident ? resident : on_disk);
+  }
+  const ByteBudget& shared = weights_->budget();
+  return StrCat(resident, " resident, ", on_disk, " on disk, ",
+                FormatBytes(shared.used(ByteBudget::Holder::kAdapters)), " of the ",
+                FormatBytes(shared.total()), " that they share with the KV cache");
 }
 
 // Named, and without this machine's paths.

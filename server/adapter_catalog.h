@@ -60,6 +60,8 @@ class AdapterCatalog {
 
   // Null without weights.
   const ByteBudget* budget() const;
+  // For the log: "2 resident, 1 on disk, 3.0 MiB of the 64.0 MiB that they share with the KV cache".
+  std::string Summary() const;
 
  private:
   AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open)

@@ -177,10 +177,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
 
   GH_RETURN_IF_ERROR(LoadModel(config, progress, loaded));
   GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(loaded.parts)));
-  const ByteBudget& budget = loaded.weights->budget();
-  Log().info("adapters: {} loaded, {} of the {} that they share with the KV cache",
-             deployment->adapters->List().size(), FormatBytes(budget.used(ByteBudget::Holder::kAdapters)),
-             FormatBytes(budget.total()));
+  Log().info("adapters: {}", deployment->adapters->Summary());
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);
   deployment.reset();

@@ -144,6 +144,9 @@ TEST_CASE(
   REQUIRE(server.Admin()->GetStatus(&context, {}, &status).ok());
   CHECK(status.adapters_size() == 1);
   CHECK(status.budget().total() == list.budget().total());
+  // Adapters and KV blocks share the memory: there can be more blocks than have some now.
+  CHECK(status.engine().kv_blocks() > 0);
+  CHECK(status.engine().kv_blocks_most() > status.engine().kv_blocks());
 }
 
 TEST_CASE("a version is replaced by whoever knows it, and a running request keeps what it began with") {
@@ -303,6 +306,8 @@ TEST_CASE("an evicted adapter comes back for its task, who waits too long is tol
   REQUIRE(server.Put("t", {{"a", 1.0f}}).ok());
   server.LoadVersion("b", "b");
   REQUIRE(server.Info("a").tier() == v1::AdapterInfo::TIER_DISK);
+  CHECK_THAT(server.server().state().deployment()->adapters->Summary(),
+             Catch::StartsWith("1 resident, 1 on disk, "));
   server.gate().Close();
   const grpc::Status waiting = Ask(*server.Inference(), ScoreRequest("t", {1, 2})).status;
   CHECK(waiting.error_code() == grpc::UNAVAILABLE);
