@@ -244,11 +244,8 @@ absl::Status AdapterBench::Replaced() {
     GH_ASSIGN_OR_RETURN(const Loaded loaded, Load(shape, 8));
     const BenchAdapters active = Active(loaded, 8);
     const ModelCost cost = CostOf(spec_);
-    const double moe_layers = static_cast<double>(std::count_if(
-        spec_.layers.begin(), spec_.layers.end(), [](const LayerSpec& layer) { return layer.moe; }));
-    const double slot_bytes = cost.expert_bytes / (moe_layers * spec_.gate.experts);
-    const double base = cost.dense_bytes + forward_->SlotsRead(kDecode8) * slot_bytes;
-    const double mixed = cost.dense_bytes + forward_->SlotsRead(kDecode8, active) * slot_bytes;
+    const double base = StepBytes(spec_, cost, forward_->SlotsRead(kDecode8));
+    const double mixed = StepBytes(spec_, cost, forward_->SlotsRead(kDecode8, active));
     AdapterFigure figure = Compare(kDecode8, {}, active);
     for (double* value : {&figure.ratio, &figure.low, &figure.high}) *value /= mixed / base;
     figure.name = "ESFT, 5 experts a layer: decode 8 on 8 tasks";

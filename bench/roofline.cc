@@ -1,6 +1,6 @@
 #include "bench/roofline.h"
 
-#include <cmath>
+#include <algorithm>
 
 namespace guildhall {
 namespace {
@@ -43,15 +43,15 @@ ModelCost CostOf(const ModelSpec& spec) {
   return cost;
 }
 
-double StepBytes(const ModelSpec& spec, const ModelCost& cost, int64_t rows) {
-  if (!spec.moe()) return cost.dense_bytes;
-  const double missed = 1.0 - static_cast<double>(spec.gate.k) / spec.gate.experts;
-  return cost.dense_bytes + cost.expert_bytes * (1.0 - std::pow(missed, static_cast<double>(rows)));
+double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots) {
+  const auto layers =
+      std::count_if(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& l) { return l.moe; });
+  if (layers == 0) return cost.dense_bytes;
+  return cost.dense_bytes + cost.expert_bytes * slots / (static_cast<double>(layers) * spec.gate.experts);
 }
 
-Ceiling CeilingOf(const ModelSpec& spec, const ModelCost& cost, int64_t rows, double bandwidth, double peak) {
-  return {static_cast<double>(rows) * bandwidth / StepBytes(spec, cost, rows),
-          peak / (2.0 * cost.active_parameters)};
+Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, double bandwidth, double peak) {
+  return {static_cast<double>(rows) * bandwidth / bytes, peak / (2.0 * cost.active_parameters)};
 }
 
 }  // namespace guildhall

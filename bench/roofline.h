@@ -15,9 +15,8 @@ struct ModelCost {
 };
 ModelCost CostOf(const ModelSpec& spec);
 
-// Bytes that a step of `rows` rows reads: with k of E experts chosen evenly, a share 1 - (1 - k/E)^rows of
-// the experts.
-double StepBytes(const ModelSpec& spec, const ModelCost& cost, int64_t rows);
+// Bytes that a step reads which touches so many expert slots, over all layers (ForwardBench::SlotsRead).
+double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots);
 
 // Rows per second at most: the lower of the bandwidth's and the arithmetic's limit.
 struct Ceiling {
@@ -25,7 +24,8 @@ struct Ceiling {
   double arithmetic_rows = 0.0;
   double rows() const { return bandwidth_rows < arithmetic_rows ? bandwidth_rows : arithmetic_rows; }
 };
-// `bandwidth` in bytes per second, `peak` in operations per second (a multiply-add is two).
-Ceiling CeilingOf(const ModelSpec& spec, const ModelCost& cost, int64_t rows, double bandwidth, double peak);
+// Of steps of `rows` rows that read `bytes`. `bandwidth` in bytes per second, `peak` in operations per second
+// (a multiply-add is two).
+Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, double bandwidth, double peak);
 
 }  // namespace guildhall

@@ -31,6 +31,7 @@ struct BenchFlags {
 // One line of the report: medians over the rounds.
 struct BenchResult {
   BenchCase bench_case;
+  double step_bytes = 0.0;  // with the experts that random tokens chose
   std::vector<double> rows_per_second, share, gbps, gflops, read_gbps, peak_gflops;
 };
 
@@ -84,6 +85,9 @@ class Bench {
     CpuContext& context = static_cast<CpuBackend&>(*backend_).context();
     ForwardBench forward(*decoder_);
     const ModelCost cost = CostOf(spec_);
+    for (BenchResult& r : results_) {
+      r.step_bytes = StepBytes(spec_, cost, spec_.moe() ? forward.SlotsRead(r.bench_case) : 0.0);
+    }
     for (int round = 0; round < flags_.rounds; ++round) {
       for (BenchResult& r : results_) {
         // The machine is measured on both sides of each figure: it is shared, and its limits move.
@@ -92,12 +96,11 @@ class Bench {
         const double rate = forward.RowsPerSecond(r.bench_case, flags_.seconds);
         const double read = (before + probe_->ReadGbps(context, true, 0.1)) / 2.0;
         const double peak = Peak(peaks, spec_.dtype);
-        const Ceiling ceiling = CeilingOf(spec_, cost, r.bench_case.rows, read * 1e9, peak);
+        const Ceiling ceiling = CeilingOf(cost, r.bench_case.rows, r.step_bytes, read * 1e9, peak);
         r.rows_per_second.push_back(rate);
         const bool decode = r.bench_case.kind == BenchCase::Kind::kDecode;
         r.share.push_back(rate / (decode ? ceiling.rows() : ceiling.arithmetic_rows));
-        r.gbps.push_back(rate / static_cast<double>(r.bench_case.rows) *
-                         StepBytes(spec_, cost, r.bench_case.rows) * 1e-9);
+        r.gbps.push_back(rate / static_cast<double>(r.bench_case.rows) * r.step_bytes * 1e-9);
         r.gflops.push_back(rate * 2.0 * cost.active_parameters * 1e-9);
         r.read_gbps.push_back(read);
         r.peak_gflops.push_back(peak * 1e-9);
