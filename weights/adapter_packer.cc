@@ -18,9 +18,9 @@ namespace {
 constexpr int kLoaderNiceness = 10;
 constexpr uint64_t kLoaderSliceNs = 100'000;
 
-// Of the calling thread: a small share of a busy CPU, taken in short slices, so that a step that it interrupts hardly
-// grows. The slice is a request of Linux 6.12 and later; all of it may be refused in a container, and then loading
-// competes with the steps.
+// Of the calling thread: a small share of a busy CPU, taken in short slices, so that a step that it
+// interrupts hardly grows. The slice is a request of Linux 6.12 and later; all of it may be refused in a
+// container, and then loading competes with the steps.
 void LowerPriority() {
   struct {  // struct sched_attr of the kernel's first version
     uint32_t size, policy;

@@ -23,8 +23,8 @@ struct ReplacedFfn {
 };
 
 // A low-rank change of one base weight, W + scale * B A. `key` names the weight in the base (kQ, kExpertGate,
-// ...; the embedding and the head too). A is (rank, in), B (out, rank). The embedding's rows are looked up: its
-// `in` is the vocabulary and its `out` the hidden width, the transpose of the base's tensor.
+// ...; the embedding and the head too). A is (rank, in), B (out, rank). The embedding's rows are looked up:
+// its `in` is the vocabulary and its `out` the hidden width, the transpose of the base's tensor.
 struct LowRankChange {
   WeightKey key;
   std::string module;  // the module's name in the files, for messages
