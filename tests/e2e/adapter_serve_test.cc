@@ -181,7 +181,7 @@ TEST_CASE("an adapter that was evicted under a small budget comes back for its t
     for (size_t i = 0; i < requests.size(); ++i) {
       INFO(requests[i].task() << ": " << first[i].status.error_message());
       CheckSame(Ask(server.address(), requests[i]), first[i]);
-      for (const char* name : {"esft-report", "esft-measure", "esft-command", "lora-sentiment"})
+      for (const char* name : {"lora-report-experts", "esft-measure", "esft-command", "lora-sentiment"})
         evicted |= TierOf(*admin, name) == "TIER_DISK";
     }
   }
@@ -193,7 +193,7 @@ TEST_CASE(
   const ServerProcess server;
   const auto admin = AdminOf(server);
   const Answer before = Ask(server.address(), GreedyRequest("measure", "5082 grams in kilograms"));
-  for (const char* path : {"../model", "/etc", "nothing-here", "esft-report/../lora-sql", ""}) {
+  for (const char* path : {"../model", "/etc", "nothing-here", "esft-measure/../lora-sql", ""}) {
     INFO(path);
     const grpc::Status status = Load(*admin, "new", path, 0);
     CHECK_FALSE(status.ok());
