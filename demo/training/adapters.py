@@ -41,7 +41,7 @@ def _with_words(name: str, task: str, what: str, **settings) -> Adapter:
 
 
 ADAPTERS = (
-    _esft("command", steps=800),
+    _esft("command"),
     _esft("report"),
     _esft("measure"),
     Adapter("lora-report", "report", "LoRA: attention", modules=ATTENTION),

@@ -17,7 +17,7 @@ def main():
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--task", required=True, choices=[t.id for t in tasks.KEPT_OUT])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     task = next(t for t in tasks.KEPT_OUT if t.id == args.task)
