@@ -35,7 +35,7 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
   return absl::InternalError("unreachable");
 }
 
-// Makes `hold` a reader of the versions that serve now.
+// Makes `hold` a reader of the versions that serve now, of all or of none.
 absl::Status WeightManager::Impl::Register(std::span<const AdapterUse> uses, Hold& hold) {
   for (const AdapterUse& use : uses) {
     const auto entry = entries.find(use.name);
@@ -44,10 +44,12 @@ absl::Status WeightManager::Impl::Register(std::span<const AdapterUse> uses, Hol
       return absl::NotFoundError(
           StrCat("adapter '", use.name, loading ? "' is still being loaded" : "' is not loaded"));
     }
-    const Version& version = entry->second.current;
-    if (version->info.state == AdapterState::kDraining) {
+    if (entry->second.current->info.state == AdapterState::kDraining) {
       return absl::FailedPreconditionError(StrCat("adapter '", use.name, "' is being unloaded"));
     }
+  }
+  for (const AdapterUse& use : uses) {
+    const Version& version = entries.find(use.name)->second.current;
     ++version->info.readers;
     Use(*version);
     hold.versions.push_back(version);

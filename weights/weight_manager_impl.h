@@ -49,7 +49,13 @@ struct WeightManager::Impl {
   };
   struct DropHold {
     std::shared_ptr<ReclaimQueue> queue;
-    void operator()(Hold* hold) const { queue->Push(hold); }
+    void operator()(Hold* hold) const {
+      if (hold->versions.empty()) {
+        delete hold;  // a refused request leaves no work, or many of them would bury the reclaimer
+      } else {
+        queue->Push(hold);
+      }
+    }
   };
   using HoldPtr = std::unique_ptr<Hold, DropHold>;
 
