@@ -60,16 +60,18 @@ v1::GetStatusResponse StatusOf(const std::string& admin_address) {
 }
 
 std::vector<Example> HeldOutExamples(int per_task) {
-  const auto text =
-      ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + "/demo/evaluation.json", size_t{16} << 20);
-  GH_CHECK(text.ok());
-  const auto json = ParseJson(*text, "evaluation.json");
-  GH_CHECK(json.ok());
-  std::map<std::string, int> taken;
+  std::map<std::pair<std::string, std::string>, int> taken;
   std::vector<Example> examples;
-  for (const Json& item : *json) {
-    Example example{item["task"], item["prompt"], item["expected"], item["reference"]};
-    if (taken[example.task]++ < per_task) examples.push_back(std::move(example));
+  for (const char* file : {"/demo/evaluation.json", "/demo/adapters/evaluation.json"}) {
+    const auto text = ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + file, size_t{16} << 20);
+    GH_CHECK(text.ok());
+    const auto json = ParseJson(*text, file);
+    GH_CHECK(json.ok());
+    for (const Json& item : *json) {
+      Example example{item["task"], item.value("adapter", ""), item["prompt"], item["expected"],
+                      item["reference"]};
+      if (taken[{example.task, example.adapter}]++ < per_task) examples.push_back(std::move(example));
+    }
   }
   GH_CHECK(!examples.empty());
   return examples;

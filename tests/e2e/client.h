@@ -31,9 +31,11 @@ std::vector<Answer> AskTogether(const std::string& address, const std::vector<v1
 
 v1::GetStatusResponse StatusOf(const std::string& admin_address);
 
-// The demo's held-out examples, per task in turn.
+// The demo's held-out examples, per task and adapter in turn.
 struct Example {
-  std::string task, prompt, expected;
+  std::string task;
+  std::string adapter;  // that the reference was made with; empty: the base
+  std::string prompt, expected;
   std::string reference;  // transformers' greedy answer, right or wrong
 };
 std::vector<Example> HeldOutExamples(int per_task);
