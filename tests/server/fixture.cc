@@ -1,5 +1,7 @@
 #include "tests/server/fixture.h"
 
+#include <chrono>
+
 #include <catch2/catch.hpp>
 #include <utility>
 
@@ -66,8 +68,11 @@ std::shared_ptr<grpc::Channel> TestServer::Channel() const {
   grpc::ChannelArguments arguments;
   // Each channel its own connection, whatever others of the process do.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(server_->inference().Target(), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  auto channel =
+      grpc::CreateCustomChannel(server_->inference().Target(), grpc::InsecureChannelCredentials(), arguments);
+  // On a busy machine a connection may fail at first, which is not what the tests are about.
+  channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  return channel;
 }
 
 std::unique_ptr<v1::Admin::Stub> TestServer::Admin() const {
