@@ -56,9 +56,9 @@ absl::Status CheckFactors(const std::vector<Member>& members) {
     }
     if (member.scale == 1.0f) continue;
     if (HasGain(*member.weights)) {
-      return absl::InvalidArgumentError(
-          StrCat("adapter '", member.name, "' is DoRA, which only has a meaning with the factor 1; found ",
-                 member.scale));
+      return absl::InvalidArgumentError(StrCat("adapter '", member.name,
+                                               "' is DoRA, which is served with the factor 1 alone; found ",
+                                               member.scale));
     }
     if (Replaces(*member.weights)) {
       return absl::InvalidArgumentError(StrCat("adapter '", member.name,

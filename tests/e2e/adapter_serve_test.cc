@@ -1,22 +1,18 @@
 // The demo's adapters in the running server: loaded, replaced, evicted and restored while others are
 // answered.
 #include <catch2/catch.hpp>
-#include <cstring>
 #include <thread>
 
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "tests/e2e/client.h"
 #include "tests/e2e/process.h"
+#include "tests/support/compare.h"
 
 namespace guildhall {
 namespace {
 
 const char* const kQuestion = "How many books have price under 57?";
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 void CheckSame(const Answer& found, const Answer& expected) {
   REQUIRE(found.status.ok());

@@ -2,7 +2,6 @@
 #include <signal.h>
 
 #include <catch2/catch.hpp>
-#include <cstring>
 #include <map>
 #include <set>
 #include <thread>
@@ -12,6 +11,7 @@
 #include "base/mapped_file.h"
 #include "tests/e2e/client.h"
 #include "tests/e2e/process.h"
+#include "tests/support/compare.h"
 
 namespace guildhall {
 namespace {
@@ -42,10 +42,6 @@ std::vector<v1::GenerateRequest> MixedRequests(const std::string& address, int p
     requests.push_back(request);
   }
   return requests;
-}
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 Json DemoGolden() {

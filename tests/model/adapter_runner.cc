@@ -1,7 +1,5 @@
 #include "tests/model/adapter_runner.h"
 
-#include <cstring>
-
 #include "base/check.h"
 
 namespace guildhall {
@@ -14,10 +12,6 @@ T Must(absl::StatusOr<T> value) {
 }
 
 }  // namespace
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads)
     : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, isa, threads)) {

@@ -14,8 +14,6 @@
 
 namespace guildhall {
 
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b);
-
 struct AdaptedModel {
   // Loads everything and acquires what each sequence names; CHECKs that it works.
   AdaptedModel(const AdapterGolden& golden, const std::string& isa, int threads);

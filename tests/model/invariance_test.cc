@@ -2,7 +2,8 @@
 #include <catch2/catch.hpp>
 #include <random>
 
-#include "tests/model/adapter_runner.h"
+#include "tests/model/runner.h"
+#include "tests/support/compare.h"
 #include "tests/support/golden.h"
 
 namespace guildhall {

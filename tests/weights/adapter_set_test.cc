@@ -101,7 +101,7 @@ TEST_CASE("Factors that mean nothing are refused") {
   dora->layers[1].products[3] = SomeChange();
   dora->layers[1].products[3].gain = &kGain;
   CHECK(Refusal({{"a", 1, 2.0f, dora}}) ==
-        "adapter 'a' is DoRA, which only has a meaning with the factor 1; found 2");
+        "adapter 'a' is DoRA, which is served with the factor 1 alone; found 2");
   CHECK(MakeAdapterSet({{"a", 1, 1.0f, dora}}, 4).ok());
   CHECK(Refusal({{"a", 1, 1.0f, dora}, {"a", 1, 1.0f, dora}}) ==
         "adapter 'a' is named twice: name it once, with one factor");
