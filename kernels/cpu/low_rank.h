@@ -21,6 +21,8 @@ namespace guildhall {
 size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank);
 const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination);
 
+static_assert(kLowRankPanel == kPanelColumns, "whoever places the parts must know where panels begin");
+
 // Most rows that are shrunk at a time.
 inline constexpr int kShrinkRows = 4 * kMaxTileRows;
 
