@@ -133,9 +133,9 @@ class OpsBench {
     limits.max_heads = 1;
     limits.max_experts = flags_.experts;
     GH_RETURN_IF_ERROR(backend_->Prepare(limits));
-    gate_up_bytes_ = backend_->PackedGateUpBytes(DType::kBF16, flags_.width, flags_.hidden);
-    down_bytes_ = backend_->PackedBytes(DType::kBF16, flags_.hidden, flags_.width);
-    matrix_bytes_ = backend_->PackedBytes(DType::kBF16, flags_.out, flags_.hidden);
+    gate_up_bytes_ = backend_->PackedGateUpBytes(FormatOf(DType::kBF16), flags_.width, flags_.hidden);
+    down_bytes_ = backend_->PackedBytes(FormatOf(DType::kBF16), flags_.hidden, flags_.width);
+    matrix_bytes_ = backend_->PackedBytes(FormatOf(DType::kBF16), flags_.out, flags_.hidden);
     const size_t all = (gate_up_bytes_ + down_bytes_) * static_cast<size_t>(flags_.experts);
     GH_ASSIGN_OR_RETURN(weights_, Buffer::Allocate(std::max(all, 8 * matrix_bytes_), "weights"));
     // Bits of small numbers of both signs: a packed matrix of random values looks no different.

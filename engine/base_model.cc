@@ -50,6 +50,7 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
   decoder.max_rows = options.max_rows;
   decoder.max_outputs = std::min(options.max_outputs, options.max_rows);
   decoder.kv_dtype = options.kv_dtype;
+  decoder.formats = options.formats;
   GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, *model.backend, decoder));
   decoder.kv_blocks = model.memory.kv_blocks;
   if (on_plan) on_plan(checkpoint.spec(), *model.backend, model.memory);

@@ -21,6 +21,7 @@ struct BaseModelOptions {
   std::string path;  // a Hugging Face folder
   CheckpointOptions checkpoint;
   CpuOptions cpu;
+  WeightFormats formats;
   std::string kv_budget = "auto";  // of KV cache and adapters together; see MemoryAmount
   std::optional<DType> kv_dtype;   // unset: F32 for F32 models, else BF16
   int64_t max_rows = 512;          // of one step

@@ -36,14 +36,14 @@ class Backend {
 
   virtual absl::Status Prepare(const StepLimits& limits) = 0;
 
-  // Packing. `parts` are (out_i, in) tensors stacked by rows in order (q, k and v as one product); the result
-  // keeps the dtype of the first; the others are converted if they differ. `destination` has PackedBytes(...)
-  // bytes, 64-byte aligned. `dtype` may widen on the way (kF32 from kBF16: exact).
-  virtual size_t PackedBytes(DType dtype, int64_t out, int64_t in) const = 0;
-  virtual Matrix Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const = 0;
+  // Packing. `parts` are (out_i, in) tensors of any dtype stacked by rows in order (q, k and v as one
+  // product), rounded or widened to `format`. `destination` has PackedBytes(...) bytes, 64-byte aligned.
+  virtual size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const = 0;
+  virtual Matrix Pack(std::span<const TensorView> parts, WeightFormat format,
+                      std::byte* destination) const = 0;
   // Gate and up interleaved by panel for the fused FFN; out = 2 * width, PackedGateUpBytes bytes.
-  virtual size_t PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const = 0;
-  virtual Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
+  virtual size_t PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const = 0;
+  virtual Matrix PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
                             std::byte* destination) const = 0;
 
   // B of a low-rank part, (out, rank), for outputs that begin at `out_begin` of their product. 64-byte

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/dtype.h"
+#include "kernels/weight_format.h"
 
 namespace guildhall {
 
@@ -13,7 +13,7 @@ namespace guildhall {
 struct Matrix {
   int64_t out = 0;
   int64_t in = 0;
-  DType dtype = DType::kF32;
+  WeightFormat format = WeightFormat::kF32;
   const std::byte* data = nullptr;
 
   bool empty() const { return data == nullptr; }

@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "kernels/matrix.h"
 #include "model/language_model.h"
+#include "weights/weight_formats.h"
 
 namespace guildhall {
 
@@ -23,6 +24,7 @@ struct DecoderOptions {
   int64_t max_outputs = 64;       // logit rows of one step
   int64_t kv_blocks = 0;          // how many; see KvBytesPerBlock
   std::optional<DType> kv_dtype;  // unset: F32 for F32 models, else BF16
+  WeightFormats formats;
 };
 
 // Bytes loaded so far and in all; called from the loading thread, often.

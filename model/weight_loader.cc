@@ -68,14 +68,14 @@ class WeightPlan {
   }
 
   void Stack(std::vector<WeightKey> keys, DType dtype, int64_t out, int64_t in, Matrix& matrix) {
-    const size_t bytes = backend_.PackedBytes(dtype, out, in);
+    const size_t bytes = backend_.PackedBytes(FormatOf(dtype), out, in);
     std::byte* place = Take(bytes);
     Record(bytes, [this, keys = std::move(keys), dtype, place, out, &matrix](std::vector<Scratch>& scratch) {
       std::vector<TensorView> parts(keys.size());
       for (size_t i = 0; i < keys.size(); ++i) {
         GH_ASSIGN_OR_RETURN(parts[i], source_.Read(keys[i], scratch[i]));
       }
-      matrix = backend_.Pack(parts, dtype, place);
+      matrix = backend_.Pack(parts, FormatOf(dtype), place);
       GH_CHECK_EQ(matrix.out, out);
       return absl::OkStatus();
     });
@@ -184,8 +184,8 @@ class WeightPlan {
     const AttentionSpec& a = spec_.attention;
     const WeightKey key{WeightRole::kKvB, layer};
     const DType dtype = source_.dtype(key);
-    const size_t k_bytes = backend_.PackedBytes(dtype, a.kv_lora_rank, a.qk_nope_dim);
-    const size_t v_bytes = backend_.PackedBytes(dtype, a.v_head_dim, a.kv_lora_rank);
+    const size_t k_bytes = backend_.PackedBytes(FormatOf(dtype), a.kv_lora_rank, a.qk_nope_dim);
+    const size_t v_bytes = backend_.PackedBytes(FormatOf(dtype), a.v_head_dim, a.kv_lora_rank);
     const size_t heads = static_cast<size_t>(a.heads);
     std::vector<std::byte*> k_places(heads), v_places(heads);
     for (auto& place : k_places) place = Take(k_bytes);
@@ -201,8 +201,8 @@ class WeightPlan {
                const TensorView k = view.Rows(begin, begin + at.qk_nope_dim);
                const TensorView v = view.Rows(begin + at.qk_nope_dim, begin + at.qk_nope_dim + at.v_head_dim);
                const TensorView transposed = Transpose(k, scratch[1]);
-               weights.k_up[head] = backend_.Pack({&transposed, 1}, dtype, k_places[head]);
-               weights.v_up[head] = backend_.Pack({&v, 1}, dtype, v_places[head]);
+               weights.k_up[head] = backend_.Pack({&transposed, 1}, FormatOf(dtype), k_places[head]);
+               weights.v_up[head] = backend_.Pack({&v, 1}, FormatOf(dtype), v_places[head]);
              }
              return absl::OkStatus();
            });
@@ -248,12 +248,12 @@ class WeightPlan {
 
   void Ffn(WeightKey gate, WeightKey up, WeightKey down, int64_t width, FfnWeights& ffn) {
     const DType dtype = StackDType({gate, up});
-    const size_t bytes = backend_.PackedGateUpBytes(dtype, width, spec_.hidden);
+    const size_t bytes = backend_.PackedGateUpBytes(FormatOf(dtype), width, spec_.hidden);
     std::byte* place = Take(bytes);
     Record(bytes, [this, gate, up, dtype, place, &ffn](std::vector<Scratch>& scratch) {
       GH_ASSIGN_OR_RETURN(const TensorView gate_view, source_.Read(gate, scratch[0]));
       GH_ASSIGN_OR_RETURN(const TensorView up_view, source_.Read(up, scratch[1]));
-      ffn.gate_up = backend_.PackGateUp(gate_view, up_view, dtype, place);
+      ffn.gate_up = backend_.PackGateUp(gate_view, up_view, FormatOf(dtype), place);
       return absl::OkStatus();
     });
     Stack({down}, spec_.hidden, width, ffn.down);

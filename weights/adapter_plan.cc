@@ -99,14 +99,14 @@ class Planner {
                          ffn.expert};
     const WeightKey up{place.shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, ffn.layer, ffn.expert};
     const DType dtype = Kept(ffn.gate == ffn.up ? ffn.gate : DType::kF32);
-    const size_t bytes = backend_.PackedGateUpBytes(dtype, ShapeOf(spec_, gate).out, spec_.hidden);
+    const size_t bytes = backend_.PackedGateUpBytes(FormatOf(dtype), ShapeOf(spec_, gate).out, spec_.hidden);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, false), bytes);
     plan_.jobs.push_back(
         {bytes, [&spec = spec_, &backend = backend_, gate, up, dtype, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView gate_view, Read(context, spec, gate, 0));
            GH_ASSIGN_OR_RETURN(const TensorView up_view, Read(context, spec, up, 1));
            place.In(context.weights).gate_up =
-               backend.PackGateUp(gate_view, up_view, dtype, context.runs[run].begin);
+               backend.PackGateUp(gate_view, up_view, FormatOf(dtype), context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
@@ -115,12 +115,13 @@ class Planner {
     const WeightKey key{place.shared ? WeightRole::kSharedDown : WeightRole::kExpertDown, ffn.layer,
                         ffn.expert};
     const DType dtype = Kept(ffn.down);
-    const size_t bytes = backend_.PackedBytes(dtype, spec_.hidden, ShapeOf(spec_, key).in);
+    const size_t bytes = backend_.PackedBytes(FormatOf(dtype), spec_.hidden, ShapeOf(spec_, key).in);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, true), bytes);
     plan_.jobs.push_back(
         {bytes, [&spec = spec_, &backend = backend_, key, dtype, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView down, Read(context, spec, key, 0));
-           place.In(context.weights).down = backend.Pack({&down, 1}, dtype, context.runs[run].begin);
+           place.In(context.weights).down =
+               backend.Pack({&down, 1}, FormatOf(dtype), context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
@@ -137,9 +138,9 @@ class Planner {
       }
       for (size_t i = replaced; i < static_cast<size_t>(places); ++i) {
         AddRun(RangeOf(layer, false, false),
-               backend_.PackedGateUpBytes(spec_.dtype, spec_.expert_width, spec_.hidden));
+               backend_.PackedGateUpBytes(FormatOf(spec_.dtype), spec_.expert_width, spec_.hidden));
         AddRun(RangeOf(layer, false, true),
-               backend_.PackedBytes(spec_.dtype, spec_.hidden, spec_.expert_width));
+               backend_.PackedBytes(FormatOf(spec_.dtype), spec_.hidden, spec_.expert_width));
       }
     }
     return absl::OkStatus();

@@ -113,7 +113,7 @@ absl::Status PackProduct(PackContext& context, const ModelSpec& spec, const Back
     a[i] = tensors[i].a;
   }
   LowRank low_rank;
-  low_rank.a = backend.Pack(a, group.a_dtype(), places.a.In(context));
+  low_rank.a = backend.Pack(a, FormatOf(group.a_dtype()), places.a.In(context));
   if (group.dora()) {
     auto* gain = reinterpret_cast<float*>(places.gain.In(context));
     std::fill_n(gain, OutputsOf(spec, group.target), 1.0f);
@@ -140,7 +140,7 @@ PackJob ProductJob(const ModelSpec& spec, const Backend& backend, LowRankGroup g
     job.bytes += bytes;
     return take(bytes);
   };
-  places.a = place(backend.PackedBytes(group.a_dtype(), group.rank(), group.modules[0].change->in));
+  places.a = place(backend.PackedBytes(FormatOf(group.a_dtype()), group.rank(), group.modules[0].change->in));
   for (const auto& [change, out_begin] : group.modules) {
     places.b.push_back(
         place(backend.PackedLowRankBBytes(BDType(*change), out_begin, change->out, change->rank)));
@@ -168,7 +168,7 @@ PackJob EmbeddingJob(const ModelSpec& spec, const Backend& backend, LowRankGroup
             GH_ASSIGN_OR_RETURN(const LowRankTensors tensors, Read(context, change, 0));
             LowRank& low_rank = context.weights.embedding;
             Transpose(tensors.a, change.dtype, a.In(context));
-            low_rank.a = {change.rank, change.in, change.dtype, a.In(context)};
+            low_rank.a = {change.rank, change.in, FormatOf(change.dtype), a.In(context)};
             low_rank.parts = {{0, change.out, 0, change.rank, change.scale, BDType(change),
                                backend.PackLowRankB(tensors.b, BDType(change), 0, b.In(context))}};
             if (change.dora) {
@@ -202,14 +202,14 @@ absl::Status PackKvB(PackContext& context, const AttentionSpec& spec, const Back
   LayerAdapter& layer = context.weights.layers[static_cast<size_t>(group.target.layer)];
   const TensorView a_transposed = Transpose(tensors.a, context.scratch[2]);
   const std::byte* k_b = backend.PackLowRankB(a_transposed, dtype, 0, places.k_b.In(context));
-  const Matrix v_a = backend.Pack({&tensors.a, 1}, dtype, places.v_a.In(context));
+  const Matrix v_a = backend.Pack({&tensors.a, 1}, FormatOf(dtype), places.v_a.In(context));
   for (size_t head = 0; head < places.k_a.size(); ++head) {
     if (context.stop()) return absl::CancelledError("the load was cancelled");
     const int64_t begin = static_cast<int64_t>(head) * (spec.qk_nope_dim + spec.v_head_dim);
     const int64_t middle = begin + spec.qk_nope_dim, end = middle + spec.v_head_dim;
     const TensorView k = Transpose(tensors.b.Rows(begin, middle), context.scratch[3]);
     const TensorView v = tensors.b.Rows(middle, end);
-    layer.k_up[head].a = backend.Pack({&k, 1}, b_dtype, places.k_a[head].In(context));
+    layer.k_up[head].a = backend.Pack({&k, 1}, FormatOf(b_dtype), places.k_a[head].In(context));
     layer.k_up[head].in_gain = gain == nullptr ? nullptr : gain + begin;
     layer.k_up[head].parts = {{0, spec.kv_lora_rank, 0, change.rank, change.scale, dtype, k_b}};
     layer.v_up[head].a = v_a;
@@ -231,10 +231,11 @@ PackJob KvBJob(const ModelSpec& spec, const Backend& backend, LowRankGroup group
   };
   KvBPlaces places;
   places.k_b = place(backend.PackedLowRankBBytes(change.dtype, 0, attention.kv_lora_rank, change.rank));
-  places.v_a = place(backend.PackedBytes(change.dtype, change.rank, attention.kv_lora_rank));
+  places.v_a = place(backend.PackedBytes(FormatOf(change.dtype), change.rank, attention.kv_lora_rank));
   if (change.dora) places.gain = place(static_cast<size_t>(change.out) * sizeof(float));
   for (int head = 0; head < attention.heads; ++head) {
-    places.k_a.push_back(place(backend.PackedBytes(BDType(change), change.rank, attention.qk_nope_dim)));
+    places.k_a.push_back(
+        place(backend.PackedBytes(FormatOf(BDType(change)), change.rank, attention.qk_nope_dim)));
     places.v_b.push_back(
         place(backend.PackedLowRankBBytes(BDType(change), 0, attention.v_head_dim, change.rank)));
   }

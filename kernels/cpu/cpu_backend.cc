@@ -91,21 +91,22 @@ absl::Status CpuBackend::Prepare(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
-size_t CpuBackend::PackedBytes(DType dtype, int64_t out, int64_t in) const {
-  return PackedMatrixBytes(dtype, out, in);
+size_t CpuBackend::PackedBytes(WeightFormat format, int64_t out, int64_t in) const {
+  return PackedMatrixBytes(format, out, in);
 }
 
-Matrix CpuBackend::Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const {
-  return PackMatrix(parts, dtype, context_.kernels.group_panels, destination);
+Matrix CpuBackend::Pack(std::span<const TensorView> parts, WeightFormat format,
+                        std::byte* destination) const {
+  return PackMatrix(parts, format, context_.kernels.group_panels, destination);
 }
 
-size_t CpuBackend::PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const {
-  return PackedGateUpMatrixBytes(dtype, width, in);
+size_t CpuBackend::PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const {
+  return PackedGateUpMatrixBytes(format, width, in);
 }
 
-Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
+Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
                               std::byte* destination) const {
-  return PackGateUpMatrix(gate, up, dtype, context_.kernels.group_panels, destination);
+  return PackGateUpMatrix(gate, up, format, context_.kernels.group_panels, destination);
 }
 
 size_t CpuBackend::PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const {

@@ -18,10 +18,10 @@ class CpuBackend final : public Backend {
   std::string Isa() const override;
   absl::Status Prepare(const StepLimits& limits) override;
 
-  size_t PackedBytes(DType dtype, int64_t out, int64_t in) const override;
-  Matrix Pack(std::span<const TensorView> parts, DType dtype, std::byte* destination) const override;
-  size_t PackedGateUpBytes(DType dtype, int64_t width, int64_t in) const override;
-  Matrix PackGateUp(const TensorView& gate, const TensorView& up, DType dtype,
+  size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const override;
+  Matrix Pack(std::span<const TensorView> parts, WeightFormat format, std::byte* destination) const override;
+  size_t PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const override;
+  Matrix PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
                     std::byte* destination) const override;
   size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const override;
   const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,

@@ -75,8 +75,8 @@ void AddTerms(LowRankTerms terms, int32_t token, int64_t hidden, float* u, float
     const LowRankPart& part = change.parts.front();
     const int64_t rank = change.a.out;
     for (int64_t k = 0; k < rank; ++k) {
-      u[k] =
-          LoadElement(change.a.data, change.a.dtype, int64_t{token} * rank + k) * (part.scale * term.scale);
+      u[k] = LoadElement(change.a.data, DTypeOf(change.a.format), int64_t{token} * rank + k) *
+             (part.scale * term.scale);
     }
     float panel[kPanelColumns];
     for (int64_t c = 0; c < hidden; c += kPanelColumns) {

@@ -143,16 +143,16 @@ void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t 
                  const InputRows& converted, const CpuContext& context) {
   const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
   const int64_t first = job.Begin(slot);
-  const InputRows x = ReadsBF16Rows(context.kernels, weights.gate_up.dtype)
+  const InputRows x = ReadsBF16Rows(context.kernels, weights.gate_up.format)
                           ? converted
                           : InputRows{reinterpret_cast<const std::byte*>(job.x),
                                       static_cast<size_t>(job.x_stride) * sizeof(float)};
   const int64_t column = group.first_panel / 2 * kPanelColumns;
   const auto columns =
       static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
-  const bool to_bf16 = ReadsBF16Rows(context.kernels, weights.down.dtype);
+  const bool to_bf16 = ReadsBF16Rows(context.kernels, weights.down.format);
   MultiplyGroup(
-      context.kernels, weights.gate_up.dtype, group, job.hidden, begin, end,
+      context.kernels, weights.gate_up.format, group, job.hidden, begin, end,
       [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
       [&](int64_t i, int rows, float* tile) {
         if (!job.low_rank.none()) ExpandGateUp(job, first + i, rows, column, columns, tile, context);
@@ -187,7 +187,7 @@ void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
   const int64_t column = group.first_panel * kPanelColumns;
   const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, job.hidden - column));
   MultiplyGroup(
-      context.kernels, weights.down.dtype, group, job.width, begin, end,
+      context.kernels, weights.down.format, group, job.width, begin, end,
       [&](int64_t i) { return h[first + i]; },
       [&](int64_t i, int rows, float* tile) {
         if (!job.low_rank.none()) {
@@ -253,9 +253,9 @@ void RunJob(const Job& job, CpuContext& context) {
   for (const int32_t slot : job.active) {
     const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
     CheckWeights(job, weights);
-    if (converted.data == nullptr && ReadsBF16Rows(kernels, weights.gate_up.dtype)) {
-      converted = PrepareRows(job.x, job.rows, job.hidden, job.x_stride, DType::kBF16, context.scratch.input,
-                              context.scratch.input_bytes, context);
+    if (converted.data == nullptr && ReadsBF16Rows(kernels, weights.gate_up.format)) {
+      converted = PrepareRows(job.x, job.rows, job.hidden, job.x_stride, WeightFormat::kBF16,
+                              context.scratch.input, context.scratch.input_bytes, context);
     }
   }
   const auto gate_up = [&](int32_t slot) {
@@ -281,7 +281,7 @@ void RunJob(const Job& job, CpuContext& context) {
       ShrinkEntries(
           job, &FfnLowRank::down,
           [&](int32_t slot) {
-            return ReadsBF16Rows(kernels, job.table[static_cast<size_t>(slot)].down.dtype);
+            return ReadsBF16Rows(kernels, job.table[static_cast<size_t>(slot)].down.format);
           },
           [&](int64_t place) { return h[place]; }, context);
     }

@@ -202,9 +202,9 @@ MicroKernels Make() {
   kernels.group_panels = 4;
   kernels.piece_bytes = 32 << 10;
   kernels.bf16_rows = true;
-  Fill<TileBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
-  Fill<TileFloat<LoadF32>::Of>(kernels.tile[static_cast<int>(DType::kF32)]);
-  Fill<TileFloat<LoadF16>::Of>(kernels.tile[static_cast<int>(DType::kF16)]);
+  Fill<TileBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
+  Fill<TileFloat<LoadF32>::Of>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
+  Fill<TileFloat<LoadF16>::Of>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
   kernels.to_bf16 = ToBF16;
   kernels.probe = {ProbeRead, ProbeFp32, ProbeBF16, ProbeInt8};
   return kernels;

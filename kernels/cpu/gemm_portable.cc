@@ -147,9 +147,9 @@ MicroKernels Make() {
   kernels.group_panels = 2;
   kernels.piece_bytes = 16 << 10;
   kernels.bf16_rows = false;
-  Fill<WeightsBF16>(kernels.tile[static_cast<int>(DType::kBF16)]);
-  Fill<WeightsF32>(kernels.tile[static_cast<int>(DType::kF32)]);
-  Fill<WeightsF16>(kernels.tile[static_cast<int>(DType::kF16)]);
+  Fill<WeightsBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
+  Fill<WeightsF32>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
+  Fill<WeightsF16>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
   kernels.probe = {ProbeRead, ProbeFp32, nullptr, nullptr};
   return kernels;
 }

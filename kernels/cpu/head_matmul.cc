@@ -88,7 +88,7 @@ void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64
   float* y = args.y + head * args.y_head_stride;
   const HeadChanges changes{args, head};
   if (!args.low_rank.none()) ShrinkHead(changes, begin, end, scratch, context);
-  const bool bf16 = ReadsBF16Rows(context.kernels, w.dtype);
+  const bool bf16 = ReadsBF16Rows(context.kernels, w.format);
   const HeadRows rows(changes, begin, end, reinterpret_cast<float*>(scratch));
   std::byte* const converted = scratch + ScaledBytes(w.in);
   for (int64_t row = begin; row < end && bf16; ++row) {
@@ -104,7 +104,7 @@ void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64
     const PanelGroup group = groups[g];
     const int64_t column = group.first_panel * kPanelColumns;
     const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, w.out - column));
-    MultiplyGroup(context.kernels, w.dtype, group, w.in, begin, end, row_of,
+    MultiplyGroup(context.kernels, w.format, group, w.in, begin, end, row_of,
                   [&](int64_t row, int count, float* tile) {
                     if (!args.low_rank.none())
                       ExpandHead(changes, row, count, column, columns, tile, context);
@@ -135,7 +135,7 @@ void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
     GH_CHECK(!w.empty());
     GH_CHECK_EQ(w.in, args.w[0].in);
     GH_CHECK_EQ(w.out, args.w[0].out);
-    if (ReadsBF16Rows(context.kernels, w.dtype)) {
+    if (ReadsBF16Rows(context.kernels, w.format)) {
       GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * BF16RowBytes(w.in), context.scratch.worker_bytes);
     }
   }

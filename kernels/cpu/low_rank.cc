@@ -118,7 +118,7 @@ size_t ShrinkScratchBytes(const StepLimits& limits) {
 void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::byte* scratch,
             const CpuContext& context) {
   const Matrix& a = change.a;
-  const bool wants_bf16 = ReadsBF16Rows(context.kernels, a.dtype);
+  const bool wants_bf16 = ReadsBF16Rows(context.kernels, a.format);
   const void* x[kShrinkRows];
   const auto row_bytes = static_cast<size_t>(RoundUp(a.in, 32)) * sizeof(float);
   for (int r = 0; r < rows.rows; ++r) {
@@ -138,7 +138,7 @@ void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::by
     const PanelGroup group = groups[g];
     const int64_t column = group.first_panel * kPanelColumns;
     MultiplyGroup(
-        context.kernels, a.dtype, group, a.in, 0, rows.rows, [&](int64_t row) { return x[row]; },
+        context.kernels, a.format, group, a.in, 0, rows.rows, [&](int64_t row) { return x[row]; },
         [&](int64_t row, int count, const float* tile) {
           for (int r = 0; r < count; ++r) {
             std::copy_n(tile + r * kTileStride, group.panels * kPanelColumns, rows.u[row + r] + column);

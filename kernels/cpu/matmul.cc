@@ -50,7 +50,7 @@ void MultiplyBlock(const MatMulArgs& args, const InputRows& x, const PanelGroup&
   const int64_t column = group.first_panel * kPanelColumns;
   const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, args.w.out - column));
   MultiplyGroup(
-      context.kernels, args.w.dtype, group, args.w.in, begin, end, [&](int64_t row) { return x[row]; },
+      context.kernels, args.w.format, group, args.w.in, begin, end, [&](int64_t row) { return x[row]; },
       [&](int64_t row, int rows, float* tile) {
         if (!args.low_rank.none()) ExpandRowsOf(args, row, rows, column, columns, tile, context);
         float* y[kMaxTileRows];
@@ -75,7 +75,7 @@ void MatMulOp(const MatMulArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.x_stride, args.rows > 1 ? args.w.in : 0);
   GH_CHECK_GE(args.y_stride, args.rows > 1 ? args.w.out : 0);
   if (args.rows == 0) return;
-  const InputRows x = PrepareRows(args.x, args.rows, args.w.in, args.x_stride, args.w.dtype,
+  const InputRows x = PrepareRows(args.x, args.rows, args.w.in, args.x_stride, args.w.format,
                                   context.scratch.input, context.scratch.input_bytes, context);
   if (!args.low_rank.none()) ShrinkRowsOf(args, context);
   const PanelGroups groups(args.w, CeilDiv(args.w.out, kPanelColumns), context.kernels.group_panels);

@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/dtype.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/weight_format.h"
 
 namespace guildhall {
 
@@ -19,7 +19,6 @@ inline constexpr int kMaxGroupPanels = 4;
 inline constexpr int kMaxTileRows = 6;
 // Floats between the rows of a tile of results, 64-byte aligned.
 inline constexpr int kTileStride = kMaxGroupPanels * kPanelColumns;
-inline constexpr int kDTypes = 3;
 
 struct TileArgs {
   const std::byte* w;    // the group from the first k on, 64-byte aligned
@@ -53,8 +52,8 @@ struct MicroKernels {
   // The kernels of bf16 weights read rows of bf16, padded with a zero to an even length; all others read
   // float.
   bool bf16_rows;
-  TileFunction tile[kDTypes][kMaxGroupPanels][kMaxTileRows];  // [dtype][panels - 1][rows - 1]
-  void (*to_bf16)(const float* x, int64_t n, uint16_t* y);    // round to nearest even; null without bf16_rows
+  TileFunction tile[kWeightFormats][kMaxGroupPanels][kMaxTileRows];  // [format][panels - 1][rows - 1]
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* y);  // round to nearest even; null without bf16_rows
   ProbeFunctions probe;
 };
 

@@ -63,9 +63,11 @@ struct Column {
 };
 
 // Packs the 16 columns of one panel; units of the panel are `unit_stride` bytes apart.
-void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, std::byte* panel,
+void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat format, std::byte* panel,
                size_t unit_stride) {
-  const int64_t unit = KUnit(dtype);
+  GH_CHECK(!IsQuantized(format));
+  const DType dtype = DTypeOf(format);
+  const int64_t unit = KUnit(format);
   const size_t unit_bytes = static_cast<size_t>(unit) * DTypeSize(dtype);
   alignas(64) std::byte piece[kPiece * sizeof(float)];
   for (int64_t begin = 0; begin < in; begin += kPiece) {
@@ -87,16 +89,16 @@ void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, DType dtype, 
 
 // Packs `panels` panels; column_of(panel, c) tells what stands in them.
 template <typename ColumnOf>
-void PackPanels(int64_t panels, int64_t in, DType dtype, int group_panels, std::byte* destination,
+void PackPanels(int64_t panels, int64_t in, WeightFormat format, int group_panels, std::byte* destination,
                 ColumnOf column_of) {
-  const size_t panel_bytes = PanelBytes(dtype, in);
-  const size_t unit_bytes = kPanelColumns * static_cast<size_t>(KUnit(dtype)) * DTypeSize(dtype);
+  const size_t panel_bytes = PanelBytes(format, in);
+  const size_t unit_bytes = UnitBytes(format);
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int64_t first = panel / group_panels * group_panels;
     const auto group_size = static_cast<size_t>(std::min<int64_t>(group_panels, panels - first));
     Column columns[kPanelColumns];
     for (int c = 0; c < kPanelColumns; ++c) columns[c] = column_of(panel, c);
-    PackPanel(columns, in, dtype,
+    PackPanel(columns, in, format,
               destination + static_cast<size_t>(first) * panel_bytes +
                   static_cast<size_t>(panel - first) * unit_bytes,
               group_size * unit_bytes);
@@ -111,7 +113,8 @@ void CheckPart(const TensorView& part, int64_t in) {
 
 }  // namespace
 
-Matrix PackMatrix(std::span<const TensorView> parts, DType dtype, int group_panels, std::byte* destination) {
+Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int group_panels,
+                  std::byte* destination) {
   GH_CHECK(!parts.empty());
   GH_CHECK_EQ(parts[0].shape.size(), size_t{2});
   GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % 64, uintptr_t{0});
@@ -121,7 +124,7 @@ Matrix PackMatrix(std::span<const TensorView> parts, DType dtype, int group_pane
     CheckPart(part, in);
     out += part.shape[0];
   }
-  PackPanels(CeilDiv(out, kPanelColumns), in, dtype, group_panels, destination, [&](int64_t panel, int c) {
+  PackPanels(CeilDiv(out, kPanelColumns), in, format, group_panels, destination, [&](int64_t panel, int c) {
     int64_t row = panel * kPanelColumns + c;
     for (const TensorView& part : parts) {
       if (row < part.shape[0]) return Column{&part, row};
@@ -129,10 +132,10 @@ Matrix PackMatrix(std::span<const TensorView> parts, DType dtype, int group_pane
     }
     return Column{};
   });
-  return {out, in, dtype, destination};
+  return {out, in, format, destination};
 }
 
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, DType dtype, int group_panels,
+Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format, int group_panels,
                         std::byte* destination) {
   GH_CHECK_EQ(gate.shape.size(), size_t{2});
   GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % 64, uintptr_t{0});
@@ -141,12 +144,12 @@ Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, DType dtyp
   CheckPart(gate, in);
   CheckPart(up, in);
   GH_CHECK_EQ(up.shape[0], width);
-  PackPanels(2 * CeilDiv(width, kPanelColumns), in, dtype, group_panels, destination,
+  PackPanels(2 * CeilDiv(width, kPanelColumns), in, format, group_panels, destination,
              [&](int64_t panel, int c) {
                const int64_t row = panel / 2 * kPanelColumns + c;
                return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
              });
-  return {2 * width, in, dtype, destination};
+  return {2 * width, in, format, destination};
 }
 
 }  // namespace guildhall

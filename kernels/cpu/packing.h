@@ -20,8 +20,26 @@
 namespace guildhall {
 
 // Elements of k that stand together.
-constexpr int64_t KUnit(DType dtype) {
-  return dtype == DType::kBF16 ? 2 : 1;
+constexpr int64_t KUnit(WeightFormat format) {
+  return format == WeightFormat::kBF16 ? 2 : (IsQuantized(format) ? kQuantBlock : 1);
+}
+
+// Bytes of one unit of one panel.
+constexpr size_t UnitBytes(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32:
+    case WeightFormat::kBF16:
+      return kPanelColumns * 4;
+    case WeightFormat::kF16:
+      return kPanelColumns * 2;
+    case WeightFormat::kInt8:
+      return kPanelColumns * (kQuantBlock + 2);
+    case WeightFormat::kInt4:
+      return kPanelColumns * (kQuantBlock / 2 + 2);
+    case WeightFormat::kInt4Offset:
+      return kPanelColumns * (kQuantBlock / 2 + 4);
+  }
+  return 0;
 }
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) {
@@ -32,17 +50,17 @@ constexpr int64_t RoundUp(int64_t a, int64_t b) {
 }
 
 // Bytes of one panel.
-constexpr size_t PanelBytes(DType dtype, int64_t in) {
-  return static_cast<size_t>(kPanelColumns * RoundUp(in, KUnit(dtype))) * DTypeSize(dtype);
+constexpr size_t PanelBytes(WeightFormat format, int64_t in) {
+  return static_cast<size_t>(CeilDiv(in, KUnit(format))) * UnitBytes(format);
 }
 
-constexpr size_t PackedMatrixBytes(DType dtype, int64_t out, int64_t in) {
-  return static_cast<size_t>(CeilDiv(out, kPanelColumns)) * PanelBytes(dtype, in);
+constexpr size_t PackedMatrixBytes(WeightFormat format, int64_t out, int64_t in) {
+  return static_cast<size_t>(CeilDiv(out, kPanelColumns)) * PanelBytes(format, in);
 }
 
 // Gate and up, each with its own last panel: panel 2i is gate's panel i, panel 2i + 1 is up's.
-constexpr size_t PackedGateUpMatrixBytes(DType dtype, int64_t width, int64_t in) {
-  return 2 * PackedMatrixBytes(dtype, width, in);
+constexpr size_t PackedGateUpMatrixBytes(WeightFormat format, int64_t width, int64_t in) {
+  return 2 * PackedMatrixBytes(format, width, in);
 }
 
 // One group of a packed matrix.
@@ -59,7 +77,7 @@ class PanelGroups {
       : data_(matrix.data),
         panels_(panels),
         group_panels_(group_panels),
-        panel_bytes_(PanelBytes(matrix.dtype, matrix.in)) {}
+        panel_bytes_(PanelBytes(matrix.format, matrix.in)) {}
 
   int64_t count() const { return CeilDiv(panels_, group_panels_); }
   size_t GroupBytes() const { return panel_bytes_ * static_cast<size_t>(group_panels_); }
@@ -77,8 +95,9 @@ class PanelGroups {
 };
 
 // Backend::Pack and Backend::PackGateUp for a level with groups of `group_panels`.
-Matrix PackMatrix(std::span<const TensorView> parts, DType dtype, int group_panels, std::byte* destination);
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, DType dtype, int group_panels,
+Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int group_panels,
+                  std::byte* destination);
+Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format, int group_panels,
                         std::byte* destination);
 
 }  // namespace guildhall

@@ -15,9 +15,9 @@ constexpr int64_t kMinChunkRows = 8 * kMaxTileRows;
 
 }  // namespace
 
-InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype,
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, WeightFormat format,
                       std::byte* destination, size_t destination_bytes, CpuContext& context) {
-  if (!ReadsBF16Rows(context.kernels, dtype)) {
+  if (!ReadsBF16Rows(context.kernels, format)) {
     return {reinterpret_cast<const std::byte*>(x), static_cast<size_t>(stride) * sizeof(float)};
   }
   const size_t row_bytes = BF16RowBytes(width);

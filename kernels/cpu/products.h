@@ -11,7 +11,7 @@
 
 namespace guildhall {
 
-// Rows of an input as the kernels of one dtype read them: float, or bf16.
+// Rows of an input as the kernels of one format read them: float, or bf16.
 struct InputRows {
   const std::byte* data = nullptr;
   size_t stride = 0;  // bytes
@@ -19,9 +19,9 @@ struct InputRows {
   const void* operator[](int64_t row) const { return data + static_cast<size_t>(row) * stride; }
 };
 
-// Whether products with weights of `dtype` read rows of bf16.
-inline bool ReadsBF16Rows(const MicroKernels& kernels, DType dtype) {
-  return kernels.bf16_rows && dtype == DType::kBF16;
+// Whether products with weights of `format` read rows of bf16.
+inline bool ReadsBF16Rows(const MicroKernels& kernels, WeightFormat format) {
+  return kernels.bf16_rows && format == WeightFormat::kBF16;
 }
 
 // Bytes from row to row of `width` converted elements.
@@ -36,8 +36,8 @@ inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t widt
   if (width % 2 != 0) y[width] = 0;
 }
 
-// The input of a product with weights of `dtype`: x itself, or its rows converted into `destination`.
-InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, DType dtype,
+// The input of a product with weights of `format`: x itself, or its rows converted into `destination`.
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, WeightFormat format,
                       std::byte* destination, size_t destination_bytes, CpuContext& context);
 
 // Tiles whose unfinished sums are kept while one piece of the weights passes over all of them.
@@ -64,12 +64,12 @@ inline Ahead AheadOf(const std::byte* w, int64_t units, int64_t unit_bytes, int6
 // takes the sums of rows [i, i + rows), kTileStride apart. Which tile a row is in, and where k is cut,
 // changes no bit.
 template <typename RowOf, typename Finish>
-void MultiplyGroup(const MicroKernels& kernels, DType dtype, const PanelGroup& group, int64_t k,
+void MultiplyGroup(const MicroKernels& kernels, WeightFormat format, const PanelGroup& group, int64_t k,
                    int64_t begin, int64_t end, RowOf row_of, Finish finish) {
-  const auto& functions = kernels.tile[static_cast<size_t>(dtype)][group.panels - 1];
-  const size_t element_bytes = ReadsBF16Rows(kernels, dtype) ? sizeof(uint16_t) : sizeof(float);
-  const int64_t unit = KUnit(dtype);
-  const int64_t unit_bytes = group.panels * kPanelColumns * unit * static_cast<int64_t>(DTypeSize(dtype));
+  const auto& functions = kernels.tile[static_cast<size_t>(format)][group.panels - 1];
+  const size_t element_bytes = ReadsBF16Rows(kernels, format) ? sizeof(uint16_t) : sizeof(float);
+  const int64_t unit = KUnit(format);
+  const int64_t unit_bytes = group.panels * static_cast<int64_t>(UnitBytes(format));
   alignas(64) float sums[kMaxTiles][kMaxTileRows * kTileStride];
   while (begin < end) {
     const int64_t rows = std::min(end - begin, kMaxTiles * kMaxTileRows);

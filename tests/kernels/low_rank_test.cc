@@ -335,7 +335,7 @@ TEST_CASE("an embedding takes a low-rank change by row") {
     Change change;
     change.Add(*backend, DType::kF32, 0, kHidden, kVocabulary, kRank, 2.0f, random);
     change.Pack(*backend);
-    change.packed.a = {.out = kRank, .in = kVocabulary, .dtype = a.dtype, .data = a.bytes.data()};
+    change.packed.a = {.out = kRank, .in = kVocabulary, .format = FormatOf(a.dtype), .data = a.bytes.data()};
     const std::vector<LowRankTerm> terms{{&change.packed, 0.5f}};
     const std::vector<LowRankTerms> tasks{terms};
     const std::vector<int32_t> tokens{3, 49, 3, 0}, row_task{-1, 0, 0, 0};

@@ -41,10 +41,10 @@ TestWeights MakeWeights(Random& random, DType dtype, int64_t out, int64_t in) {
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype) {
   int64_t out = 0;
   for (const TensorView& part : parts) out += part.shape[0];
-  auto memory = Buffer::Allocate(backend.PackedBytes(dtype, out, parts[0].shape[1]), "test");
+  auto memory = Buffer::Allocate(backend.PackedBytes(FormatOf(dtype), out, parts[0].shape[1]), "test");
   REQUIRE(memory.ok());
   PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.Pack(parts, dtype, packed.memory.data());
+  packed.matrix = backend.Pack(parts, FormatOf(dtype), packed.memory.data());
   return packed;
 }
 
@@ -54,10 +54,10 @@ PackedWeights PackWeights(const Backend& backend, const TestWeights& weights) {
 }
 
 PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up) {
-  auto memory = Buffer::Allocate(backend.PackedGateUpBytes(gate.dtype, gate.out, gate.in), "test");
+  auto memory = Buffer::Allocate(backend.PackedGateUpBytes(FormatOf(gate.dtype), gate.out, gate.in), "test");
   REQUIRE(memory.ok());
   PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.PackGateUp(gate.View(), up.View(), gate.dtype, packed.memory.data());
+  packed.matrix = backend.PackGateUp(gate.View(), up.View(), FormatOf(gate.dtype), packed.memory.data());
   return packed;
 }
 

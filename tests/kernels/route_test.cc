@@ -25,9 +25,9 @@ class Router {
     for (size_t i = 0; i < n; ++i) identity[i * n + i] = 1.0f;
     const TensorView view{
         DType::kF32, {gate.experts, gate.experts}, reinterpret_cast<const std::byte*>(identity.data())};
-    packed_.resize(backend.PackedBytes(DType::kF32, gate.experts, gate.experts) + 64);
+    packed_.resize(backend.PackedBytes(FormatOf(DType::kF32), gate.experts, gate.experts) + 64);
     auto* aligned = packed_.data() + (64 - reinterpret_cast<uintptr_t>(packed_.data()) % 64) % 64;
-    matrix_ = backend.Pack({&view, 1}, DType::kF32, aligned);
+    matrix_ = backend.Pack({&view, 1}, FormatOf(DType::kF32), aligned);
   }
 
   std::vector<float> bias;

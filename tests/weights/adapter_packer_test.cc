@@ -32,9 +32,9 @@ double Gain(const LowRankChange& change, int64_t out) {
 // A base matrix of one value per element, packed.
 struct Base {
   Base(int64_t out, int64_t in)
-      : memory(Buffer::Allocate(TestBackend().PackedBytes(DType::kF32, out, in), "w").value()) {
+      : memory(Buffer::Allocate(TestBackend().PackedBytes(FormatOf(DType::kF32), out, in), "w").value()) {
     const TensorView view = TinyTensor(kSeed, {WeightRole::kRouter}, 7, DType::kF32, out, in, plain);
-    w = TestBackend().Pack({&view, 1}, DType::kF32, memory.data());
+    w = TestBackend().Pack({&view, 1}, FormatOf(DType::kF32), memory.data());
   }
   static double At(int64_t out, int64_t in) {
     return double{TinyValue(kSeed, {WeightRole::kRouter}, 7, out, in)};
@@ -128,12 +128,12 @@ TEST_CASE("q, k and v of mixed ranks, factors and dtypes in one product") {
   const auto set = f.Acquire("a").value();
   const auto& layers = set->members[0].weights->layers;
   const LowRank& qv = layers[1].products[0];
-  CHECK(qv.a.dtype == DType::kF32);
+  CHECK(qv.a.format == WeightFormat::kF32);
   CHECK(qv.parts[0].dtype == DType::kBF16);
   CHECK(qv.parts[1].rank_begin == 17);
   CHECK(set->rank_columns == 32);
   CheckProduct(qv, {{q, 0}, {v, 48}}, 64, 32);
-  CHECK(layers[2].products[0].a.dtype == DType::kBF16);
+  CHECK(layers[2].products[0].a.format == WeightFormat::kBF16);
   CHECK(layers[0].products[0].empty());
 }
 

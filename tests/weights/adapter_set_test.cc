@@ -18,7 +18,7 @@ std::shared_ptr<AdapterWeights> Empty() {
 
 LowRank SomeChange() {
   LowRank change;
-  change.a = {3, 8, DType::kF32, &kSomething};
+  change.a = {3, 8, WeightFormat::kF32, &kSomething};
   return change;
 }
 

@@ -81,14 +81,14 @@ inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t s
   const TensorView up_view = TinyTensor(seed, up, 0, dtype, width, spec.hidden, u);
   const TensorView down_view = TinyTensor(seed, down, 0, dtype, spec.hidden, width, d);
   const Backend& backend = TestBackend();
-  const size_t gate_up_bytes = backend.PackedGateUpBytes(dtype, width, spec.hidden);
-  const size_t down_bytes = backend.PackedBytes(dtype, spec.hidden, width);
+  const size_t gate_up_bytes = backend.PackedGateUpBytes(FormatOf(dtype), width, spec.hidden);
+  const size_t down_bytes = backend.PackedBytes(FormatOf(dtype), spec.hidden, width);
   Buffer memory = Buffer::Allocate(gate_up_bytes + 64 + down_bytes, "expected").value();
   std::byte* down_place = memory.data() + (gate_up_bytes + 63) / 64 * 64;
-  backend.PackGateUp(gate_view, up_view, dtype, memory.data());
-  backend.Pack({&down_view, 1}, dtype, down_place);
-  return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden && ffn.gate_up.dtype == dtype &&
-         ffn.down.out == spec.hidden && ffn.down.in == width &&
+  backend.PackGateUp(gate_view, up_view, FormatOf(dtype), memory.data());
+  backend.Pack({&down_view, 1}, FormatOf(dtype), down_place);
+  return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden &&
+         ffn.gate_up.format == FormatOf(dtype) && ffn.down.out == spec.hidden && ffn.down.in == width &&
          std::memcmp(ffn.gate_up.data, memory.data(), gate_up_bytes) == 0 &&
          std::memcmp(ffn.down.data, down_place, down_bytes) == 0;
 }
