@@ -59,7 +59,7 @@ DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend
   const ModelSpec& spec = source.spec();
   const StepShape shape =
       StepShape::Of(spec, options.max_rows, options.max_outputs, KvDType(spec, options.kv_dtype));
-  return {PackedWeightBytes(source, backend), Activations::Bytes(spec, shape)};
+  return {PackedWeightBytes(source, backend, options.formats), Activations::Bytes(spec, shape)};
 }
 
 Decoder::Decoder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const WeightSource& sourc
   GH_CHECK_GT(options.max_outputs, 0);
   GH_CHECK_GT(options.kv_blocks, 0);
   auto impl = std::make_unique<Impl>(source.spec(), backend, options);
-  GH_ASSIGN_OR_RETURN(impl->weights, LoadWeights(source, backend, progress));
+  GH_ASSIGN_OR_RETURN(impl->weights, LoadWeights(source, backend, options.formats, progress));
   GH_ASSIGN_OR_RETURN(impl->act, Activations::Allocate(impl->spec, impl->shape));
   const size_t kv_bytes =
       static_cast<size_t>(options.kv_blocks) * KvBytesPerBlock(impl->spec, backend, options.kv_dtype);

@@ -1,0 +1,278 @@
+#include "model/weight_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/str_cat.h"
+#include "model/weight_fill.h"
+
+namespace guildhall {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t Aligned(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Walks a model's weights: gives each its place and records how to fill it.
+class Walk {
+ public:
+  Walk(const WeightSource& source, const Backend& backend, const FormatRule& rule, const std::byte* memory)
+      : source_(source), backend_(backend), rule_(rule), spec_(source.spec()), memory_(memory) {}
+
+  WeightPlan Run(DecoderWeights& weights) {
+    Embedding(weights);
+    weights.layers.resize(spec_.layers.size());
+    for (size_t i = 0; i < spec_.layers.size(); ++i) Layer(static_cast<int>(i), weights.layers[i]);
+    layer_.clear();
+    Vector("final_norm", {{WeightRole::kFinalNorm}}, {spec_.hidden}, weights.final_norm);
+    const WeightKey head{source_.Has({WeightRole::kHead}) ? WeightRole::kHead : WeightRole::kEmbedding};
+    Stack("head", MatrixKind::kHead, {head}, spec_.vocabulary, spec_.hidden, weights.head);
+    return std::move(plan_);
+  }
+
+ private:
+  using Fill = std::function<absl::Status(std::byte*, WeightScratch&)>;
+
+  // The name of something of the layer that is walked.
+  std::string Name(std::string_view what) const { return StrCat(layer_, what); }
+
+  const std::byte* Take(WeightItem item, Fill fill) {
+    item.offset = plan_.bytes;
+    plan_.bytes += Aligned(item.bytes);
+    item.fill = std::move(fill);
+    plan_.items.push_back(std::move(item));
+    return memory_ == nullptr ? nullptr : memory_ + plan_.items.back().offset;
+  }
+
+  // Matrices stacked by rows, as one product.
+  void Stack(std::string_view what, MatrixKind kind, std::vector<WeightKey> keys, int64_t out, int64_t in,
+             Matrix& matrix) {
+    WeightItem item{.name = Name(what), .out = out, .in = in};
+    item.format = rule_(item.name, kind, keys);
+    item.bytes = backend_.PackedBytes(item.format, out, in);
+    matrix = {out, in, item.format, nullptr};
+    matrix.data = Take(item, [&source = source_, &backend = backend_, format = item.format,
+                              keys = std::move(keys)](std::byte* place, WeightScratch& scratch) {
+      return FillStack(source, backend, keys, format, place, scratch);
+    });
+  }
+
+  void Vector(std::string_view what, std::vector<WeightKey> keys, std::vector<int64_t> sizes,
+              const float*& vector) {
+    WeightItem item{.name = Name(what), .out = 1};
+    for (int64_t size : sizes) item.in += size;
+    item.bytes = static_cast<size_t>(item.in) * sizeof(float);
+    vector = reinterpret_cast<const float*>(
+        Take(std::move(item), [&source = source_, keys = std::move(keys), sizes = std::move(sizes)](
+                                  std::byte* place, WeightScratch& scratch) {
+          return FillVectors(source, keys, sizes, reinterpret_cast<float*>(place), scratch);
+        }));
+  }
+
+  void Embedding(DecoderWeights& weights) {
+    const WeightKey key{WeightRole::kEmbedding};
+    WeightItem item{.name = "embedding", .out = spec_.vocabulary, .in = spec_.hidden};
+    item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
+    weights.embedding_dtype = DTypeOf(item.format);
+    const size_t bytes = item.bytes =
+        static_cast<size_t>(spec_.vocabulary * spec_.hidden) * DTypeSize(weights.embedding_dtype);
+    weights.embedding =
+        Take(std::move(item), [&source = source_, key, bytes](std::byte* place, WeightScratch& scratch) {
+          return FillRows(source, key, bytes, place, scratch);
+        });
+  }
+
+  void Layer(int layer, LayerWeights& weights) {
+    layer_ = StrCat("layers.", layer, ".");
+    Vector("input_norm", {{WeightRole::kInputNorm, layer}}, {spec_.hidden}, weights.input_norm);
+    if (spec_.attention.kind == AttentionSpec::Kind::kLatent) {
+      LatentAttention(layer, weights);
+    } else {
+      GroupedQueryAttention(layer, weights);
+    }
+    Vector("post_attention_norm", {{WeightRole::kPostAttentionNorm, layer}}, {spec_.hidden},
+           weights.post_attention_norm);
+    if (spec_.layers[static_cast<size_t>(layer)].moe) {
+      MixtureOfExperts(layer, weights);
+    } else {
+      Ffn("dense", MatrixKind::kDense, {WeightRole::kGate, layer}, {WeightRole::kUp, layer},
+          {WeightRole::kDown, layer}, spec_.dense_width, weights.dense);
+      FfnBias("dense", {WeightRole::kGateBias, layer}, {WeightRole::kUpBias, layer},
+              {WeightRole::kDownBias, layer}, spec_.dense_width, weights.dense);
+    }
+  }
+
+  void GroupedQueryAttention(int layer, LayerWeights& weights) {
+    const AttentionSpec& a = spec_.attention;
+    const int64_t q = int64_t{a.heads} * a.head_dim, kv = int64_t{a.kv_heads} * a.head_dim;
+    std::vector<WeightKey> keys{{WeightRole::kQ, layer}, {WeightRole::kK, layer}, {WeightRole::kV, layer}};
+    std::vector<WeightKey> biases{
+        {WeightRole::kQBias, layer}, {WeightRole::kKBias, layer}, {WeightRole::kVBias, layer}};
+    std::vector<int64_t> sizes{q, kv, kv};
+    if (a.clip_qkv > 0.0f) {
+      Stack("v", MatrixKind::kAttention, {keys.back()}, kv, spec_.hidden, weights.v_clipped);
+      if (source_.Has(biases.back())) Vector("v_bias", {biases.back()}, {kv}, weights.v_clipped_bias);
+      keys.pop_back(), biases.pop_back(), sizes.pop_back();
+    }
+    int64_t out = 0;
+    for (int64_t size : sizes) out += size;
+    Stack("qkv", MatrixKind::kAttention, keys, out, spec_.hidden, weights.qkv);
+    if (HasAny(biases)) Vector("qkv_bias", biases, sizes, weights.qkv_bias);
+    if (a.qk_norm != AttentionSpec::QkNorm::kNone) {
+      const bool full = a.qk_norm == AttentionSpec::QkNorm::kFullWidth;
+      Vector("q_norm", {{WeightRole::kQNorm, layer}}, {full ? q : a.head_dim}, weights.q_norm);
+      Vector("k_norm", {{WeightRole::kKNorm, layer}}, {full ? kv : a.head_dim}, weights.k_norm);
+    }
+    Output(layer, q, weights);
+  }
+
+  void LatentAttention(int layer, LayerWeights& weights) {
+    const AttentionSpec& a = spec_.attention;
+    const int64_t q_out = int64_t{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
+    const int64_t first = a.q_lora_rank > 0 ? a.q_lora_rank : q_out;
+    const int64_t kv_a = a.kv_lora_rank + a.qk_rope_dim;
+    const WeightRole q_role = a.q_lora_rank > 0 ? WeightRole::kQA : WeightRole::kQ;
+    Stack("qkv", MatrixKind::kAttention, {{q_role, layer}, {WeightRole::kKvA, layer}}, first + kv_a,
+          spec_.hidden, weights.qkv);
+    const std::vector<WeightKey> biases{{WeightRole::kQABias, layer}, {WeightRole::kKvABias, layer}};
+    if (HasAny(biases)) Vector("qkv_bias", biases, {first, kv_a}, weights.qkv_bias);
+    if (a.q_lora_rank > 0) {
+      Vector("q_a_norm", {{WeightRole::kQANorm, layer}}, {a.q_lora_rank}, weights.q_a_norm);
+      Stack("q_b", MatrixKind::kAttention, {{WeightRole::kQB, layer}}, q_out, a.q_lora_rank, weights.q_b);
+    }
+    Vector("kv_a_norm", {{WeightRole::kKvANorm, layer}}, {a.kv_lora_rank}, weights.kv_a_norm);
+    Absorbed(layer, weights);
+    Output(layer, int64_t{a.heads} * a.v_head_dim, weights);
+  }
+
+  // The key parts transposed, so that the query moves into the latent space once and the cache is never
+  // expanded; the value parts as they are.
+  void Absorbed(int layer, LayerWeights& weights) {
+    const AttentionSpec& a = spec_.attention;
+    const WeightKey key{WeightRole::kKvB, layer};
+    const auto heads = static_cast<size_t>(a.heads);
+    WeightItem item{
+        .name = Name("kv_b"), .out = int64_t{a.heads} * (a.qk_nope_dim + a.v_head_dim), .in = a.kv_lora_rank};
+    const WeightFormat format = item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
+    const size_t k = Aligned(backend_.PackedBytes(format, a.kv_lora_rank, a.qk_nope_dim));
+    const size_t v = Aligned(backend_.PackedBytes(format, a.v_head_dim, a.kv_lora_rank));
+    item.bytes = heads * (k + v);
+    const std::byte* place = Take(std::move(item), [&source = source_, &backend = backend_, key, format, k,
+                                                    v](std::byte* destination, WeightScratch& scratch) {
+      return FillHeads(source, backend, key, format, k, v, destination, scratch);
+    });
+    weights.k_up.assign(heads, {a.kv_lora_rank, a.qk_nope_dim, format, nullptr});
+    weights.v_up.assign(heads, {a.v_head_dim, a.kv_lora_rank, format, nullptr});
+    if (place == nullptr) return;
+    for (size_t head = 0; head < heads; ++head) {
+      weights.k_up[head].data = place + head * k;
+      weights.v_up[head].data = place + heads * k + head * v;
+    }
+  }
+
+  void Output(int layer, int64_t in, LayerWeights& weights) {
+    Stack("o", MatrixKind::kAttention, {{WeightRole::kO, layer}}, spec_.hidden, in, weights.o);
+    const WeightKey bias{WeightRole::kOBias, layer};
+    if (source_.Has(bias)) Vector("o_bias", {bias}, {spec_.hidden}, weights.o_bias);
+  }
+
+  void MixtureOfExperts(int layer, LayerWeights& weights) {
+    const int64_t experts = spec_.gate.experts;
+    Stack("router", MatrixKind::kRouter, {{WeightRole::kRouter, layer}}, experts, spec_.hidden,
+          weights.router);
+    if (spec_.gate.selection_bias) {
+      Vector("selection_bias", {{WeightRole::kRouterSelectionBias, layer}}, {experts},
+             weights.selection_bias);
+    }
+    weights.experts.resize(static_cast<size_t>(experts));
+    for (int e = 0; e < static_cast<int>(experts); ++e) {
+      Ffn(StrCat("experts.", e), MatrixKind::kExpert, {WeightRole::kExpertGate, layer, e},
+          {WeightRole::kExpertUp, layer, e}, {WeightRole::kExpertDown, layer, e}, spec_.expert_width,
+          weights.experts[static_cast<size_t>(e)]);
+    }
+    if (spec_.shared_width == 0) return;
+    Ffn("shared", MatrixKind::kSharedExpert, {WeightRole::kSharedGate, layer}, {WeightRole::kSharedUp, layer},
+        {WeightRole::kSharedDown, layer}, spec_.shared_width, weights.shared);
+    FfnBias("shared", {WeightRole::kSharedGateBias, layer}, {WeightRole::kSharedUpBias, layer},
+            {WeightRole::kSharedDownBias, layer}, spec_.shared_width, weights.shared);
+    if (spec_.shared_gate) {
+      Stack("shared_score", MatrixKind::kRouter, {{WeightRole::kSharedScore, layer}}, 1, spec_.hidden,
+            weights.shared_score);
+    }
+  }
+
+  void Ffn(std::string_view what, MatrixKind kind, WeightKey gate, WeightKey up, WeightKey down,
+           int64_t width, FfnWeights& ffn) {
+    WeightItem item{.name = Name(StrCat(what, ".gate_up")), .out = 2 * width, .in = spec_.hidden};
+    const WeightKey keys[] = {gate, up};
+    item.format = rule_(item.name, kind, keys);
+    item.bytes = backend_.PackedGateUpBytes(item.format, width, spec_.hidden);
+    ffn.gate_up = {2 * width, spec_.hidden, item.format, nullptr};
+    ffn.gate_up.data = Take(item, [&source = source_, &backend = backend_, gate, up, format = item.format](
+                                      std::byte* place, WeightScratch& scratch) {
+      return FillGateUp(source, backend, gate, up, format, place, scratch);
+    });
+    Stack(StrCat(what, ".down"), kind, {down}, spec_.hidden, width, ffn.down);
+  }
+
+  void FfnBias(std::string_view what, WeightKey gate, WeightKey up, WeightKey down, int64_t width,
+               FfnWeights& ffn) {
+    if (!source_.Has(gate)) return;
+    Vector(StrCat(what, ".gate_bias"), {gate}, {width}, ffn.gate_bias);
+    Vector(StrCat(what, ".up_bias"), {up}, {width}, ffn.up_bias);
+    Vector(StrCat(what, ".down_bias"), {down}, {spec_.hidden}, ffn.down_bias);
+  }
+
+  bool HasAny(const std::vector<WeightKey>& keys) const {
+    return std::any_of(keys.begin(), keys.end(), [&](auto& key) { return source_.Has(key); });
+  }
+
+  const WeightSource& source_;
+  const Backend& backend_;
+  const FormatRule& rule_;
+  const ModelSpec& spec_;
+  const std::byte* memory_;
+  std::string layer_;  // "layers.3."
+  WeightPlan plan_;
+};
+
+}  // namespace
+
+std::optional<WeightFormat> AskedFormat(const WeightFormats& formats, MatrixKind kind) {
+  switch (kind) {
+    case MatrixKind::kKept:
+      return std::nullopt;
+    case MatrixKind::kRouter:
+      return WeightFormat::kF32;
+    case MatrixKind::kExpert:
+      return formats.experts;
+    case MatrixKind::kSharedExpert:
+      return formats.shared_experts;
+    case MatrixKind::kDense:
+      return formats.dense;
+    case MatrixKind::kAttention:
+      return formats.attention;
+    case MatrixKind::kHead:
+      return formats.head;
+  }
+  return std::nullopt;
+}
+
+FormatRule AskedFormats(const WeightSource& source, const WeightFormats& formats) {
+  return [&source, formats](const std::string&, MatrixKind kind, std::span<const WeightKey> keys) {
+    if (const std::optional<WeightFormat> asked = AskedFormat(formats, kind)) return *asked;
+    const DType first = source.dtype(keys.front());
+    const bool same =
+        std::all_of(keys.begin(), keys.end(), [&](auto& key) { return source.dtype(key) == first; });
+    return FormatOf(same ? first : DType::kF32);
+  };
+}
+
+WeightPlan PlanWeights(const WeightSource& source, const Backend& backend, const FormatRule& rule,
+                       const std::byte* memory, DecoderWeights& weights) {
+  return Walk(source, backend, rule, memory).Run(weights);
+}
+
+}  // namespace guildhall
