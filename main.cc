@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   guildhall::AddLoadCommand(app, action);
   guildhall::AddInspectCommand(app, action);
   guildhall::AddScoreCommand(app, action);
+  guildhall::AddQualityCommand(app, action);
   guildhall::AddExpertsCommand(app, action);
   guildhall::AddBenchCommand(app, action);
   try {
