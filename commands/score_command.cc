@@ -23,8 +23,9 @@ using Sequences = std::vector<ScoreSequence>;
 
 struct ScoreFlags {
   BaseModelOptions model;
-  std::string tokens_file, text_file, logits_dir;
+  std::string tokens_file, text_file, logits_dir, weights = "auto";
   std::vector<std::string> adapters;  // NAME=DIR
+  std::string kv_dtype = "auto";
   bool json = false;
 };
 
@@ -114,8 +115,10 @@ void PrintJson(const Sequences& sequences, const std::vector<ScoreResult>& resul
 }
 
 absl::Status Score(const ScoreFlags& flags) {
+  BaseModelOptions options_of_model = flags.model;
+  GH_ASSIGN_OR_RETURN(options_of_model.formats, ParseWeightFormats(flags.weights));
   LoadProgress progress("loading " + flags.model.path);
-  GH_ASSIGN_OR_RETURN(const BaseModel model, LoadBaseModel(flags.model, {}, [&](size_t done, size_t all) {
+  GH_ASSIGN_OR_RETURN(const BaseModel model, LoadBaseModel(options_of_model, {}, [&](size_t done, size_t all) {
                         progress.Update(done, all);
                       }));
   const ModelSpec& spec = model.decoder->spec();
@@ -167,6 +170,10 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       ->add_option("--adapter", flags->adapters,
                    "NAME=DIR: an ESFT or PEFT folder that sequences may name (repeatable)")
       ->allow_extra_args(false);
+  command
+      ->add_option("--weights", flags->weights,
+                   "formats to compute in: int8, or by kind experts=int4,attention=int8; auto: the folder's own")
+      ->capture_default_str();
   command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command->add_option("--isa", flags->model.cpu.isa,
@@ -177,8 +184,12 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       ->check(CLI::Range(0, 1 << 30));
   command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")
       ->capture_default_str();
+  command->add_option("--kv-dtype", flags->kv_dtype, "number format of the KV cache")
+      ->check(CLI::IsMember({"auto", "bf16", "f32", "int8"}))
+      ->capture_default_str();
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] {
+    flags->model.kv_format = ParseKvFormat(flags->kv_dtype);  // nullopt for "auto"
     if (flags->tokens_file.empty() && flags->text_file.empty())
       throw CLI::RequiredError("--tokens-file or --text");
     action = [flags] { return RunScore(*flags); };

@@ -15,12 +15,13 @@ absl::StatusOr<MemoryUse> PlanMemory(const BaseModelOptions& options, const Chec
   question.budget = options.kv_budget;
   GH_ASSIGN_OR_RETURN(question.available, ReadAvailableMemory());
   question.weight_bytes = need.weights + need.step;
-  question.block_bytes = KvBytesPerBlock(checkpoint.spec(), backend, options.kv_dtype);
+  question.block_bytes = KvBytesPerBlock(checkpoint.spec(), backend, options.kv_format);
   question.context = checkpoint.spec().max_positions;
   question.max_sequences = options.max_sequences;
   question.must_hold = options.must_hold;
   GH_ASSIGN_OR_RETURN(const KvBudget budget, PlanKvBudget(question));
   MemoryUse use;
+  use.formats = decoder.formats;
   use.weights = need.weights;
   use.step = need.step;
   use.shared = budget.total;
@@ -49,7 +50,7 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
   DecoderOptions decoder;
   decoder.max_rows = options.max_rows;
   decoder.max_outputs = std::min(options.max_outputs, options.max_rows);
-  decoder.kv_dtype = options.kv_dtype;
+  decoder.kv_format = options.kv_format;
   decoder.formats = options.formats;
   GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, *model.backend, decoder));
   decoder.kv_blocks = model.memory.kv_blocks;

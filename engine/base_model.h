@@ -22,17 +22,18 @@ struct BaseModelOptions {
   CheckpointOptions checkpoint;
   CpuOptions cpu;
   WeightFormats formats;
-  std::string kv_budget = "auto";  // of KV cache and adapters together; see MemoryAmount
-  std::optional<DType> kv_dtype;   // unset: F32 for F32 models, else BF16
-  int64_t max_rows = 512;          // of one step
-  int64_t max_sequences = 64;      // that run at a time
-  int64_t max_outputs = 64;        // logit rows of one step
-  int64_t must_hold = 0;           // tokens of one sequence that the KV cache must hold; 0: one block
+  std::string kv_budget = "auto";     // of KV cache and adapters together; see MemoryAmount
+  std::optional<KvFormat> kv_format;  // unset: as the model's DefaultKvFormat()
+  int64_t max_rows = 512;             // of one step
+  int64_t max_sequences = 64;         // that run at a time
+  int64_t max_outputs = 64;           // logit rows of one step
+  int64_t must_hold = 0;              // tokens of one sequence that the KV cache must hold; 0: one block
 };
 
 // What takes memory, in bytes.
 struct MemoryUse {
-  uint64_t weights = 0;  // packed
+  WeightFormats formats;  // that the weights are in; unset kinds: as the checkpoint has them
+  uint64_t weights = 0;   // packed
   uint64_t step = 0;     // activations and the vocabulary's logits
   uint64_t shared = 0;   // what KV cache and adapters may take together
   uint64_t kv = 0;       // the most that the KV cache can take of it

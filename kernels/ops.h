@@ -10,6 +10,7 @@
 
 #include "base/dtype.h"
 #include "kernels/gate_spec.h"
+#include "kernels/kv_shape.h"
 #include "kernels/low_rank.h"
 #include "kernels/matrix.h"
 
@@ -71,18 +72,6 @@ struct RopeArgs {
   bool interleaved;    // pairs (2i, 2i+1), result in the same places; else (i, i + rotary/2)
   float* y = nullptr;  // (rows, heads, rotary) at its own strides; null: in place
   int64_t y_stride = 0, y_head_stride = 0;
-};
-
-// The shape of one layer's KV cache. Latent attention stores one head whose value is the first `value_dim`
-// elements of its key. A block holds kKvBlockTokens tokens of one sequence; its inner layout is the backend's
-// own.
-inline constexpr int kKvBlockTokens = 16;
-struct KvShape {
-  int kv_heads = 0;
-  int key_dim = 0;
-  int value_dim = 0;
-  bool value_in_key = false;   // latent: no separate values are stored
-  DType dtype = DType::kBF16;  // kF32 or kBF16
 };
 
 // Writes the rows' keys and values to their places in one layer's cache.

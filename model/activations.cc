@@ -59,12 +59,12 @@ size_t Assign(const ModelSpec& spec, const StepShape& shape, std::byte* memory, 
 
 }  // namespace
 
-StepShape StepShape::Of(const ModelSpec& spec, int64_t max_rows, int64_t max_outputs, DType kv_dtype) {
+StepShape StepShape::Of(const ModelSpec& spec, int64_t max_rows, int64_t max_outputs, KvFormat kv_format) {
   const AttentionSpec& a = spec.attention;
   StepShape shape;
   shape.max_rows = max_rows;
   shape.max_outputs = max_outputs;
-  shape.kv.dtype = kv_dtype;
+  shape.kv.format = kv_format;
   if (a.kind == AttentionSpec::Kind::kLatent) {
     const int64_t q = int64_t{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
     shape.kv.kv_heads = 1;

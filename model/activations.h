@@ -19,7 +19,7 @@ struct StepShape {
   int64_t attention_width = 0;  // what the output projection reads
   KvShape kv;
 
-  static StepShape Of(const ModelSpec& spec, int64_t max_rows, int64_t max_outputs, DType kv_dtype);
+  static StepShape Of(const ModelSpec& spec, int64_t max_rows, int64_t max_outputs, KvFormat kv_format);
   StepLimits Limits(const ModelSpec& spec) const;
 };
 

@@ -16,8 +16,8 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-DType KvDType(const ModelSpec& spec, std::optional<DType> asked) {
-  return asked.value_or(spec.dtype == DType::kF32 ? DType::kF32 : DType::kBF16);
+KvFormat KvFormatOf(const ModelSpec& spec, std::optional<KvFormat> asked) {
+  return asked.value_or(DefaultKvFormat(spec.dtype));
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ struct Decoder::Impl {
       : spec(model),
         backend(ops),
         options(opts),
-        shape(StepShape::Of(spec, opts.max_rows, opts.max_outputs, KvDType(spec, opts.kv_dtype))),
+        shape(StepShape::Of(spec, opts.max_rows, opts.max_outputs, KvFormatOf(spec, opts.kv_format))),
         rope(spec.attention.rope),
         adapters(opts.max_rows) {}
 
@@ -49,8 +49,8 @@ struct Decoder::Impl {
   Buffer kv;  // (layers, kv_blocks, KvBlockBytes)
 };
 
-size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype) {
-  const StepShape shape = StepShape::Of(spec, 1, 1, KvDType(spec, kv_dtype));
+size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<KvFormat> kv_format) {
+  const StepShape shape = StepShape::Of(spec, 1, 1, KvFormatOf(spec, kv_format));
   return spec.layers.size() * backend.KvBlockBytes(shape.kv);
 }
 
@@ -58,7 +58,7 @@ DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend
                               const DecoderOptions& options) {
   const ModelSpec& spec = source.spec();
   const StepShape shape =
-      StepShape::Of(spec, options.max_rows, options.max_outputs, KvDType(spec, options.kv_dtype));
+      StepShape::Of(spec, options.max_rows, options.max_outputs, KvFormatOf(spec, options.kv_format));
   return {PackedWeightBytes(source, backend, options.formats), Activations::Bytes(spec, shape)};
 }
 
@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const WeightSource& sourc
   GH_ASSIGN_OR_RETURN(impl->weights, LoadWeights(source, backend, options.formats, progress));
   GH_ASSIGN_OR_RETURN(impl->act, Activations::Allocate(impl->spec, impl->shape));
   const size_t kv_bytes =
-      static_cast<size_t>(options.kv_blocks) * KvBytesPerBlock(impl->spec, backend, options.kv_dtype);
+      static_cast<size_t>(options.kv_blocks) * KvBytesPerBlock(impl->spec, backend, options.kv_format);
   GH_ASSIGN_OR_RETURN(impl->kv, Buffer::Allocate(kv_bytes, "KV cache"));
   GH_RETURN_IF_ERROR(backend.Prepare(impl->shape.Limits(impl->spec)));
   return std::unique_ptr<Decoder>(new Decoder(std::move(impl)));

@@ -20,10 +20,10 @@
 namespace guildhall {
 
 struct DecoderOptions {
-  int64_t max_rows = 512;         // of one step
-  int64_t max_outputs = 64;       // logit rows of one step
-  int64_t kv_blocks = 0;          // how many; see KvBytesPerBlock
-  std::optional<DType> kv_dtype;  // unset: F32 for F32 models, else BF16
+  int64_t max_rows = 512;             // of one step
+  int64_t max_outputs = 64;           // logit rows of one step
+  int64_t kv_blocks = 0;              // how many; see KvBytesPerBlock
+  std::optional<KvFormat> kv_format;  // unset: as the model's DefaultKvFormat()
   WeightFormats formats;
 };
 
@@ -31,7 +31,7 @@ struct DecoderOptions {
 using ProgressFunction = std::function<void(size_t done_bytes, size_t total_bytes)>;
 
 // Bytes of one KV block over all layers.
-size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<DType> kv_dtype);
+size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optional<KvFormat> kv_format);
 
 // Bytes that a decoder takes beside its KV blocks.
 struct DecoderMemory {

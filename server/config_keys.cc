@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/str_cat.h"
+#include "kernels/weight_format.h"
 
 namespace guildhall {
 namespace {
@@ -87,11 +88,28 @@ void AddModelKeys(TableBuilder<ServerConfig>& t) {
         "what KV cache and adapters share: bytes (2GiB), a share of the free memory (50%), or auto",
         GH_FIELD(memory.kv));
   t.Add("memory.kv_dtype", "element type of the KV cache", GH_FIELD(memory.kv_dtype)).choices = {
-      "auto", "bf16", "f32"};
+      "auto", "bf16", "f32", "int8"};
   t.Add("memory.page_bytes",
         "unit of the adapters' memory, a multiple of 4096; 2 MiB gets huge pages, small models waste less "
         "with less",
         GH_FIELD(memory.page_bytes), 4096, 1 << 30);
+}
+
+void AddWeightsKeys(TableBuilder<ServerConfig>& t) {
+  std::vector<std::string> formats{"auto"};
+  for (int i = 0; i < kWeightFormats; ++i)
+    formats.emplace_back(WeightFormatName(static_cast<WeightFormat>(i)));
+  t.Add("weights.experts", "format of the routed experts; auto: as the checkpoint has them",
+        GH_FIELD(weights.experts))
+      .choices = formats;
+  t.Add("weights.shared_experts", "format of the shared experts", GH_FIELD(weights.shared_experts)).choices =
+      formats;
+  t.Add("weights.dense", "format of the feed-forward networks of layers without experts",
+        GH_FIELD(weights.dense))
+      .choices = formats;
+  t.Add("weights.attention", "format of the attention's projections", GH_FIELD(weights.attention)).choices =
+      formats;
+  t.Add("weights.head", "format of the vocabulary's product", GH_FIELD(weights.head)).choices = formats;
 }
 
 void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {
@@ -107,6 +125,10 @@ void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {
         65536);
   t.Add("adapters.require_base_name", "refuse adapters that record another base model; empty: only report it",
         GH_FIELD(adapters.require_base_name));
+  t.Add("adapters.expert_format",
+        "format of replaced experts: the base's, or as their files have them (keep)",
+        GH_FIELD(adapters.expert_format))
+      .choices = {"base", "keep"};
   t.Add("adapters.state_file",
         "keeps what was changed at run time for the next start; empty: it ends with the process",
         GH_FIELD(adapters.state_file))
@@ -184,6 +206,7 @@ void AddListenerKeys(TableBuilder<ServerConfig>& t) {
 std::vector<ConfigKey<ServerConfig>> BuildServerKeys() {
   TableBuilder<ServerConfig> t;
   AddModelKeys(t);
+  AddWeightsKeys(t);
   AddAdaptersKeys(t);
   AddEngineKeys(t);
   AddListenerKeys(t);

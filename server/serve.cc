@@ -19,11 +19,6 @@
 namespace guildhall {
 namespace {
 
-std::optional<DType> KvDType(const std::string& name) {
-  if (name == "auto") return std::nullopt;
-  return name == "f32" ? DType::kF32 : DType::kBF16;
-}
-
 v1::MemoryItem Item(std::string name, uint64_t bytes, std::string note) {
   v1::MemoryItem item;
   item.set_name(std::move(name));
@@ -48,6 +43,17 @@ v1::ModelStatus Describe(const std::string& path, const ModelSpec& spec, const B
   return status;
 }
 
+absl::StatusOr<WeightFormats> FormatsOf(const WeightsConfig& config) {
+  WeightFormats formats;
+  GH_ASSIGN_OR_RETURN(formats.experts, ParseFormatChoice("weights.experts", config.experts));
+  GH_ASSIGN_OR_RETURN(formats.shared_experts,
+                      ParseFormatChoice("weights.shared_experts", config.shared_experts));
+  GH_ASSIGN_OR_RETURN(formats.dense, ParseFormatChoice("weights.dense", config.dense));
+  GH_ASSIGN_OR_RETURN(formats.attention, ParseFormatChoice("weights.attention", config.attention));
+  GH_ASSIGN_OR_RETURN(formats.head, ParseFormatChoice("weights.head", config.head));
+  return formats;
+}
+
 absl::StatusOr<BaseModelOptions> ModelOptions(const ServerConfig& config) {
   if (config.backend != "cpu") {
     return absl::FailedPreconditionError(
@@ -57,11 +63,12 @@ absl::StatusOr<BaseModelOptions> ModelOptions(const ServerConfig& config) {
   BaseModelOptions options;
   options.path = config.model.path;
   options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
+  GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
   options.cpu.threads = static_cast<int>(config.cpu.threads);
   options.cpu.pin = config.cpu.pin;
   options.cpu.isa = config.cpu.isa;
   options.kv_budget = config.memory.kv;
-  options.kv_dtype = KvDType(config.memory.kv_dtype);
+  options.kv_format = ParseKvFormat(config.memory.kv_dtype);  // nullopt for "auto"
   options.max_rows = config.engine.token_budget;
   options.max_sequences = config.engine.max_running;
   options.max_outputs = std::max<int64_t>(config.engine.max_running, options.max_outputs);
@@ -73,6 +80,7 @@ void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& mem
   Log().info("model: {} ({}), {} layers, {} experts of which {} per token, context {} tokens",
              spec.architecture, DTypeName(spec.dtype), spec.layers.size(), spec.gate.experts, spec.gate.k,
              spec.max_positions);
+  Log().info("weights: {}, {} packed", WeightFormatsText(memory.formats), FormatBytes(memory.weights));
   Log().info("memory: {}", memory.text);
 }
 
@@ -100,6 +108,7 @@ std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const Bas
   WeightManagerOptions options;
   options.max_rows = config.engine.token_budget;
   options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
+  if (config.adapters.expert_format == "base") options.formats = base.memory.formats;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
                                          base.budget, options);
 }
@@ -120,7 +129,8 @@ absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progr
   Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(memory.weights), seconds,
              static_cast<double>(memory.weights) * 1e-6 / std::max(seconds, 1e-3));
   const ModelSpec& spec = loaded.base.decoder->spec();
-  parts.memory = {Item("weights", memory.weights, "packed for the back end"),
+  parts.memory = {Item("weights", memory.weights,
+                       StrCat("packed for the back end, formats ", WeightFormatsText(memory.formats))),
                   Item("step", memory.step, "activations and logits"),
                   Item("KV cache and adapters", memory.shared, memory.text)};
   loaded.weights = MakeWeights(config, loaded.base);

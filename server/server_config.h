@@ -56,6 +56,15 @@ struct ModelConfig {
   std::vector<std::string> ignore_config_keys;
 };
 
+// A format's name by kind of matrix; "auto": as the checkpoint has it.
+struct WeightsConfig {
+  std::string experts = "auto";
+  std::string shared_experts = "auto";
+  std::string dense = "auto";
+  std::string attention = "auto";
+  std::string head = "auto";
+};
+
 struct CpuConfig {
   int64_t threads = 0;  // 0: the CPUs that the process may use
   bool pin = false;
@@ -65,7 +74,7 @@ struct CpuConfig {
 struct MemoryConfig {
   std::string kv =
       "auto";  // with the adapters' pages: bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
-  std::string kv_dtype = "auto";          // "auto", "bf16", "f32"
+  std::string kv_dtype = "auto";          // "auto", "f32", "bf16", "int8"
   int64_t page_bytes = int64_t{2} << 20;  // of the adapters' memory
 };
 
@@ -85,6 +94,7 @@ struct AdaptersConfig {
   double unload_wait_s = 30.0;                   // how long an unload waits for the adapter's readers
   int64_t max_rank = 0;                          // 0: no cap beyond the smaller side of the weight
   std::string require_base_name;                 // empty: another recorded base is only reported
+  std::string expert_format = "base";            // of replaced experts: "base", or "keep" their files' own
   std::string state_file;                        // what was changed at run time; empty: forgotten at the end
 };
 
@@ -157,6 +167,7 @@ struct LogConfig {
 struct ServerConfig {
   ModelConfig model;
   std::string backend = "cpu";
+  WeightsConfig weights;
   CpuConfig cpu;
   MemoryConfig memory;
   AdaptersConfig adapters;

@@ -74,7 +74,7 @@ void AppendRowsOf(const AppendKvArgs& args, int64_t begin, int64_t end) {
 }
 
 void AppendRows(const AppendKvArgs& args, int64_t begin, int64_t end) {
-  if (args.shape.dtype == DType::kBF16) {
+  if (args.shape.format == KvFormat::kBF16) {
     AppendRowsOf<uint16_t>(args, begin, end);
   } else {
     AppendRowsOf<float>(args, begin, end);
@@ -95,7 +95,7 @@ size_t CpuKvBlockBytes(const KvShape& shape) {
   GH_CHECK_GT(shape.key_dim, 0);
   GH_CHECK_GT(shape.value_dim, 0);
   GH_CHECK(!shape.value_in_key || shape.value_dim <= shape.key_dim);
-  GH_CHECK(shape.dtype != DType::kF16);
+  GH_CHECK(shape.format != KvFormat::kInt8);
   return KvLayout(shape).block;
 }
 

@@ -447,9 +447,9 @@ HWY_EXPORT(AttendLatentBF16);
 
 AttendFunction ChooseAttend(const KvShape& shape, Isa isa) {
   if (shape.value_in_key) {
-    return shape.dtype == DType::kF32 ? GH_SIMD(AttendLatentF32, isa) : GH_SIMD(AttendLatentBF16, isa);
+    return shape.format == KvFormat::kF32 ? GH_SIMD(AttendLatentF32, isa) : GH_SIMD(AttendLatentBF16, isa);
   }
-  return shape.dtype == DType::kF32 ? GH_SIMD(AttendF32, isa) : GH_SIMD(AttendBF16, isa);
+  return shape.format == KvFormat::kF32 ? GH_SIMD(AttendF32, isa) : GH_SIMD(AttendBF16, isa);
 }
 
 }  // namespace guildhall

@@ -14,7 +14,7 @@ namespace guildhall {
 // All in bytes.
 struct KvLayout {
   explicit KvLayout(const KvShape& shape)
-      : element(DTypeSize(shape.dtype)),
+      : element(shape.format == KvFormat::kF32 ? 4 : 2),
         values(shape.value_in_key ? 0 : element * kKvBlockTokens * static_cast<size_t>(shape.key_dim)),
         head(element * kKvBlockTokens *
              static_cast<size_t>(shape.key_dim + (shape.value_in_key ? 0 : shape.value_dim))),

@@ -16,7 +16,7 @@ void TakeRow(const std::vector<float>& from, int64_t position, int64_t count, st
 std::string AttentionCase::Text() const {
   return "kv_heads " + std::to_string(shape.kv_heads) + ", group " + std::to_string(group) + ", key_dim " +
          std::to_string(shape.key_dim) + ", value_dim " + std::to_string(shape.value_dim) +
-         (shape.value_in_key ? ", latent, " : ", ") + std::string(DTypeName(shape.dtype)) + ", window " +
+         (shape.value_in_key ? ", latent, " : ", ") + std::string(KvFormatName(shape.format)) + ", window " +
          std::to_string(window);
 }
 
@@ -25,7 +25,7 @@ AttentionData::AttentionData(const AttentionCase& attention_case)
   Random random(c.seed);
   const auto stored = [&](int64_t count) {
     auto numbers = random.Floats(count);
-    if (c.shape.dtype == DType::kBF16) {
+    if (c.shape.format == KvFormat::kBF16) {
       for (float& number : numbers) number = BF16ToFloat(FloatToBF16(number));
     }
     return numbers;

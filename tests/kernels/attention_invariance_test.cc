@@ -10,12 +10,12 @@ namespace {
 
 std::vector<AttentionCase> Cases() {
   std::vector<AttentionCase> cases;
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    cases.push_back({{2, 33, 33, false, dtype}, 1, 0, {150, 40, 70}});
-    cases.push_back({{2, 64, 40, false, dtype}, 7, 0, {100, 17, 20}});
-    cases.push_back({{1, 16, 16, false, dtype}, 3, 21, {150, 80, 33}});
-    cases.push_back({{1, 52, 43, true, dtype}, 16, 0, {100, 3, 30}});
-    cases.push_back({{1, 20, 16, true, dtype}, 5, 37, {110, 60, 64}});
+  for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+    cases.push_back({{2, 33, 33, false, format}, 1, 0, {150, 40, 70}});
+    cases.push_back({{2, 64, 40, false, format}, 7, 0, {100, 17, 20}});
+    cases.push_back({{1, 16, 16, false, format}, 3, 21, {150, 80, 33}});
+    cases.push_back({{1, 52, 43, true, format}, 16, 0, {100, 3, 30}});
+    cases.push_back({{1, 20, 16, true, format}, 5, 37, {110, 60, 64}});
   }
   return cases;
 }
@@ -93,7 +93,7 @@ TEST_CASE(
 TEST_CASE("attention: a window of one token more than the position changes no bit") {
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
-    AttentionCase c{{2, 24, 24, false, DType::kBF16}, 2, 0, {90}};
+    AttentionCase c{{2, 24, 24, false, KvFormat::kBF16}, 2, 0, {90}};
     const AttentionData open(c);
     c.window = 90;
     const AttentionData windowed(c);

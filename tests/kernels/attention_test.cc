@@ -7,12 +7,12 @@
 namespace guildhall {
 namespace {
 
-KvShape Shape(int kv_heads, int key_dim, int value_dim, DType dtype = DType::kF32) {
-  return {kv_heads, key_dim, value_dim, false, dtype};
+KvShape Shape(int kv_heads, int key_dim, int value_dim, KvFormat format = KvFormat::kF32) {
+  return {kv_heads, key_dim, value_dim, false, format};
 }
 
-KvShape Latent(int key_dim, int value_dim, DType dtype = DType::kF32) {
-  return {1, key_dim, value_dim, true, dtype};
+KvShape Latent(int key_dim, int value_dim, KvFormat format = KvFormat::kF32) {
+  return {1, key_dim, value_dim, true, format};
 }
 
 // Whole sequences in one call, at every level.
@@ -39,52 +39,52 @@ void CheckCase(const AttentionCase& c) {
 
 TEST_CASE("attention with heads of 1 to 130 elements") {
   for (int dim = 1; dim <= 130; dim += dim < 35 ? 1 : 7) {
-    for (DType dtype : {DType::kF32, DType::kBF16}) {
-      CheckCase({Shape(1 + dim % 2, dim, dim, dtype), 1 + dim % 3, 0, {33, 1}, static_cast<uint64_t>(dim)});
+    for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+      CheckCase({Shape(1 + dim % 2, dim, dim, format), 1 + dim % 3, 0, {33, 1}, static_cast<uint64_t>(dim)});
     }
   }
 }
 
 TEST_CASE("attention whose values are wider or narrower than its keys") {
   CheckCase({Shape(2, 24, 16), 2, 0, {40}});
-  CheckCase({Shape(2, 192, 128, DType::kBF16), 1, 0, {70}});
+  CheckCase({Shape(2, 192, 128, KvFormat::kBF16), 1, 0, {70}});
   CheckCase({Shape(1, 5, 67), 3, 0, {40}});
-  CheckCase({Shape(3, 67, 5, DType::kBF16), 1, 0, {40}});
+  CheckCase({Shape(3, 67, 5, KvFormat::kBF16), 1, 0, {40}});
 }
 
 TEST_CASE("attention over lengths around the borders of blocks and spans") {
   for (int64_t length : {1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 200}) {
-    CheckCase({Shape(1, 32, 32, DType::kBF16), 2, 0, {length}});
+    CheckCase({Shape(1, 32, 32, KvFormat::kBF16), 2, 0, {length}});
   }
 }
 
 TEST_CASE("attention for every ratio of heads") {
   for (int64_t group : {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 31, 33, 40}) {
-    for (int kv_heads : {1, 2, 3}) CheckCase({Shape(kv_heads, 16, 16, DType::kBF16), group, 0, {37}});
+    for (int kv_heads : {1, 2, 3}) CheckCase({Shape(kv_heads, 16, 16, KvFormat::kBF16), group, 0, {37}});
   }
 }
 
 TEST_CASE("attention through windows that cross blocks and spans") {
   for (int window : {1, 2, 5, 15, 16, 17, 33, 48, 63, 64, 65, 100, 130}) {
     CheckCase({Shape(2, 20, 20), 2, window, {150}});
-    CheckCase({Latent(40, 24, DType::kBF16), 5, window, {150}});
+    CheckCase({Latent(40, 24, KvFormat::kBF16), 5, window, {150}});
   }
 }
 
 TEST_CASE("latent attention: values are the beginning of the keys") {
-  CheckCase({Latent(576, 512, DType::kBF16), 16, 0, {40, 70}});
-  CheckCase({Latent(576, 512, DType::kF32), 3, 0, {20}});
-  CheckCase({Latent(576, 512, DType::kBF16), 128, 0, {3}});
+  CheckCase({Latent(576, 512, KvFormat::kBF16), 16, 0, {40, 70}});
+  CheckCase({Latent(576, 512, KvFormat::kF32), 3, 0, {20}});
+  CheckCase({Latent(576, 512, KvFormat::kBF16), 128, 0, {3}});
   for (int dim = 1; dim <= 70; dim += dim < 20 ? 1 : 7) {
-    CheckCase({Latent(dim, dim, DType::kF32), 1 + dim % 6, 0, {35}});
-    CheckCase({Latent(dim + 8, dim, DType::kBF16), 1 + dim % 5, 0, {35}});
+    CheckCase({Latent(dim, dim, KvFormat::kF32), 1 + dim % 6, 0, {35}});
+    CheckCase({Latent(dim + 8, dim, KvFormat::kBF16), 1 + dim % 5, 0, {35}});
   }
 }
 
 TEST_CASE("attention over mixed sequences of one batch") {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    CheckCase({Shape(2, 32, 32, dtype), 2, 0, {1, 90, 17, 16, 2, 40}});
-    CheckCase({Latent(48, 40, dtype), 6, 20, {33, 1, 70, 16}});
+  for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+    CheckCase({Shape(2, 32, 32, format), 2, 0, {1, 90, 17, 16, 2, 40}});
+    CheckCase({Latent(48, 40, format), 6, 20, {33, 1, 70, 16}});
   }
 }
 
@@ -110,9 +110,9 @@ TEST_CASE("a value that is seen alone comes back as the cache stores it") {
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
     for (bool latent : {false, true}) {
-      for (DType dtype : {DType::kF32, DType::kBF16}) {
+      for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
         const int dim = 77;
-        AttentionData data({{1, dim, dim, latent, dtype}, 1, 0, {1}});
+        AttentionData data({{1, dim, dim, latent, format}, 1, 0, {1}});
         auto& stored = latent ? data.keys[0] : data.values[0];
         Random random(5);
         for (float& value : stored) value = random.Float();
@@ -122,7 +122,7 @@ TEST_CASE("a value that is seen alone comes back as the cache stores it") {
         stored[76] = 1e-39f;  // subnormal
         const auto y = PagedCache(data, *backend, 1).Step({{0, 0}});
         for (size_t i = 0; i < y.size(); ++i) {
-          REQUIRE(y[i] == (dtype == DType::kF32 ? stored[i] : BF16ToFloat(FloatToBF16(stored[i]))));
+          REQUIRE(y[i] == (format == KvFormat::kF32 ? stored[i] : BF16ToFloat(FloatToBF16(stored[i]))));
         }
       }
     }
@@ -133,7 +133,7 @@ TEST_CASE("a NaN in a visible key or value shows, one in an invisible token does
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
     for (bool in_key : {false, true}) {
-      AttentionData data({Shape(1, 8, 8, DType::kBF16), 1, 4, {40}});
+      AttentionData data({Shape(1, 8, 8, KvFormat::kBF16), 1, 4, {40}});
       (in_key ? data.keys : data.values)[0][20 * 8 + 3] = std::numeric_limits<float>::quiet_NaN();
       const auto y = PagedCache(data, *backend, 1).Step(WholeSequence(data, 0));
       for (size_t row = 0; row < 40; ++row) {
