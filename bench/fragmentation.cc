@@ -79,7 +79,7 @@ class Filling {
 
   // Returns the bytes of the adapter's tensors.
   uint64_t Add(const AdapterManifest& manifest) {
-    absl::StatusOr<AdapterPlan> plan = PlanAdapter(spec_, backend_, manifest, padded_experts_);
+    absl::StatusOr<AdapterPlan> plan = PlanAdapter(spec_, backend_, manifest, {{}, padded_experts_});
     GH_CHECK(plan.ok() && memory_.Allocate(plan->runs).ok());
     held_.push_back(std::move(plan->runs));
     return plan->tensor_bytes;

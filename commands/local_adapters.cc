@@ -29,6 +29,7 @@ absl::StatusOr<std::vector<NamedFolder>> ParseNamedFolders(const std::vector<std
 std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model) {
   WeightManagerOptions options;
   options.max_rows = model.decoder->max_rows();
+  options.formats = model.memory.formats;
   return std::make_unique<WeightManager>(model.decoder->spec(), *model.backend, model.decoder->base_experts(),
                                          model.budget, options);
 }

@@ -118,9 +118,9 @@ absl::Status Score(const ScoreFlags& flags) {
   BaseModelOptions options_of_model = flags.model;
   GH_ASSIGN_OR_RETURN(options_of_model.formats, ParseWeightFormats(flags.weights));
   LoadProgress progress("loading " + flags.model.path);
-  GH_ASSIGN_OR_RETURN(const BaseModel model, LoadBaseModel(options_of_model, {}, [&](size_t done, size_t all) {
-                        progress.Update(done, all);
-                      }));
+  GH_ASSIGN_OR_RETURN(
+      const BaseModel model,
+      LoadBaseModel(options_of_model, {}, [&](size_t done, size_t all) { progress.Update(done, all); }));
   const ModelSpec& spec = model.decoder->spec();
   GH_ASSIGN_OR_RETURN(const std::vector<NamedFolder> folders, ParseNamedFolders(flags.adapters));
   const std::unique_ptr<WeightManager> manager = MakeLocalManager(model);
@@ -171,8 +171,9 @@ void AddScoreCommand(CLI::App& app, Action& action) {
                    "NAME=DIR: an ESFT or PEFT folder that sequences may name (repeatable)")
       ->allow_extra_args(false);
   command
-      ->add_option("--weights", flags->weights,
-                   "formats to compute in: int8, or by kind experts=int4,attention=int8; auto: the folder's own")
+      ->add_option(
+          "--weights", flags->weights,
+          "formats to compute in: int8, or by kind experts=int4,attention=int8; auto: the folder's own")
       ->capture_default_str();
   command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));

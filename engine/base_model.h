@@ -34,9 +34,9 @@ struct BaseModelOptions {
 struct MemoryUse {
   WeightFormats formats;  // that the weights are in; unset kinds: as the checkpoint has them
   uint64_t weights = 0;   // packed
-  uint64_t step = 0;     // activations and the vocabulary's logits
-  uint64_t shared = 0;   // what KV cache and adapters may take together
-  uint64_t kv = 0;       // the most that the KV cache can take of it
+  uint64_t step = 0;      // activations and the vocabulary's logits
+  uint64_t shared = 0;    // what KV cache and adapters may take together
+  uint64_t kv = 0;        // the most that the KV cache can take of it
   int64_t kv_blocks = 0, min_kv_blocks = 0;
   uint64_t kv_block_bytes = 0;
   std::string text;  // the arithmetic, one line

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/str_cat.h"
+#include "engine/speculation.h"
 #include "kernels/weight_format.h"
 
 namespace guildhall {
@@ -146,6 +147,13 @@ void AddEngineKeys(TableBuilder<ServerConfig>& t) {
         GH_FIELD(engine.stall_limit_s), 0.05, 86400);
   t.Add("engine.stream_capacity", "tokens that a slow reader may lag behind before its sequence pauses",
         GH_FIELD(engine.stream_capacity), 1, 65536);
+  t.Add("engine.speculation.max_draft_tokens",
+        "tokens that prompt lookup guesses at a time where neither request nor task says; 0: none",
+        GH_FIELD(engine.speculation.max_draft_tokens), 0, kMaxDraftTokens);
+  t.Add("engine.speculation.min_ngram", "so many last tokens must have occurred before",
+        GH_FIELD(engine.speculation.min_ngram), 1, kMaxNgram);
+  t.Add("engine.speculation.max_ngram", "more last tokens are not compared",
+        GH_FIELD(engine.speculation.max_ngram), 1, kMaxNgram);
   t.Add("limits.message_bytes", "largest request message", GH_FIELD(limits.message_bytes), 1024, kGiB);
   t.Add("limits.metadata_bytes", "largest metadata of a call", GH_FIELD(limits.metadata_bytes), 1024,
         1 << 20);
@@ -165,6 +173,8 @@ void AddEngineKeys(TableBuilder<ServerConfig>& t) {
   t.Add("limits.stop_token_ids", "stop tokens of a request", GH_FIELD(limits.stop_token_ids), 0, 65536);
   t.Add("limits.logit_bias", "logit_bias entries of a request", GH_FIELD(limits.logit_bias), 0, 1 << 20);
   t.Add("limits.top_logprobs", "alternatives per position", GH_FIELD(limits.top_logprobs), 0, 20);
+  t.Add("limits.draft_tokens", "tokens that a request may have guessed at a time; 0: no speculation",
+        GH_FIELD(limits.draft_tokens), 0, kMaxDraftTokens);
 }
 
 void AddListenerKeys(TableBuilder<ServerConfig>& t) {
@@ -227,6 +237,12 @@ std::vector<ConfigKey<TaskConfig>> BuildTaskKeys() {
   t.Add("weight", "share of the tokens relative to other tasks", GH_FIELD(weight), 0.001, 1000);
   t.Add("max_queued", "requests of the task that may wait", GH_FIELD(max_queued), 0, 1e6);
   t.Add("max_running", "requests of the task computed at a time", GH_FIELD(max_running), 1, 4096);
+  t.Add("speculation.max_draft_tokens", "tokens that prompt lookup guesses at a time; 0: none",
+        GH_FIELD(speculation.max_draft_tokens), 0, kMaxDraftTokens);
+  t.Add("speculation.min_ngram", "so many last tokens must have occurred before",
+        GH_FIELD(speculation.min_ngram), 1, kMaxNgram);
+  t.Add("speculation.max_ngram", "more last tokens are not compared", GH_FIELD(speculation.max_ngram), 1,
+        kMaxNgram);
   AddSamplingKeys<TaskConfig>(t.keys, [](TaskConfig& c) -> SamplingDefaults& { return c.sampling; });
   return std::move(t.keys);
 }

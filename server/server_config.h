@@ -36,6 +36,13 @@ struct TaskAdapter {
   bool operator==(const TaskAdapter&) const = default;
 };
 
+// Unset: the server's own.
+struct SpeculationDefaults {
+  std::optional<int64_t> max_draft_tokens;
+  std::optional<int64_t> min_ngram;
+  std::optional<int64_t> max_ngram;
+};
+
 struct TaskConfig {
   std::string id;  // the key under "tasks"; "" configures the base
   std::string description;
@@ -46,6 +53,7 @@ struct TaskConfig {
   std::string text =
       "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
   SamplingDefaults sampling;
+  SpeculationDefaults speculation;
   double weight = 1.0;
   int64_t max_queued = 64;
   int64_t max_running = 64;
@@ -98,6 +106,13 @@ struct AdaptersConfig {
   std::string state_file;                        // what was changed at run time; empty: forgotten at the end
 };
 
+// Prompt lookup, where neither request nor task says otherwise.
+struct SpeculationConfig {
+  int64_t max_draft_tokens = 0;  // 0: off
+  int64_t min_ngram = 2;
+  int64_t max_ngram = 6;
+};
+
 struct EngineConfig {
   int64_t max_queued = 256;
   int64_t max_running = 64;
@@ -106,6 +121,7 @@ struct EngineConfig {
   bool prefix_cache = true;
   double stall_limit_s = 60.0;
   int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
+  SpeculationConfig speculation;
 };
 
 // Upper bounds of a single request or call.
@@ -123,6 +139,7 @@ struct LimitsConfig {
   int64_t stop_token_ids = 64;
   int64_t logit_bias = 1024;
   int64_t top_logprobs = 20;
+  int64_t draft_tokens = 32;  // guessed at a time by prompt lookup
 };
 
 struct TlsConfig {

@@ -39,14 +39,15 @@ absl::StatusOr<TensorView> Read(PackContext& context, const ModelSpec& spec, con
 
 class Planner {
  public:
-  Planner(const ModelSpec& spec, const Backend& backend, const AdapterManifest& manifest)
-      : spec_(spec), backend_(backend), manifest_(manifest) {
+  Planner(const ModelSpec& spec, const Backend& backend, const AdapterManifest& manifest,
+          const AdapterPlanOptions& options)
+      : spec_(spec), backend_(backend), manifest_(manifest), options_(options) {
     plan_.weights.layers.resize(spec.layers.size());
   }
 
-  absl::StatusOr<AdapterPlan> Make(int padded_experts) {
+  absl::StatusOr<AdapterPlan> Make() {
     for (const ReplacedFfn& ffn : manifest_.replaced) GH_RETURN_IF_ERROR(AddReplaced(ffn));
-    if (padded_experts > 0 && plan_.experts > 0) GH_RETURN_IF_ERROR(Pad(padded_experts));
+    if (options_.padded_experts > 0 && plan_.experts > 0) GH_RETURN_IF_ERROR(Pad(options_.padded_experts));
     std::vector<LowRankGroup> groups = GroupLowRank(spec_, manifest_.low_rank);
     ShapeLowRank(spec_, groups, plan_.weights);
     for (LowRankGroup& group : groups) AddLowRank(std::move(group));
@@ -90,23 +91,26 @@ class Planner {
     return absl::OkStatus();
   }
 
-  // A base of float32 computes with float32 activations, which products with bf16 weights might round: its
-  // experts are widened.
-  DType Kept(DType dtype) const { return spec_.dtype == DType::kF32 ? DType::kF32 : dtype; }
+  // As the base has its own, else the file's: but a base of float32 computes with float32 activations, which
+  // products with bf16 weights might round, and its experts are widened.
+  WeightFormat FormatIn(const FfnPlace& place, DType dtype) const {
+    const auto& asked = place.shared ? options_.formats.shared_experts : options_.formats.experts;
+    return asked.value_or(FormatOf(spec_.dtype == DType::kF32 ? DType::kF32 : dtype));
+  }
 
   void AddGateUp(const ReplacedFfn& ffn, const FfnPlace& place) {
     const WeightKey gate{place.shared ? WeightRole::kSharedGate : WeightRole::kExpertGate, ffn.layer,
                          ffn.expert};
     const WeightKey up{place.shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, ffn.layer, ffn.expert};
-    const DType dtype = Kept(ffn.gate == ffn.up ? ffn.gate : DType::kF32);
-    const size_t bytes = backend_.PackedGateUpBytes(FormatOf(dtype), ShapeOf(spec_, gate).out, spec_.hidden);
+    const WeightFormat format = FormatIn(place, ffn.gate == ffn.up ? ffn.gate : DType::kF32);
+    const size_t bytes = backend_.PackedGateUpBytes(format, ShapeOf(spec_, gate).out, spec_.hidden);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, false), bytes);
     plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, gate, up, dtype, run, place](PackContext& context) {
+        {bytes, [&spec = spec_, &backend = backend_, gate, up, format, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView gate_view, Read(context, spec, gate, 0));
            GH_ASSIGN_OR_RETURN(const TensorView up_view, Read(context, spec, up, 1));
            place.In(context.weights).gate_up =
-               backend.PackGateUp(gate_view, up_view, FormatOf(dtype), context.runs[run].begin);
+               backend.PackGateUp(gate_view, up_view, format, context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
@@ -114,20 +118,20 @@ class Planner {
   void AddDown(const ReplacedFfn& ffn, const FfnPlace& place) {
     const WeightKey key{place.shared ? WeightRole::kSharedDown : WeightRole::kExpertDown, ffn.layer,
                         ffn.expert};
-    const DType dtype = Kept(ffn.down);
-    const size_t bytes = backend_.PackedBytes(FormatOf(dtype), spec_.hidden, ShapeOf(spec_, key).in);
+    const WeightFormat format = FormatIn(place, ffn.down);
+    const size_t bytes = backend_.PackedBytes(format, spec_.hidden, ShapeOf(spec_, key).in);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, true), bytes);
     plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, key, dtype, run, place](PackContext& context) {
+        {bytes, [&spec = spec_, &backend = backend_, key, format, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView down, Read(context, spec, key, 0));
-           place.In(context.weights).down =
-               backend.Pack({&down, 1}, FormatOf(dtype), context.runs[run].begin);
+           place.In(context.weights).down = backend.Pack({&down, 1}, format, context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
 
   // The baseline: places that nothing fills, as in a tensor with a fixed number of rows per adapter.
   absl::Status Pad(int places) {
+    const WeightFormat format = options_.formats.experts.value_or(FormatOf(spec_.dtype));
     for (size_t layer = 0; layer < spec_.layers.size(); ++layer) {
       if (!spec_.layers[layer].moe) continue;
       const size_t replaced = plan_.weights.layers[layer].experts.size();
@@ -138,9 +142,8 @@ class Planner {
       }
       for (size_t i = replaced; i < static_cast<size_t>(places); ++i) {
         AddRun(RangeOf(layer, false, false),
-               backend_.PackedGateUpBytes(FormatOf(spec_.dtype), spec_.expert_width, spec_.hidden));
-        AddRun(RangeOf(layer, false, true),
-               backend_.PackedBytes(FormatOf(spec_.dtype), spec_.hidden, spec_.expert_width));
+               backend_.PackedGateUpBytes(format, spec_.expert_width, spec_.hidden));
+        AddRun(RangeOf(layer, false, true), backend_.PackedBytes(format, spec_.hidden, spec_.expert_width));
       }
     }
     return absl::OkStatus();
@@ -164,6 +167,7 @@ class Planner {
   const ModelSpec& spec_;
   const Backend& backend_;
   const AdapterManifest& manifest_;
+  const AdapterPlanOptions& options_;
   AdapterPlan plan_;
   std::set<int> touched_;
   std::map<int, size_t> low_rank_runs_;  // layer -> run
@@ -176,8 +180,8 @@ size_t AdapterRanges(const ModelSpec& spec) {
 }
 
 absl::StatusOr<AdapterPlan> PlanAdapter(const ModelSpec& spec, const Backend& backend,
-                                        const AdapterManifest& manifest, int padded_experts) {
-  return Planner(spec, backend, manifest).Make(padded_experts);
+                                        const AdapterManifest& manifest, const AdapterPlanOptions& options) {
+  return Planner(spec, backend, manifest, options).Make();
 }
 
 }  // namespace guildhall

@@ -13,6 +13,7 @@
 #include "weights/adapter_memory.h"
 #include "weights/adapter_source.h"
 #include "weights/adapter_weights.h"
+#include "weights/weight_formats.h"
 
 namespace guildhall {
 
@@ -48,10 +49,15 @@ struct AdapterPlan {
 // Scratch buffers that a job may use.
 inline constexpr size_t kPackScratch = 8;
 
-// `manifest`, `spec` and `backend` outlive the plan. `padded_experts` > 0: an adapter that replaces experts
-// takes so many places in each MoE layer. FAILED_PRECONDITION names what the forward pass cannot express;
-// CHECK: the manifest fits the model.
+struct AdapterPlanOptions {
+  WeightFormats formats;   // of replaced experts and shared experts; unset: as the files have them
+  int padded_experts = 0;  // > 0: an adapter that replaces experts takes so many places in each MoE layer
+};
+
+// `manifest`, `spec` and `backend` outlive the plan. FAILED_PRECONDITION names what the forward pass cannot
+// express; CHECK: the manifest fits the model.
 absl::StatusOr<AdapterPlan> PlanAdapter(const ModelSpec& spec, const Backend& backend,
-                                        const AdapterManifest& manifest, int padded_experts = 0);
+                                        const AdapterManifest& manifest,
+                                        const AdapterPlanOptions& options = {});
 
 }  // namespace guildhall

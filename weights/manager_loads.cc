@@ -113,8 +113,9 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
         StrCat("adapter '", job.version->info.name, "': files changed on disk since version ",
                job.version->info.version, " was loaded; load it again to serve the new ones"));
   }
-  GH_ASSIGN_OR_RETURN(AdapterPlan plan,
-                      PlanAdapter(spec, backend, manifest, options.padded ? options.padded_experts : 0));
+  GH_ASSIGN_OR_RETURN(
+      AdapterPlan plan,
+      PlanAdapter(spec, backend, manifest, {options.formats, options.padded ? options.padded_experts : 0}));
   GH_RETURN_IF_ERROR(MakeRoom(job, plan.runs));
   const std::shared_ptr<ResidentAdapter> resident = MakeResident(plan);
 

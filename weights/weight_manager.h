@@ -18,6 +18,7 @@
 #include "weights/byte_budget.h"
 #include "weights/expert_tables.h"
 #include "weights/page_memory.h"
+#include "weights/weight_formats.h"
 
 namespace guildhall {
 
@@ -58,6 +59,9 @@ struct WeightManagerOptions {
   bool padded =
       false;  // the benchmark's baseline: every adapter takes `padded_experts` places in each MoE layer
   int padded_experts = 0;
+  // The base's. Replaced experts and shared experts are packed in the formats of theirs; unset: as the
+  // adapter's files have them.
+  WeightFormats formats;
   int load_threads = 1;    // that pack; they run at a low priority
   int64_t max_rows = 512;  // of a step, for the workspaces
 };

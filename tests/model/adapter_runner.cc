@@ -13,10 +13,12 @@ T Must(absl::StatusOr<T> value) {
 
 }  // namespace
 
-AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads)
-    : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, isa, threads)) {
+AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads,
+                           const AdaptedFormats& formats)
+    : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, isa, threads, formats.base)) {
   WeightManagerOptions options;
   options.max_rows = loaded.decoder->max_rows();
+  if (!formats.keep) options.formats = formats.base;
   options.page_bytes = size_t{16} << 10;  // so that even tiny adapters have several, and share some
   manager =
       std::make_unique<WeightManager>(loaded.decoder->spec(), *loaded.backend, loaded.decoder->base_experts(),

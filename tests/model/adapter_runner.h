@@ -14,9 +14,15 @@
 
 namespace guildhall {
 
+struct AdaptedFormats {
+  WeightFormats base;
+  bool keep = false;  // replaced experts as their files have them
+};
+
 struct AdaptedModel {
   // Loads everything and acquires what each sequence names; CHECKs that it works.
-  AdaptedModel(const AdapterGolden& golden, const std::string& isa, int threads);
+  AdaptedModel(const AdapterGolden& golden, const std::string& isa, int threads,
+               const AdaptedFormats& formats = {});
 
   Served AllServed() const;
   Served ServedAlone(size_t sequence) const;

@@ -47,7 +47,8 @@ void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progre
 
 }  // namespace
 
-LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads) {
+LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
+                      const WeightFormats& formats) {
   auto checkpoint = Checkpoint::Open(directory);
   if (!checkpoint.ok()) CheckFailed(__FILE__, __LINE__, checkpoint.status().ToString());
   CpuOptions options;
@@ -60,6 +61,7 @@ LoadedModel LoadModel(const std::string& directory, const std::string& isa, int 
   DecoderOptions decoder_options;
   decoder_options.max_rows = decoder_options.max_outputs = kMaxRows;
   decoder_options.kv_blocks = kBlocks;
+  decoder_options.formats = formats;
   auto decoder = Decoder::Load(**checkpoint, *model.backend, decoder_options);
   GH_CHECK(decoder.ok());
   model.decoder = *std::move(decoder);

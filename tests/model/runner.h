@@ -20,7 +20,8 @@ struct LoadedModel {
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 };
-LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads);
+LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
+                      const WeightFormats& formats = {});
 
 // The levels that this CPU has, lowest first.
 std::vector<std::string> IsaLevels();
