@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/memory_nodes.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
@@ -36,6 +37,7 @@ void* MapAligned(size_t bytes) {
   Unmap(begin + head + bytes, kHugePage - head);
   // Advice only: a kernel without huge pages serves small ones.
   (void)madvise(begin + head, bytes, MADV_HUGEPAGE);
+  SpreadOverNodes(begin + head, bytes);
   return begin + head;
 }
 

@@ -8,7 +8,8 @@
 
 namespace guildhall {
 
-// Zeroed at first touch, aligned to 2 MiB from 2 MiB on and to 4 KiB below. Move-only; freed with its owner.
+// Zeroed at first touch; from 2 MiB on aligned to 2 MiB and spread over the memory nodes, below aligned to 4
+// KiB. Move-only; freed with its owner.
 class Buffer {
  public:
   Buffer() = default;

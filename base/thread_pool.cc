@@ -1,7 +1,6 @@
 #include "base/thread_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +10,9 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/cpu_placement.h"
 #include "base/cpu_quota.h"
+#include "base/steady_clock.h"
 
 namespace guildhall {
 namespace {
@@ -41,26 +42,6 @@ bool SpinUntil(Ready ready) {
   return false;
 }
 
-// The allowed CPUs in ascending order; empty when the system does not say.
-std::vector<int> AffinityCpus() {
-  std::vector<int> cpus;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-  }
-  return cpus;
-}
-
-void PinCurrentThread(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  // A refusal costs speed only.
-  (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
 }  // namespace
 
 // Nobody waits for a worker that has not taken an item: one that wakes late finds the loop over and goes back
@@ -69,20 +50,31 @@ struct ThreadPool::State {
   // The loop of now: written by the caller while no item is out, read by whoever has taken one.
   Function function = nullptr;
   void* context = nullptr;
+  LoopObserver* observer = nullptr;
 
-  // Items of the loop in the upper half, the next item in the lower. Taking one is a compare-exchange of the
-  // whole word, so an item can only belong to the loop of now.
-  alignas(64) std::atomic<uint64_t> ticket{0};
+  // The items that a worker has for itself: the end in the upper half, the next one in the lower. Taking one
+  // is a compare-exchange of the whole word, so an item can only belong to the loop of now.
+  struct alignas(64) Stretch {
+    std::atomic<uint64_t> word{0};
+  };
+  std::vector<Stretch> stretches;
   alignas(64) std::atomic<int> unfinished{0};
   alignas(64) std::atomic<int> loops{0};  // counts loops; workers wait for it to change
   std::atomic<bool> stop{false};
   std::vector<std::thread> workers;
 
-  bool Take(int64_t* item) {
-    uint64_t word = ticket.load(std::memory_order_acquire);
-    while ((word & 0xffffffffu) < (word >> 32)) {
-      if (ticket.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel,
-                                       std::memory_order_acquire)) {
+  CpuPlacement placement;
+  pthread_t caller{};            // the one that is bound
+  std::vector<int> caller_cpus;  // that it could run on before; empty: none is bound
+
+  static uint64_t Left(uint64_t word) { return (word >> 32) - (word & 0xffffffffu); }
+
+  // The next item of the worker's own stretch.
+  bool TakeOwn(int worker, int64_t* item) {
+    std::atomic<uint64_t>& own = stretches[static_cast<size_t>(worker)].word;
+    uint64_t word = own.load(std::memory_order_acquire);
+    while (Left(word) > 0) {
+      if (own.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
         *item = static_cast<int64_t>(word & 0xffffffffu);
         return true;
       }
@@ -90,12 +82,43 @@ struct ThreadPool::State {
     return false;
   }
 
+  // The last item of the longest stretch.
+  bool Steal(int64_t* item) {
+    for (;;) {
+      std::atomic<uint64_t>* victim = nullptr;
+      uint64_t word = 0;
+      for (Stretch& stretch : stretches) {
+        const uint64_t found = stretch.word.load(std::memory_order_acquire);
+        if (Left(found) > Left(word)) victim = &stretch.word, word = found;
+      }
+      if (victim == nullptr) return false;
+      if (victim->compare_exchange_weak(word, word - (uint64_t{1} << 32), std::memory_order_acq_rel,
+                                        std::memory_order_acquire)) {
+        *item = static_cast<int64_t>(word >> 32) - 1;
+        return true;
+      }
+    }
+  }
+
+  void RunItem(int64_t item, int worker) {
+    if (observer == nullptr) return function(context, item, worker);
+    const int64_t begin = SteadyNs();
+    function(context, item, worker);
+    observer->ItemDone(worker, begin, SteadyNs());
+  }
+
   void TakePart(int worker) {
     int64_t item = 0;
-    while (Take(&item)) {
-      function(context, item, worker);
+    while (TakeOwn(worker, &item) || Steal(&item)) {
+      RunItem(item, worker);
       if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished.notify_one();
     }
+  }
+
+  void AwaitUnfinished() {
+    const auto left = [&] { return unfinished.load(std::memory_order_acquire); };
+    if (SpinUntil([&] { return left() == 0; })) return;
+    for (int now = left(); now != 0; now = left()) unfinished.wait(now, std::memory_order_acquire);
   }
 
   void WorkerMain(int worker) {
@@ -109,6 +132,14 @@ struct ThreadPool::State {
     }
   }
 
+  void BindCaller() {
+    if (placement.cpus.empty()) return;
+    if (!caller_cpus.empty() && pthread_equal(caller, pthread_self()) != 0) return;
+    caller = pthread_self();
+    caller_cpus = AffinityCpus();
+    BindThread(placement.cpus[0]);
+  }
+
   void Announce() {
     // Wraps after 2^32 loops; only a change matters.
     loops.store(static_cast<int>(static_cast<unsigned>(loops.load(std::memory_order_relaxed)) + 1u),
@@ -119,12 +150,13 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads, bool pin) : threads_(threads), state_(std::make_unique<State>()) {
   GH_CHECK_GE(threads, 1);
-  const std::vector<int> cpus = pin ? AffinityCpus() : std::vector<int>();
+  if (pin) state_->placement = PlaceWorkers(threads, AffinityCpus(), CpuNodes("/sys/devices/system/node"));
+  state_->stretches = std::vector<State::Stretch>(static_cast<size_t>(threads));
   state_->workers.reserve(static_cast<size_t>(threads) - 1);
   for (int worker = 1; worker < threads; ++worker) {
-    const int cpu = cpus.empty() ? -1 : cpus[static_cast<size_t>(worker) % cpus.size()];
-    state_->workers.emplace_back([state = state_.get(), worker, cpu] {
-      if (cpu >= 0) PinCurrentThread(cpu);
+    state_->workers.emplace_back([state = state_.get(), worker] {
+      const auto& cpus = state->placement.cpus;
+      if (!cpus.empty()) BindThread(cpus[static_cast<size_t>(worker)]);
       state->WorkerMain(worker);
     });
   }
@@ -134,6 +166,16 @@ ThreadPool::~ThreadPool() {
   state_->stop.store(true, std::memory_order_release);
   state_->Announce();
   for (std::thread& worker : state_->workers) worker.join();
+  const std::vector<int>& cpus = state_->caller_cpus;
+  if (!cpus.empty() && pthread_equal(state_->caller, pthread_self()) != 0) BindThread(cpus);
+}
+
+const std::string& ThreadPool::placement() const {
+  return state_->placement.text;
+}
+
+void ThreadPool::Observe(LoopObserver* observer) {
+  state_->observer = observer;
 }
 
 void ThreadPool::RunErased(int64_t items, Function function, void* context) {
@@ -144,17 +186,20 @@ void ThreadPool::RunErased(int64_t items, Function function, void* context) {
     return;
   }
   State& state = *state_;
+  state.BindCaller();
+  const int64_t begin = state.observer != nullptr ? SteadyNs() : 0;
   state.function = function;
   state.context = context;
   state.unfinished.store(static_cast<int>(items), std::memory_order_relaxed);
-  state.ticket.store(static_cast<uint64_t>(items) << 32, std::memory_order_release);
+  for (int worker = 0; worker < threads_; ++worker) {
+    const auto begin = static_cast<uint64_t>(items * worker / threads_);
+    const auto end = static_cast<uint64_t>(items * (worker + 1) / threads_);
+    state.stretches[static_cast<size_t>(worker)].word.store(end << 32 | begin, std::memory_order_release);
+  }
   state.Announce();
   state.TakePart(0);
-  const auto unfinished = [&] { return state.unfinished.load(std::memory_order_acquire); };
-  if (SpinUntil([&] { return unfinished() == 0; })) return;
-  for (int left = unfinished(); left != 0; left = unfinished()) {
-    state.unfinished.wait(left, std::memory_order_acquire);
-  }
+  state.AwaitUnfinished();
+  if (state.observer != nullptr) state.observer->LoopDone(begin, SteadyNs());
 }
 
 int AllowedCpus() {

@@ -2,13 +2,18 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <ctime>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/cpu_placement.h"
+
+using guildhall::AffinityCpus;
 using guildhall::AllowedCpus;
 using guildhall::ThreadPool;
 
@@ -70,6 +75,83 @@ TEST_CASE("pinned workers run every item, too") {
   std::atomic<int> runs{0};
   pool.Run(50, [&](int64_t, int) { runs.fetch_add(1); });
   CHECK(runs.load() == 50);
+  CHECK_FALSE(pool.placement().empty());
+}
+
+TEST_CASE(
+    "a pinned team as large as the allowed CPUs has one thread on each, and the caller is free again later") {
+  const std::vector<int> allowed = AffinityCpus();
+  const auto threads = static_cast<int>(allowed.size());
+  if (threads < 2) return;
+  std::vector<std::vector<int>> cpus(allowed.size());
+  std::atomic<int> arrived{0};
+  {
+    ThreadPool pool(threads, /*pin=*/true);
+    // Every item waits for all others, so that each worker has one.
+    pool.Run(threads, [&](int64_t, int worker) {
+      cpus[static_cast<size_t>(worker)] = AffinityCpus();
+      arrived.fetch_add(1);
+      while (arrived.load() < threads) std::this_thread::yield();
+    });
+    CHECK(AffinityCpus().size() == 1);
+  }
+  CHECK(AffinityCpus() == allowed);
+  std::vector<int> all;
+  for (const std::vector<int>& own : cpus) {
+    REQUIRE(own.size() == 1);
+    all.push_back(own[0]);
+  }
+  std::sort(all.begin(), all.end());
+  CHECK(all == allowed);
+}
+
+TEST_CASE("a pool that is not pinned leaves its caller alone") {
+  const std::vector<int> allowed = AffinityCpus();
+  ThreadPool pool(static_cast<int>(allowed.size()));
+  pool.Run(100, [](int64_t, int) {});
+  CHECK(AffinityCpus() == allowed);
+  CHECK(pool.placement().empty());
+}
+
+namespace {
+
+// Plain memory on purpose: the thread sanitizer watches that the pool orders it.
+struct Recorder final : guildhall::LoopObserver {
+  explicit Recorder(int threads) : items(static_cast<size_t>(threads)) {}
+  void ItemDone(int worker, int64_t begin_ns, int64_t end_ns) override {
+    items[static_cast<size_t>(worker)].emplace_back(begin_ns, end_ns);
+  }
+  void LoopDone(int64_t begin_ns, int64_t end_ns) override { loops.emplace_back(begin_ns, end_ns); }
+
+  std::vector<std::vector<std::pair<int64_t, int64_t>>> items;  // by worker
+  std::vector<std::pair<int64_t, int64_t>> loops;
+};
+
+}  // namespace
+
+TEST_CASE("an observer learns of every item within its loop, until it is taken off") {
+  ThreadPool pool(3);
+  Recorder recorder(3);
+  pool.Run(10, [](int64_t, int) {});
+  pool.Observe(&recorder);
+  for (int loop = 0; loop < 500; ++loop) {
+    for (auto& items : recorder.items) items.clear();
+    pool.Run(7, [](int64_t, int) {});
+    REQUIRE(recorder.loops.size() == static_cast<size_t>(loop) + 1);
+    size_t count = 0;
+    for (const auto& items : recorder.items) {
+      for (const auto& [begin, end] : items) {
+        REQUIRE(begin >= recorder.loops.back().first);
+        REQUIRE(end >= begin);
+        REQUIRE(end <= recorder.loops.back().second);
+        ++count;
+      }
+    }
+    REQUIRE(count == 7);
+  }
+  pool.Observe(nullptr);
+  pool.Run(7, [](int64_t, int) {});
+  CHECK(recorder.loops.size() == 500);
 }
 
 TEST_CASE("allowed CPUs follow the affinity of the process") {
