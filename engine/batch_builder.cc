@@ -55,12 +55,14 @@ Batch BatchBuilder::Build(std::span<BatchEntry> entries) {
   for (size_t i = 0; i < entries.size(); ++i) {
     const Sequence& sequence = *entries[i].sequence;
     const int32_t first_output = sequence.FirstOutput();
+    const std::span<const int32_t> drafts = sequence.drafter.drafts();
     std::copy(sequence.blocks.begin(), sequence.blocks.end(),
               block_table_.begin() + static_cast<std::ptrdiff_t>(i * stride));
     for (int32_t p = sequence.computed; p < sequence.computed + entries[i].rows; ++p) {
       const int64_t block = sequence.blocks[static_cast<size_t>(p / kKvBlockTokens)];
       if (p >= first_output) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
-      tokens_.push_back(sequence.tokens[static_cast<size_t>(p)]);
+      tokens_.push_back(p < sequence.length() ? sequence.tokens[static_cast<size_t>(p)]
+                                              : drafts[static_cast<size_t>(p - sequence.length())]);
       positions_.push_back(p);
       sequence_.push_back(static_cast<int32_t>(i));
       task_.push_back(entries[i].set);

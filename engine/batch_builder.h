@@ -10,7 +10,7 @@
 
 namespace guildhall {
 
-// The next `rows` tokens of a sequence, whose blocks are there.
+// The next `rows` tokens of a sequence, whose blocks are there: known ones, then its drafts.
 struct BatchEntry {
   Sequence* sequence = nullptr;
   int32_t rows = 0;

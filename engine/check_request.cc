@@ -61,6 +61,20 @@ absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
   return CheckTokens(params.stop_tokens, "stop_tokens", vocabulary);
 }
 
+absl::Status CheckSpeculation(const Speculation& speculation) {
+  if (speculation.max_draft_tokens < 0 || speculation.max_draft_tokens > kMaxDraftTokens) {
+    return OutOfRange("max_draft_tokens", speculation.max_draft_tokens, StrCat("0 to ", kMaxDraftTokens));
+  }
+  if (speculation.min_ngram < 1 || speculation.min_ngram > speculation.max_ngram) {
+    return OutOfRange("min_ngram", speculation.min_ngram,
+                      StrCat("1 to max_ngram (", speculation.max_ngram, ")"));
+  }
+  if (speculation.max_ngram > kMaxNgram) {
+    return OutOfRange("max_ngram", speculation.max_ngram, StrCat("at most ", kMaxNgram));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckRequest(const Request& request, const RequestLimits& limits) {
@@ -80,6 +94,7 @@ absl::Status CheckRequest(const Request& request, const RequestLimits& limits) {
                                         limits.max_positions, "; shorten the prompt or lower max_tokens"));
   }
   GH_RETURN_IF_ERROR(CheckSampling(request.sampling, limits.vocabulary));
+  GH_RETURN_IF_ERROR(CheckSpeculation(request.speculation));
   // The last output is never computed upon: it needs no place.
   const int64_t places = prompt + (max_tokens > 0 ? max_tokens - 1 : 0);
   if (places > limits.kv_tokens) {

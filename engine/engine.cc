@@ -111,6 +111,7 @@ std::unique_ptr<Sequence> Engine::Impl::MakeSequence(std::shared_ptr<Request> re
   sequence->stop = StopRule(request->sampling, options.eos_tokens, limits.max_positions);
   sequence->tokens = request->prompt;
   sequence->prompt_tokens = static_cast<int32_t>(request->prompt.size());
+  if (request->sampling.max_tokens > 1) sequence->drafter = Drafter(request->speculation);
   sequence->submitted = absl::Now();
   sequence->request = std::move(request);
   return sequence;
@@ -152,7 +153,9 @@ EngineStatus Engine::Status() const {
                             .requests = task.counts.accepted,
                             .rejected = task.counts.rejected,
                             .prompt_tokens = counted.prompt_tokens,
-                            .output_tokens = counted.output_tokens});
+                            .output_tokens = counted.output_tokens,
+                            .drafted_tokens = counted.drafted_tokens,
+                            .accepted_tokens = counted.accepted_tokens});
   }
   status.kv_blocks_most = impl_->kv_blocks;
   status.kv_blocks = counters.kv_blocks;

@@ -51,6 +51,8 @@ struct EngineStatus {
     uint64_t rejected = 0;
     uint64_t prompt_tokens = 0;
     uint64_t output_tokens = 0;
+    uint64_t drafted_tokens = 0;   // by prompt lookup, and computed
+    uint64_t accepted_tokens = 0;  // of these, right ones
   };
   std::vector<Task> tasks;  // that can be asked for now
   // Blocks that have memory; of these, nobody's; of these, reusable as a prefix. With a budget shared there

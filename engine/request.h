@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/sampling_params.h"
+#include "engine/speculation.h"
 #include "weights/adapter_set.h"
 
 namespace guildhall {
@@ -31,6 +32,8 @@ struct RequestUsage {
   int32_t cached_tokens = 0;  // prompt tokens whose keys were found in the prefix cache
   int32_t output_tokens = 0;  // sampled, with the stop token that ended it
   int32_t preemptions = 0;
+  int32_t drafted_tokens = 0;   // guesses that were computed
+  int32_t accepted_tokens = 0;  // of these, those that were right: output tokens that cost no step
 };
 
 struct RequestTimings {
@@ -62,6 +65,7 @@ struct Request {
   std::shared_ptr<const AdapterSet> adapters;  // what serves it, to its end; null: the base
   std::string cache_salt;                      // prefixes are shared only between requests with the same salt
   SamplingParams sampling;
+  Speculation speculation;  // changes times, never an answer
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine
 

@@ -62,6 +62,7 @@ void Scheduler::Schedule(const ScheduleInput& input, Plan& plan) {
   Order();
   GrantDecodes();
   ShareTheRest(plan);
+  GrantDrafts();
   Settle();
   Emit(plan);
 }
@@ -332,7 +333,30 @@ void Scheduler::TakeBlocks(Candidate& candidate, int64_t blocks) {
   committed_ += Commitment(candidate);
 }
 
-// Rule 5. Deficits are kept relative to the least-served task that still wants: it has 0, and nobody owes it
+// Rule 5. Another one begins in each step, so that a shortage hits all alike.
+void Scheduler::GrantDrafts() {
+  ++draft_turn_;
+  bool granted = true;
+  for (int32_t rows = 1; granted && rows < limits_.prefill_chunk; ++rows) {
+    granted = false;
+    for (size_t i = 0; i < order_.size(); ++i) {
+      if (rows_left_ == 0 || outputs_left_ == 0) return;
+      const auto at = static_cast<size_t>(order_[(draft_turn_ + i) % order_.size()]);
+      Candidate& candidate = candidates_[at];
+      if (candidate.rows != rows || !Decodes(candidate) || View(candidate).drafts < rows) continue;
+      if (!HasPlaceForDraft(candidate)) continue;
+      Grant(candidate, 1);
+      granted = true;
+    }
+  }
+}
+
+bool Scheduler::HasPlaceForDraft(const Candidate& candidate) const {
+  const int64_t end = candidate.computed + candidate.rows + 1;
+  return BlocksFor(end) <= candidate.blocks || AvailableToAdmit() > committed_ + running_;
+}
+
+// Rule 6. Deficits are kept relative to the least-served task that still wants: it has 0, and nobody owes it
 // more than the credit and one step.
 void Scheduler::Settle() {
   const Task* top = nullptr;

@@ -17,7 +17,11 @@
 //  4. A queue's head that finds no block or no place closes admission for all: what becomes free gathers for
 //  it. Before
 //     that, paused sequences are preempted for it if that helps.
-//  5. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
+//  5. Drafts (guessed tokens) of decoding sequences take rows, logit rows and blocks that nobody else can use
+//  in this step: one
+//     row each in turn, charged like any other. They preempt nobody and take no block that a running sequence
+//     will need.
+//  6. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
 //  all.
 #pragma once
 
@@ -57,6 +61,7 @@ struct SequenceView {
   uint64_t last_step = 0;      // when it last had rows
   int32_t blocks = 0;          // that it holds
   int32_t private_blocks = 0;  // of these, held by nobody else: what preemption gives back
+  int32_t drafts = 0;          // rows beyond `length` that it can use when it decodes
 };
 
 // What the prefix cache has for a waiting sequence.
@@ -132,6 +137,7 @@ class Scheduler {
   void Order();
   void GrantDecodes();
   void ShareTheRest(Plan& plan);
+  void GrantDrafts();
   void Settle();
   void Emit(Plan& plan) const;
 
@@ -153,13 +159,15 @@ class Scheduler {
   int64_t Commitment(const Candidate& candidate) const;
   int64_t AvailableToAdmit() const { return available_ - input_->reserved_blocks; }
   bool Decodes(const Candidate& candidate) const;
+  bool HasPlaceForDraft(const Candidate& candidate) const;
   Task& TaskOf(const Candidate& candidate) { return tasks_[static_cast<size_t>(candidate.task)]; }
   static double NormalDeficit(const Task& task) { return task.deficit / task.policy.weight; }
 
   const SchedulerLimits limits_;
   std::vector<Task> tasks_;
   bool weights_changed_ = false;
-  size_t turn_ = 0;  // whose turn it is in the round robin
+  size_t turn_ = 0;        // whose turn it is in the round robin
+  size_t draft_turn_ = 0;  // who drafts first
 
   // Of the current step; kept for their memory.
   const ScheduleInput* input_ = nullptr;

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/kv_blocks.h"
 #include "engine/request.h"
+#include "engine/speculation.h"
 #include "engine/stop_rule.h"
 
 namespace guildhall {
@@ -22,6 +23,7 @@ struct Sequence {
   uint64_t arrival = 0;            // unique; smaller is older
   PrefixSpace space = kBaseSpace;  // set when the engine thread takes it
   StopRule stop;
+  Drafter drafter;
 
   std::vector<int32_t> tokens;  // prompt, then output
   int32_t prompt_tokens = 0;

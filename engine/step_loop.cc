@@ -38,12 +38,7 @@ StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shar
       options_(options),
       weights_(weights),
       queue_(std::move(queue)),
-      blocks_(model.kv_blocks(), options.prefix_cache),
-      memory_(model, blocks_,
-              {.budget = options.budget,
-               .block_bytes = options.kv_block_bytes,
-               .min_blocks = options.min_kv_blocks},
-              [wake = queue_] { wake->Wake(); }),
+      blocks_(model, options, [wake = queue_] { wake->Wake(); }),
       scheduler_(LimitsOf(model, options)),
       builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
                std::min(BlocksFor(model.max_positions()), model.kv_blocks())),
@@ -61,7 +56,8 @@ bool StepLoop::Step() {
   now_ = absl::Now();
   TakeArrivals();
   EndCancelledAndLate();
-  again_ = memory_.GiveBack();
+  again_ = blocks_.memory().GiveBack();
+  Propose();
   Schedule();
   AwaitMemory();
   Apply();
@@ -135,9 +131,20 @@ void StepLoop::EndIfCancelledOrLate(Sequence& sequence) {
   next_timer_ = std::min(next_timer_, limit);
 }
 
+// Guesses for those that decode. What is left of the answer and of the reader's room bounds them.
+void StepLoop::Propose() {
+  for (const auto& sequence : running_) {
+    if (!sequence->drafter.enabled()) continue;
+    sequence->drafter.Clear();
+    if (sequence->paused() || sequence->length() - sequence->computed != 1) continue;
+    const Request& request = *sequence->request;
+    const auto outputs = static_cast<int64_t>(sequence->output().size());
+    const auto room = static_cast<int64_t>(request.stream->Room());
+    sequence->drafter.Propose(sequence->tokens, std::min(request.sampling.max_tokens - outputs, room) - 1);
+  }
+}
+
 SequenceView StepLoop::ViewOf(const Sequence& sequence) const {
-  int32_t own = 0;
-  for (const int32_t block : sequence.blocks) own += blocks_.references(block) == 1 ? 1 : 0;
   return {.task = sequence.task,
           .arrival = sequence.arrival,
           .length = sequence.length(),
@@ -147,17 +154,8 @@ SequenceView StepLoop::ViewOf(const Sequence& sequence) const {
           .admission = sequence.admission,
           .last_step = sequence.last_step,
           .blocks = static_cast<int32_t>(sequence.blocks.size()),
-          .private_blocks = own};
-}
-
-// A hit never covers what has to be computed anyway: the last token, and rows whose logits are wanted.
-int64_t StepLoop::PrefixLimit(const Sequence& sequence) {
-  return std::min(sequence.length() - 1, sequence.FirstOutput());
-}
-
-PrefixHit StepLoop::FindPrefix(const Sequence& sequence) const {
-  const KvBlocks::Hit hit = blocks_.Find(sequence.space, sequence.tokens, PrefixLimit(sequence));
-  return {.blocks = hit.blocks, .unreferenced = hit.unreferenced};
+          .private_blocks = blocks_.Private(sequence),
+          .drafts = static_cast<int32_t>(sequence.drafter.drafts().size())};
 }
 
 void StepLoop::Schedule() {
@@ -166,14 +164,15 @@ void StepLoop::Schedule() {
     waiting_views_.clear();
     for (const auto& sequence : running_) running_views_.push_back(ViewOf(*sequence));
     for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
-    const int64_t obtainable = memory_.Obtainable();
+    const KvBlocks& books = blocks_.books();
+    const int64_t obtainable = blocks_.memory().Obtainable();
     scheduler_.Schedule(
         {.running = running_views_,
          .waiting = waiting_views_,
-         .available_blocks = blocks_.available() + obtainable,
-         .missing_blocks = blocks_.total() - blocks_.size() - obtainable,
-         .reserved_blocks = memory_.wanted() ? obtainable : 0,
-         .find_prefix = [&](int32_t i) { return FindPrefix(*waiting_[static_cast<size_t>(i)]); }},
+         .available_blocks = books.available() + obtainable,
+         .missing_blocks = books.total() - books.size() - obtainable,
+         .reserved_blocks = blocks_.memory().wanted() ? obtainable : 0,
+         .find_prefix = [&](int32_t i) { return blocks_.FindPrefix(*waiting_[static_cast<size_t>(i)]); }},
         plan_);
   } catch (const std::bad_alloc&) {
     plan_.preempted.clear();
@@ -218,19 +217,10 @@ void StepLoop::Apply() {
   for (const RowGrant& grant : plan_.grants) {
     if (grant.admitted) Admit(*waiting_[static_cast<size_t>(grant.sequence)]);
   }
-  ProvideBlocks();
+  blocks_.Provide(entries_);
+  for (BatchEntry& entry : entries_) AllocateBlocks(entry);
   std::erase_if(entries_, [](const BatchEntry& entry) { return entry.sequence->ended || entry.rows == 0; });
   MoveBetweenLists();
-}
-
-void StepLoop::ProvideBlocks() {
-  int64_t needed = 0;
-  for (const BatchEntry& entry : entries_) {
-    const int64_t held = static_cast<int64_t>(entry.sequence->blocks.size());
-    needed += std::max<int64_t>(0, BlocksFor(entry.sequence->computed + entry.rows) - held);
-  }
-  memory_.Provide(needed);
-  for (BatchEntry& entry : entries_) AllocateBlocks(entry);
 }
 
 void StepLoop::MoveBetweenLists() {
@@ -246,51 +236,38 @@ void StepLoop::MoveBetweenLists() {
 }
 
 void StepLoop::Preempt(Sequence& sequence) {
-  ReleaseBlocks(sequence);
+  blocks_.Release(sequence);
   ++sequence.end.usage.preemptions;
   ++counters_.preemptions;
   queue_->Preempted(sequence.task);
 }
 
 void StepLoop::Admit(Sequence& sequence) {
-  const int64_t limit = PrefixLimit(sequence);
-  try {
-    sequence.node = blocks_.Acquire(sequence.space, sequence.tokens, limit, sequence.blocks);
-  } catch (const std::bad_alloc&) {
-    EndForMemory(sequence);
-  }
-  sequence.registered = static_cast<int32_t>(sequence.blocks.size());
-  sequence.computed = sequence.registered * kKvBlockTokens;
+  if (!blocks_.AcquirePrefix(sequence)) EndForMemory(sequence);
   sequence.admission = next_admission_++;
   queue_->Admitted(sequence.task);
   if (sequence.scheduled == absl::InfiniteFuture()) {
     sequence.scheduled = now_;
     sequence.end.usage.cached_tokens = sequence.computed;
     counters_.prefix_hit_tokens += static_cast<uint64_t>(sequence.computed);
-    counters_.tasks[static_cast<size_t>(sequence.task)].prompt_tokens +=
-        static_cast<uint64_t>(sequence.prompt_tokens);
+    CountersOf(sequence).prompt_tokens += static_cast<uint64_t>(sequence.prompt_tokens);
   }
 }
 
+// Adapters may be faster than the plan: the sequence goes without rows once, and the next plan knows.
 void StepLoop::AllocateBlocks(BatchEntry& entry) {
-  Sequence& sequence = *entry.sequence;
-  if (sequence.ended) return;
-  const auto needed = static_cast<size_t>(BlocksFor(sequence.computed + entry.rows));
-  // Adapters were faster than the plan: the sequence goes without rows once, and the next plan knows.
-  if (static_cast<int64_t>(needed) > static_cast<int64_t>(sequence.blocks.size()) + blocks_.available()) {
-    GH_CHECK(options_.budget != nullptr);
-    entry.rows = 0;
-    again_ = true;
-    return;
+  if (entry.sequence->ended) return;
+  switch (blocks_.Allocate(entry)) {
+    case SequenceBlocks::Given::kRows:
+      entry.sequence->last_step = counters_.steps;
+      return;
+    case SequenceBlocks::Given::kNotNow:
+      GH_CHECK(options_.budget != nullptr);
+      again_ = true;
+      return;
+    case SequenceBlocks::Given::kNoMemory:
+      return EndForMemory(*entry.sequence);
   }
-  try {
-    if (sequence.blocks.capacity() < needed)
-      sequence.blocks.reserve(std::max(needed, 2 * sequence.blocks.size()));
-  } catch (const std::bad_alloc&) {
-    return EndForMemory(sequence);
-  }
-  while (sequence.blocks.size() < needed) sequence.blocks.push_back(blocks_.Allocate());
-  sequence.last_step = counters_.steps;
 }
 
 void StepLoop::EndForMemory(Sequence& sequence) {
@@ -326,47 +303,55 @@ void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
   for (const BatchEntry& entry : entries_) {
     Sequence& sequence = *entry.sequence;
     const int32_t length = sequence.length();
-    const int32_t end = sequence.computed + entry.rows;
-    for (int32_t p = std::max(sequence.FirstOutput(), sequence.computed); p < end; ++p) {
-      publisher_.Row(sequence, p, logits.first(vocabulary), now);
-      logits = logits.subspan(vocabulary);
-    }
-    sequence.computed = end;
-    if (sequence.end.reason != FinishReason::kError) RegisterBlocks(sequence);
+    const int32_t first = std::max(sequence.FirstOutput(), sequence.computed);
+    const auto count = static_cast<size_t>(std::max(0, sequence.computed + entry.rows - first));
+    PublishRows(entry, first, logits.first(count * vocabulary), now);
+    logits = logits.subspan(count * vocabulary);
+    if (sequence.end.reason != FinishReason::kError) blocks_.Register(sequence);
     if (sequence.request->sampling.max_tokens == 0 && sequence.computed == length) {
       sequence.End(FinishReason::kLength, absl::StatusCode::kOk, "", now);
     }
     const auto added = static_cast<uint64_t>(sequence.length() - length);
-    counters_.tasks[static_cast<size_t>(sequence.task)].output_tokens += added;
+    CountersOf(sequence).output_tokens += added;
     outputs += added;
   }
   counters_.output_rate.Add(now, outputs);
   counters_.consecutive_numeric_failures = publisher_.consecutive_numeric_failures();
 }
 
-void StepLoop::RegisterBlocks(Sequence& sequence) {
-  for (; (sequence.registered + 1) * kKvBlockTokens <= sequence.computed; ++sequence.registered) {
-    const auto i = static_cast<size_t>(sequence.registered);
-    sequence.node = blocks_.Register(sequence.blocks[i], sequence.node, sequence.space,
-                                     std::span(sequence.tokens).subspan(i * kKvBlockTokens, kKvBlockTokens));
+// `logits` are those of the entry's rows from position `first` on. A draft's row counts if the row before it
+// made the very token that was guessed; the keys of those that do not count are written over.
+void StepLoop::PublishRows(const BatchEntry& entry, int32_t first, std::span<const float> logits,
+                           absl::Time now) {
+  Sequence& sequence = *entry.sequence;
+  const auto vocabulary = static_cast<size_t>(model_.vocabulary());
+  const int32_t length = sequence.length();
+  const int32_t end = sequence.computed + entry.rows;
+  const std::span<const int32_t> drafts = sequence.drafter.drafts();
+  int32_t right = 0;  // drafts that equal what was sampled
+  int32_t position = first;
+  for (; position < end && position <= length - 1 + right; ++position) {
+    publisher_.Row(sequence, position, logits.first(vocabulary), now);
+    logits = logits.subspan(vocabulary);
+    const int32_t next = position + 1;
+    if (next < length || next >= end || next >= sequence.length()) continue;
+    right += sequence.tokens[static_cast<size_t>(next)] == drafts[static_cast<size_t>(next - length)] ? 1 : 0;
   }
-}
-
-// Last block first: of a cached prefix the tail is forgotten before the head, which more requests share.
-void StepLoop::ReleaseBlocks(Sequence& sequence) {
-  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block)
-    blocks_.Release(*block);
-  sequence.blocks.clear();
-  sequence.computed = 0;
-  sequence.registered = 0;
-  sequence.node = kRootNode;
+  sequence.computed = std::min({end, length + right, sequence.length()});
+  const int32_t drafted = std::max(0, end - length);
+  if (drafted == 0) return;
+  sequence.drafter.Verified(drafted, right);
+  sequence.end.usage.drafted_tokens += drafted;
+  sequence.end.usage.accepted_tokens += right;
+  CountersOf(sequence).drafted_tokens += static_cast<uint64_t>(drafted);
+  CountersOf(sequence).accepted_tokens += static_cast<uint64_t>(right);
 }
 
 // Takes the ended out of the lists; their blocks are free from here on.
 void StepLoop::CollectEnded() {
   for (auto& sequence : running_) {
     if (!sequence->ended) continue;
-    ReleaseBlocks(*sequence);
+    blocks_.Release(*sequence);
     queue_->Ending(sequence->task, /*was_queued=*/false);
     ended_.push_back(std::move(sequence));
   }
@@ -393,9 +378,9 @@ bool StepLoop::Finish() {
 }
 
 void StepLoop::PublishCounters() {
-  counters_.kv_blocks = blocks_.size();
-  counters_.kv_blocks_free = blocks_.available();
-  counters_.kv_blocks_cached = blocks_.cached();
+  counters_.kv_blocks = blocks_.books().size();
+  counters_.kv_blocks_free = blocks_.books().available();
+  counters_.kv_blocks_cached = blocks_.books().cached();
   std::lock_guard lock(published_mutex_);
   published_ = counters_;  // room for all tasks: copies, allocates nothing
 }

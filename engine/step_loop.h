@@ -13,12 +13,11 @@
 #include "absl/time/time.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
-#include "engine/kv_blocks.h"
-#include "engine/kv_memory.h"
 #include "engine/publisher.h"
 #include "engine/rate_window.h"
 #include "engine/request_queue.h"
 #include "engine/scheduler.h"
+#include "engine/sequence_blocks.h"
 #include "model/language_model.h"
 
 namespace guildhall {
@@ -29,6 +28,8 @@ struct StepCounters {
     uint64_t generation = 0;     // whose counts they are
     uint64_t prompt_tokens = 0;  // of requests that have started
     uint64_t output_tokens = 0;
+    uint64_t drafted_tokens = 0;   // guesses that were computed
+    uint64_t accepted_tokens = 0;  // of these, right ones
   };
   std::vector<Task> tasks;  // by index, see TaskSlots
   int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;
@@ -61,33 +62,32 @@ class StepLoop {
   PrefixSpace SpaceOf(const Request& request);
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
+  void Propose();
   void Schedule();
   void AwaitMemory();
   void Apply();
   void MoveBetweenLists();
   void Preempt(Sequence& sequence);
   void Admit(Sequence& sequence);
-  void ProvideBlocks();
   void AllocateBlocks(BatchEntry& entry);
   void EndForMemory(Sequence& sequence);
   void Forward();
   void Publish(std::span<const float> logits, absl::Time now);
-  void RegisterBlocks(Sequence& sequence);
-  void ReleaseBlocks(Sequence& sequence);
+  void PublishRows(const BatchEntry& entry, int32_t first, std::span<const float> logits, absl::Time now);
   void CollectEnded();
   bool Finish();
   void PublishCounters();
   SequenceView ViewOf(const Sequence& sequence) const;
-  static int64_t PrefixLimit(const Sequence& sequence);
-  PrefixHit FindPrefix(const Sequence& sequence) const;
+  StepCounters::Task& CountersOf(const Sequence& sequence) {
+    return counters_.tasks[static_cast<size_t>(sequence.task)];
+  }
 
   LanguageModel& model_;
   const EngineOptions options_;
   const WeightManager* const weights_;  // null: no request has adapters
   const std::shared_ptr<RequestQueue> queue_;
   PrefixSpaces spaces_;
-  KvBlocks blocks_;
-  KvMemory memory_;
+  SequenceBlocks blocks_;
   Scheduler scheduler_;
   BatchBuilder builder_;
   Publisher publisher_;

@@ -52,9 +52,9 @@ void TokenStream::SetWake(std::function<void()> wake) {
   wake_ = std::move(wake);
 }
 
-bool TokenStream::HasRoom() const {
+size_t TokenStream::Room() const {
   std::lock_guard lock(mutex_);
-  return events_.size() < capacity_;
+  return events_.size() < capacity_ ? capacity_ - events_.size() : 0;
 }
 
 void TokenStream::Push(TokenEvent event) {

@@ -37,7 +37,8 @@ class TokenStream {
   // Engine. `wake` is called when the reader makes room in a full stream or cancels, so that a sleeping
   // engine looks again. It must not call back into the stream.
   void SetWake(std::function<void()> wake);
-  bool HasRoom() const;
+  bool HasRoom() const { return Room() > 0; }
+  size_t Room() const;  // events; only the engine makes it smaller
   void Push(TokenEvent event);
   void SetPromptLogprobs(std::vector<TokenLogprob> logprobs);
   void End(RequestEnd end);

@@ -60,15 +60,16 @@ Answer Collect(TokenStream& stream) {
 }
 
 std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos,
-                                std::optional<uint64_t> set_number) {
+                                std::optional<uint64_t> set_number, int64_t memory) {
   Sampler sampler(vocabulary);
   const uint64_t set = set_number.value_or(request.adapters == nullptr ? 0 : request.adapters->id);
   const StopRule stop(request.sampling, eos, int64_t{1} << 30);
   std::vector<int32_t> tokens = request.prompt;
   std::vector<int32_t> output;
   while (static_cast<int32_t>(output.size()) < request.sampling.max_tokens) {
-    const auto token = sampler.Sample(FakeLogits(tokens, vocabulary, set), request.sampling, request.prompt,
-                                      output, stop.Masked(static_cast<int64_t>(output.size())));
+    const auto token =
+        sampler.Sample(FakeLogits(tokens, vocabulary, set, memory), request.sampling, request.prompt, output,
+                       stop.Masked(static_cast<int64_t>(output.size())));
     GH_CHECK(token.ok());
     tokens.push_back(*token);
     output.push_back(*token);

@@ -31,9 +31,9 @@ Answer Collect(TokenStream& stream);
 
 // The tokens of the request and its adapters when it is alone, computed from FakeLogits without an engine:
 // with the stop or end token that ended it, if one did.
-// `set_number`: what FakeModel::Options has for the set, where it is not its id.
+// `set_number`: what FakeModel::Options has for the set, where it is not its id; `memory`: as there.
 std::vector<int32_t> SoloTokens(const Request& request, int64_t vocabulary, std::vector<int32_t> eos = {},
-                                std::optional<uint64_t> set_number = {});
+                                std::optional<uint64_t> set_number = {}, int64_t memory = 0);
 
 // One task, the base, and no limits that matter.
 std::vector<TaskPolicy> BaseTask();

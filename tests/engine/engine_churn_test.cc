@@ -43,7 +43,8 @@ struct Asked {
 
 class Churn {
  public:
-  explicit Churn(uint32_t seed) : random_(seed) {}
+  // `memory`: of the model, see FakeLogits.
+  Churn(uint32_t seed, int64_t memory) : random_(seed), memory_(memory) {}
 
   int Below(int n) { return static_cast<int>(random_() % static_cast<uint32_t>(n)); }
 
@@ -67,7 +68,11 @@ class Churn {
       asked.request->adapters = sets_[static_cast<size_t>(2 * task + version - 1)];
     }
     if (Below(8) == 0) asked.request->cache_salt = "tenant";
-    asked.solo = SoloTokens(*asked.request, 61);
+    if (Below(2) == 0) {
+      asked.request->speculation = {
+          .max_draft_tokens = 1 + Below(8), .min_ngram = 1 + Below(2), .max_ngram = 2 + Below(3)};
+    }
+    asked.solo = SoloTokens(*asked.request, 61, {}, {}, memory_);
     if (Below(6) == 0) asked.cancel_after = static_cast<size_t>(Below(20));
     if (Below(10) == 0) {
       asked.may_be_late = true;
@@ -78,6 +83,7 @@ class Churn {
 
  private:
   std::mt19937 random_;
+  const int64_t memory_;
   std::vector<std::shared_ptr<const AdapterSet>> sets_ = {MakeSet(1), MakeSet(2), MakeSet(3),
                                                           MakeSet(4), MakeSet(5), MakeSet(6)};
 };
@@ -119,10 +125,12 @@ void CheckAnswer(const Asked& asked) {
 TEST_CASE("Under churn every request's tokens equal its solo run and no block is lost") {
   const Setting setting = GENERATE(from_range(std::begin(kSettings), std::end(kSettings)));
   const uint32_t seed = GENERATE(1u, 2u);
+  const int64_t memory = seed == 1 ? 0 : 2;  // texts that repeat themselves: drafts are right
   INFO(setting.name << ", seed " << seed);
   FakeModel model({.max_positions = 160,
                    .max_outputs = setting.max_outputs,
                    .kv_blocks = setting.kv_blocks,
+                   .memory = memory,
                    .first_token_is_task = true});
   EngineOptions options;
   options.max_queued = 24;
@@ -136,7 +144,7 @@ TEST_CASE("Under churn every request's tokens equal its solo run and no block is
                  {.id = "2", .weight = 0.2}});
   engine.Start();
 
-  Churn churn(seed);
+  Churn churn(seed, memory);
   std::deque<Asked> open;
   for (int i = 0; i < 300; ++i) {
     Asked asked = churn.Next();
@@ -159,6 +167,14 @@ TEST_CASE("Under churn every request's tokens equal its solo run and no block is
   if (setting.expect_preemption) CHECK(status.preemptions > 0);
   CHECK(model.most_rows() <= setting.token_budget);
   if (setting.max_running > 1) CHECK(model.most_sets() > 2);
+  uint64_t accepted = 0;
+  for (const EngineStatus::Task& task : status.tasks) {
+    CHECK(task.accepted_tokens <= task.drafted_tokens);
+    accepted += task.accepted_tokens;
+  }
+  // Rows, places in the chunk or logit rows for drafts are there but where the setting has none.
+  const bool can_draft = setting.prefill_chunk > 1 && setting.max_outputs > 1;
+  if (memory > 0) CHECK((accepted > 0) == can_draft);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ uint64_t Mix(uint64_t x) {
   return x ^ (x >> 33);
 }
 
-void FillLogits(std::span<const int32_t> prefix, uint64_t set, std::span<float> logits) {
+void FillLogits(std::span<const int32_t> prefix, uint64_t set, int64_t memory, std::span<float> logits) {
+  if (memory > 0) prefix = prefix.last(std::min(prefix.size(), static_cast<size_t>(memory)));
   uint64_t state = Mix(set * 0xc2b2ae3d27d4eb4fu + 1);
   for (const int32_t token : prefix)
     state = Mix(state * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(token) + 1);
@@ -30,9 +31,10 @@ void FillLogits(std::span<const int32_t> prefix, uint64_t set, std::span<float> 
 
 }  // namespace
 
-std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set) {
+std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set,
+                              int64_t memory) {
   std::vector<float> logits(static_cast<size_t>(vocabulary));
-  FillLogits(prefix, set, logits);
+  FillLogits(prefix, set, memory, logits);
   return logits;
 }
 
@@ -72,7 +74,7 @@ std::span<const float> FakeModel::Forward(const Batch& batch) {
   for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
     const std::span<float> row = std::span(logits_).subspan(i * vocabulary, vocabulary);
     const std::span<const int32_t> prefix = ReadPrefix(batch, batch.logit_rows[i]);
-    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.logit_rows[i])), row);
+    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.logit_rows[i])), options_.memory, row);
     if (prefix.back() == options_.poison)
       std::fill(row.begin(), row.end(), std::numeric_limits<float>::quiet_NaN());
   }

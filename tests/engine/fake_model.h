@@ -12,8 +12,10 @@
 namespace guildhall {
 
 // The logits that follow a prefix: a pure function of its tokens, their order and the adapter set (0: the
-// base). The oracle of every engine test.
-std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set = 0);
+// base). The oracle of every engine test. `memory`: only so many last tokens count, so that texts repeat
+// themselves; 0: all.
+std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabulary, uint64_t set = 0,
+                              int64_t memory = 0);
 
 // Keeps tokens and positions in KV slots and computes a row's logits from what it reads back through the
 // block table: a wrong block changes the answer. CHECKs what model/batch.h promises: ascending neighbouring
@@ -28,6 +30,7 @@ class FakeModel final : public LanguageModel {
     int64_t max_outputs = 64;
     int64_t kv_blocks = 64;
     int64_t release_blocks = 1;
+    int64_t memory = 0;                // see FakeLogits
     bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
     int32_t poison = -1;               // a row of this token gets NaN logits
     std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw

@@ -17,6 +17,7 @@ int32_t BlocksFor(int32_t tokens) {
 struct Work {
   int32_t prompt = 0;
   int32_t outputs = 0;  // to be made
+  int32_t drafts = 0;   // that it would like to try when it decodes
 };
 
 // Plays the engine: keeps the books, carries plans out, and checks each against them.
@@ -27,8 +28,11 @@ class World {
 
   void Add(int32_t task, Work work) {
     work_.push_back(work);
-    waiting_.push_back(
-        {.task = task, .arrival = work_.size() - 1, .length = work.prompt, .first_output = work.prompt - 1});
+    waiting_.push_back({.task = task,
+                        .arrival = work_.size() - 1,
+                        .length = work.prompt,
+                        .first_output = work.prompt - 1,
+                        .drafts = work.drafts});
   }
   void Put(int32_t task, const SchedulerTask& policy, bool fresh) {
     if (tasks_.size() <= static_cast<size_t>(task)) {
@@ -69,6 +73,7 @@ class World {
   }
   double served(size_t task) const { return served_[task]; }
   int64_t preemptions() const { return preemptions_; }
+  int64_t drafted() const { return drafted_; }
   // Readers: some are slow. A sequence pauses only after an output, and until its reader comes back.
   void Read(std::mt19937& random) {
     for (SequenceView& view : running_) {
@@ -90,16 +95,24 @@ class World {
                                      plan.preempted.end()));
       SequenceView& view = (grant.admitted ? waiting_ : running_)[static_cast<size_t>(grant.sequence)];
       REQUIRE_FALSE(view.paused);
-      view.computed += grant.rows;
-      REQUIRE(view.computed <= view.length);
-      view.blocks = view.private_blocks = std::max(view.blocks, BlocksFor(view.computed));
+      const bool decodes = !grant.admitted && view.length - view.computed == 1;
+      REQUIRE(grant.rows <= view.length - view.computed + (decodes ? view.drafts : 0));
+      view.blocks = view.private_blocks = std::max(view.blocks, BlocksFor(view.computed + grant.rows));
       view.last_step = step_;
       rows += grant.rows;
       served_[static_cast<size_t>(view.task)] += grant.rows;
+      const int32_t drafted = std::max(0, view.computed + grant.rows - view.length);
+      drafted_ += drafted;
+      view.computed += grant.rows - drafted;
       if (view.computed == view.length) {
-        ++outputs;
-        ++view.length;
-        ++view.first_output;
+        // Every other draft is right.
+        const int32_t right = (drafted + static_cast<int32_t>(step_ % 2)) / 2;
+        outputs += 1 + drafted;
+        view.computed += right;
+        view.length += right + 1;
+        view.first_output = view.length - 1;
+        const Work& work = work_[view.arrival];
+        view.drafts = std::clamp(work.prompt + work.outputs - view.length - 1, 0, work.drafts);
       }
       if (grant.admitted) {
         view.admission = next_admission_++;
@@ -143,7 +156,7 @@ class World {
   std::vector<SequenceView> running_, waiting_;
   std::vector<double> served_;
   uint64_t step_ = 0, next_admission_ = 0;
-  int64_t preemptions_ = 0;
+  int64_t preemptions_ = 0, drafted_ = 0;
 };
 
 TEST_CASE("Tasks that always want more get rows by their weights, up to a bound that does not grow") {
@@ -152,6 +165,7 @@ TEST_CASE("Tasks that always want more get rows by their weights, up to a bound 
                std::vector<double>{0.01, 0.02, 0.01});
   const int token_budget = GENERATE(8, 64, 512);
   const bool long_outputs = GENERATE(false, true);
+  const int32_t drafts = GENERATE(0, 5);
   // Rows alone are short: places, blocks and logit rows are there for all.
   const SchedulerLimits limits{.max_running = 2000,
                                .token_budget = token_budget,
@@ -173,8 +187,9 @@ TEST_CASE("Tasks that always want more get rows by their weights, up to a bound 
       while (world.waiting(static_cast<int32_t>(t)) < 120) {
         // The first task's requests are of another kind than the others'.
         const int32_t prompt = 1 + static_cast<int32_t>(random() % (t == 0 ? 20 : 600));
-        world.Add(static_cast<int32_t>(t),
-                  {prompt, 1 + static_cast<int32_t>(random() % (long_outputs ? 40 : 3))});
+        world.Add(
+            static_cast<int32_t>(t),
+            {prompt, 1 + static_cast<int32_t>(random() % (long_outputs ? 40 : 3)), t == 0 ? drafts : 0});
       }
     }
     world.Step();
@@ -184,7 +199,7 @@ TEST_CASE("Tasks that always want more get rows by their weights, up to a bound 
       }
     }
   }
-  CAPTURE(weights, token_budget, long_outputs, worst, bound);
+  CAPTURE(weights, token_budget, long_outputs, drafts, worst, bound);
   CHECK(worst <= bound);
   for (size_t i = 0; i < tasks.size(); ++i) CHECK(world.served(i) > 0);
 }
@@ -203,7 +218,7 @@ TEST_CASE("Everything that is asked for ends, however few blocks, rows and logit
                        {.weight = 0.05, .max_running = 8}});
   int64_t tokens = 0;
   for (int i = 0; i < 120; ++i) {
-    Work work{1 + below(90), 1 + below(38)};  // at most 127 places of 128
+    Work work{1 + below(90), 1 + below(38), below(5)};  // at most 127 places of 128
     world.Add(below(3), work);
     tokens += work.prompt + work.outputs;
   }
@@ -231,7 +246,7 @@ TEST_CASE("Everything ends as well where the blocks that can be had come and go"
                                .max_outputs = 1 + below(6),
                                .total_blocks = 8 + below(12)};
   World world(limits, {{.weight = 1.0, .max_running = 1 + below(8)}, {.weight = 5.0}});
-  for (int i = 0; i < 100; ++i) world.Add(below(2), {1 + below(90), 1 + below(38)});
+  for (int i = 0; i < 100; ++i) world.Add(below(2), {1 + below(90), 1 + below(38), below(5)});
   CAPTURE(seed, limits.max_running, limits.token_budget, limits.prefill_chunk, limits.total_blocks);
   int64_t steps = 0, missing = 0;
   while (!world.idle()) {
