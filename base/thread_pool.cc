@@ -187,7 +187,7 @@ void ThreadPool::RunErased(int64_t items, Function function, void* context) {
   }
   State& state = *state_;
   state.BindCaller();
-  const int64_t begin = state.observer != nullptr ? SteadyNs() : 0;
+  const int64_t started = state.observer != nullptr ? SteadyNs() : 0;
   state.function = function;
   state.context = context;
   state.unfinished.store(static_cast<int>(items), std::memory_order_relaxed);
@@ -199,7 +199,7 @@ void ThreadPool::RunErased(int64_t items, Function function, void* context) {
   state.Announce();
   state.TakePart(0);
   state.AwaitUnfinished();
-  if (state.observer != nullptr) state.observer->LoopDone(begin, SteadyNs());
+  if (state.observer != nullptr) state.observer->LoopDone(started, SteadyNs());
 }
 
 int AllowedCpus() {
