@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,9 +18,13 @@
 namespace guildhall {
 namespace {
 
-// Long enough to bridge the serial pieces between two loops of a step, short enough to leave a virtual CPU to
+// Long enough to bridge most serial pieces between two loops of a step, short enough to leave a CPU to
 // others.
 constexpr auto kSpin = std::chrono::microseconds(40);
+// Where nobody else wants the CPU: waking a thread costs more than it waits.
+constexpr auto kLongSpin = std::chrono::microseconds(200);
+// A thread that lost its CPU so recently shares it.
+constexpr auto kMemory = std::chrono::milliseconds(20);
 
 void Relax() {
 #if defined(__x86_64__)
@@ -29,18 +34,46 @@ void Relax() {
 #endif
 }
 
-// Spins until ready() holds, at most kSpin. Returns whether it held.
-template <typename Ready>
-bool SpinUntil(Ready ready) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  do {
-    for (int i = 0; i < 32; ++i) {
-      if (ready()) return true;
-      Relax();
+// Waits of one thread, which spins as long as that serves everybody.
+class Spinner {
+ public:
+  // Spins until ready() holds, for a bounded time. Returns whether it held.
+  template <typename Ready>
+  bool Until(Ready ready) {
+    const Clock::time_point begin = Clock::now();
+    if (SpinTo(begin + kSpin, ready)) return true;
+    return HasCpuForItself() && SpinTo(begin + kLongSpin, ready);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  template <typename Ready>
+  static bool SpinTo(Clock::time_point deadline, Ready ready) {
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (ready()) return true;
+        Relax();
+      }
+    } while (Clock::now() < deadline);
+    return false;
+  }
+
+  // Whether the system has not lately given the thread's CPU to another one against its will.
+  bool HasCpuForItself() {
+    rusage usage{};
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
+    const Clock::time_point now = Clock::now();
+    if (usage.ru_nivcsw != lost_) {
+      lost_ = usage.ru_nivcsw;
+      last_lost_ = now;
     }
-  } while (std::chrono::steady_clock::now() < deadline);
-  return false;
-}
+    return now - last_lost_ > kMemory;
+  }
+
+  long lost_ = 0;  // times that the thread was put off its CPU
+  Clock::time_point last_lost_{};
+};
 
 }  // namespace
 
@@ -63,6 +96,7 @@ struct ThreadPool::State {
   std::atomic<bool> stop{false};
   std::vector<std::thread> workers;
 
+  Spinner caller_spinner;
   CpuPlacement placement;
   pthread_t caller{};            // the one that is bound
   std::vector<int> caller_cpus;  // that it could run on before; empty: none is bound
@@ -117,15 +151,16 @@ struct ThreadPool::State {
 
   void AwaitUnfinished() {
     const auto left = [&] { return unfinished.load(std::memory_order_acquire); };
-    if (SpinUntil([&] { return left() == 0; })) return;
+    if (caller_spinner.Until([&] { return left() == 0; })) return;
     for (int now = left(); now != 0; now = left()) unfinished.wait(now, std::memory_order_acquire);
   }
 
   void WorkerMain(int worker) {
+    Spinner spinner;
     int seen = 0;
     for (;;) {
       const auto changed = [&] { return loops.load(std::memory_order_acquire) != seen; };
-      if (!SpinUntil(changed)) loops.wait(seen, std::memory_order_acquire);
+      if (!spinner.Until(changed)) loops.wait(seen, std::memory_order_acquire);
       seen = loops.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
       TakePart(worker);

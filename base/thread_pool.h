@@ -19,8 +19,8 @@ class LoopObserver {
   virtual void LoopDone(int64_t begin_ns, int64_t end_ns) = 0;
 };
 
-// The caller of Run() is worker 0 and works along. Workers spin briefly for the next loop, then sleep, so
-// that an idle server takes no CPU. One caller at a time; Run() does not nest.
+// The caller of Run() is worker 0 and works along. Who waits spins for 40 us, where nobody else wants the CPU
+// for 200, then sleeps, so that an idle server takes no CPU. One caller at a time; Run() does not nest.
 class ThreadPool {
  public:
   // `threads` >= 1, the caller counted in. With `pin`, threads are bound as PlaceWorkers() of
