@@ -11,6 +11,8 @@
 
 namespace guildhall {
 
+class LoopObserver;  // base/thread_pool.h
+
 // Upper bounds of a step; scratch memory is sized by them once, so that a step allocates nothing.
 struct StepLimits {
   int64_t max_rows = 0;       // rows of one forward pass
@@ -33,6 +35,11 @@ class Backend {
   virtual std::string Describe() const = 0;
   // "portable", "avx2", "avx512".
   virtual std::string Isa() const = 0;
+  // That share the work of an op.
+  virtual int Threads() const = 0;
+
+  // Who is told of the parallel loops inside ops, from the next op on; null: nobody. Called as ops are.
+  virtual void Observe(LoopObserver* observer) = 0;
 
   virtual absl::Status Prepare(const StepLimits& limits) = 0;
 
@@ -69,9 +76,9 @@ class Backend {
 };
 
 struct CpuOptions {
-  int threads = 0;  // 0: the allowed CPUs
-  bool pin = false;
-  std::string isa;  // "" = GUILDHALL_ISA, else the best of this CPU
+  int threads = 0;   // 0: the allowed CPUs
+  bool pin = false;  // bind threads to CPUs, see ThreadPool
+  std::string isa;   // "" = GUILDHALL_ISA, else the best of this CPU
 };
 
 // INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible

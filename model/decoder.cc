@@ -119,6 +119,10 @@ std::vector<std::span<const FfnWeights>> Decoder::base_experts() const {
   return experts;
 }
 
+const DecoderWeights& Decoder::weights() const {
+  return impl_->weights;
+}
+
 void Decoder::Impl::Layers(Step& step) {
   auto norm = [&](const float* weight) {
     backend.RmsNorm({.x = act.residual,

@@ -19,6 +19,8 @@
 
 namespace guildhall {
 
+struct DecoderWeights;  // model/weights.h
+
 struct DecoderOptions {
   int64_t max_rows = 512;             // of one step
   int64_t max_outputs = 64;           // logit rows of one step
@@ -61,6 +63,9 @@ class Decoder final : public LanguageModel {
 
   // Per layer the routed experts of the base, empty for dense layers. They live as long as the decoder.
   std::vector<std::span<const FfnWeights>> base_experts() const;
+
+  // For who names or counts them. They live as long as the decoder.
+  const DecoderWeights& weights() const;
 
   std::span<const float> Forward(const Batch& batch) override;
 

@@ -16,6 +16,8 @@ class CpuBackend final : public Backend {
 
   std::string Describe() const override;
   std::string Isa() const override;
+  int Threads() const override { return pool_.threads(); }
+  void Observe(LoopObserver* observer) override { pool_.Observe(observer); }
   absl::Status Prepare(const StepLimits& limits) override;
 
   size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const override;
