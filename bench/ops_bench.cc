@@ -145,8 +145,8 @@ class OpsBench {
     for (int64_t e = 0; e < flags_.experts; ++e) {
       const std::byte* at = weights_.data() + static_cast<size_t>(e) * (gate_up_bytes_ + down_bytes_);
       FfnWeights expert;
-      expert.gate_up = {2 * flags_.width, flags_.hidden, DType::kBF16, at};
-      expert.down = {flags_.hidden, flags_.width, DType::kBF16, at + gate_up_bytes_};
+      expert.gate_up = {2 * flags_.width, flags_.hidden, WeightFormat::kBF16, at};
+      expert.down = {flags_.hidden, flags_.width, WeightFormat::kBF16, at + gate_up_bytes_};
       table_.push_back(expert);
     }
     x_.resize(static_cast<size_t>(rows * flags_.hidden));
@@ -215,7 +215,7 @@ class OpsBench {
     };
     op.run = [this, rows] {
       backend_->MatMul({.x = x_.data(),
-                        .w = {flags_.out, flags_.hidden, DType::kBF16, weights_.data() + offset_},
+                        .w = {flags_.out, flags_.hidden, WeightFormat::kBF16, weights_.data() + offset_},
                         .y = y_.data(),
                         .rows = rows,
                         .x_stride = flags_.hidden,

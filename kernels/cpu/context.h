@@ -18,9 +18,9 @@ struct MicroKernels;  // kernels/cpu/micro_kernels.h
 struct Scratch {
   StepLimits limits;
 
-  std::byte* input = nullptr;  // (rows, width) inputs converted to bf16
+  std::byte* input = nullptr;  // (rows, width) inputs converted to bf16, then those to int8
   size_t input_bytes = 0;
-  std::byte* hidden = nullptr;  // (entries, ffn_width) products of gate and up, bf16 or float
+  std::byte* hidden = nullptr;  // (entries, HiddenRowBytes) products of gate and up
   size_t hidden_bytes = 0;
   float* entry_out = nullptr;   // (entries, hidden) outputs of the experts before they are weighed
   int32_t* active = nullptr;    // (entries) slots that have entries

@@ -48,8 +48,8 @@ void Divide(Regions& regions, int threads, Scratch& scratch) {
   const auto rows = static_cast<size_t>(limits.max_rows);
   const auto entries = static_cast<size_t>(std::max(limits.max_entries, limits.max_rows));
   const int64_t width = std::max({limits.max_width, limits.hidden, limits.max_ffn_width});
-  scratch.input_bytes = rows * BF16RowBytes(width);
-  scratch.hidden_bytes = entries * static_cast<size_t>(RoundUp(limits.max_ffn_width, 32)) * sizeof(float);
+  scratch.input_bytes = rows * (RowBytes(RowFormat::kBF16, width) + RowBytes(RowFormat::kInt8, width));
+  scratch.hidden_bytes = entries * HiddenRowBytes(limits.max_ffn_width);
   const size_t worker =
       std::max({WorkerScratchBytes(limits), HeadScratchBytes(limits), ShrinkScratchBytes(limits)});
   // Two workers never write to one line, nor to neighbours that a prefetch would bring along.
@@ -68,7 +68,7 @@ CpuBackend::CpuBackend(enum Isa isa, int threads, bool pin)
     : pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
 
 std::string CpuBackend::Describe() const {
-  const bool bf16 = context_.kernels.bf16_rows;
+  const bool bf16 = RowFormatOf(context_.kernels, WeightFormat::kBF16) == RowFormat::kBF16;
   return StrCat("cpu ", IsaName(context_.isa), bf16 ? "-bf16" : "", ", ", pool_.threads(),
                 pool_.threads() == 1 ? " thread (" : " threads (", CpuModel(), ")");
 }
@@ -97,7 +97,7 @@ size_t CpuBackend::PackedBytes(WeightFormat format, int64_t out, int64_t in) con
 
 Matrix CpuBackend::Pack(std::span<const TensorView> parts, WeightFormat format,
                         std::byte* destination) const {
-  return PackMatrix(parts, format, context_.kernels.group_panels, destination);
+  return PackMatrix(parts, format, context_.kernels, destination);
 }
 
 size_t CpuBackend::PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const {
@@ -106,7 +106,7 @@ size_t CpuBackend::PackedGateUpBytes(WeightFormat format, int64_t width, int64_t
 
 Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
                               std::byte* destination) const {
-  return PackGateUpMatrix(gate, up, format, context_.kernels.group_panels, destination);
+  return PackGateUpMatrix(gate, up, format, context_.kernels, destination);
 }
 
 size_t CpuBackend::PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const {

@@ -6,6 +6,7 @@
 // adapters they have: low-rank changes are shrunk entry by entry in a loop before (1) and one before (2), and
 // expanded on the finished tiles.
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "kernels/cpu/epilogue.h"
@@ -48,9 +49,33 @@ void CheckWeights(const Job& job, const FfnWeights& weights) {
   GH_CHECK_EQ(weights.down.in, job.width);
 }
 
-// Bytes from place to place in Scratch::hidden.
-size_t HiddenStride(int64_t width) {
-  return static_cast<size_t>(RoundUp(width, 32)) * sizeof(float);
+// An item owns whole blocks of four panels whatever the format of its expert: 32 columns of h, which are a
+// block of its int8 form, or 64 of the output.
+constexpr int64_t kBlockPanels = kMaxGroupPanels;
+constexpr int64_t kHiddenColumns = kBlockPanels / 2 * kPanelColumns;
+static_assert(kHiddenColumns == kQuantBlock);
+
+// The groups of one such block.
+struct GroupRange {
+  int64_t begin, end;
+
+  GroupRange(const PanelGroups& groups, int64_t block)
+      : begin(block * kBlockPanels / groups.group_panels()),
+        end(std::min(groups.count(), (block + 1) * kBlockPanels / groups.group_panels())) {}
+};
+
+PanelGroups GateUpGroups(const Job& job, const FfnWeights& weights, const MicroKernels& kernels) {
+  return PanelGroups(weights.gate_up, 2 * CeilDiv(job.width, kPanelColumns), kernels);
+}
+
+// A place's h in Scratch::hidden, as the expert's `down` reads it. The int8 form stands behind a float one,
+// which is there for low-rank changes only.
+size_t HiddenOffset(RowFormat format, int64_t width) {
+  return format == RowFormat::kInt8 ? RowBytes(RowFormat::kFloat, width) : 0;
+}
+
+InputRows HiddenRows(const Job& job, RowFormat format, const CpuContext& context) {
+  return {context.scratch.hidden + HiddenOffset(format, job.width), HiddenRowBytes(job.width)};
 }
 
 // The low-rank changes of a product of the entries at given places of the grouping. Places of one expert and
@@ -138,52 +163,85 @@ void ExpandGateUp(const Job& job, int64_t place, int rows, int64_t column, int c
   }
 }
 
-// Rows of h are kept by their place in the grouping, so that an expert's rows are neighbours.
-void GateUpBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
-                 const InputRows& converted, const CpuContext& context) {
-  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
-  const int64_t first = job.Begin(slot);
-  const InputRows x = ReadsBF16Rows(context.kernels, weights.gate_up.format)
-                          ? converted
-                          : InputRows{reinterpret_cast<const std::byte*>(job.x),
-                                      static_cast<size_t>(job.x_stride) * sizeof(float)};
-  const int64_t column = group.first_panel / 2 * kPanelColumns;
-  const auto columns =
-      static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
-  const bool to_bf16 = ReadsBF16Rows(context.kernels, weights.down.format);
-  MultiplyGroup(
-      context.kernels, weights.gate_up.format, group, job.hidden, begin, end,
-      [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
-      [&](int64_t i, int rows, float* tile) {
-        if (!job.low_rank.none()) ExpandGateUp(job, first + i, rows, column, columns, tile, context);
-        alignas(64) float h[kMaxTileRows * kTileStride];
-        StoreSwiGlu({.tile = tile,
-                     .gate_bias = weights.gate_bias != nullptr ? weights.gate_bias + column : nullptr,
-                     .up_bias = weights.up_bias != nullptr ? weights.up_bias + column : nullptr,
-                     .h = h,
-                     .h_stride = kTileStride,
-                     .rows = rows,
-                     .columns = columns},
-                    context.isa);
-        for (int r = 0; r < rows; ++r) {
-          std::byte* row =
-              context.scratch.hidden + static_cast<size_t>(first + i + r) * HiddenStride(job.width);
-          const float* from = h + r * kTileStride;
-          if (to_bf16) {
-            // Panels are 16 wide, so an odd number of columns can only be the row's end.
-            ConvertRow(context.kernels, from, columns, row + static_cast<size_t>(column) * sizeof(uint16_t));
-          } else {
-            std::copy_n(from, columns, reinterpret_cast<float*>(row) + column);
-          }
-        }
-      });
+// x in every row format that some expert's gate and up read.
+using Inputs = std::array<InputRows, kRowFormats>;
+
+Inputs PrepareInputs(const Job& job, CpuContext& context) {
+  Inputs inputs;
+  std::byte* destination = context.scratch.input;
+  size_t bytes = context.scratch.input_bytes;
+  for (const int32_t slot : job.active) {
+    const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+    CheckWeights(job, weights);
+    const RowFormat format = RowFormatOf(context.kernels, weights.gate_up.format);
+    InputRows& rows = inputs[static_cast<size_t>(format)];
+    if (rows.data != nullptr) continue;
+    rows = PrepareRows(job.x, job.rows, job.hidden, job.x_stride, format, destination, bytes, context);
+    if (rows.data != destination) continue;
+    destination += static_cast<size_t>(job.rows) * rows.stride;
+    bytes -= static_cast<size_t>(job.rows) * rows.stride;
+  }
+  return inputs;
 }
 
-void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
+// h of some rows of one block of columns, converted for `down`. Rows of h are kept by their place in the
+// grouping, so that an expert's rows are neighbours. `h`: (rows, kHiddenColumns).
+void StoreHidden(const Job& job, const FfnWeights& weights, int64_t place, int64_t rows, int64_t block,
+                 const float* h, const CpuContext& context) {
+  const RowFormat format = RowFormatOf(context.kernels, weights.down.format);
+  const int64_t column = block * kHiddenColumns;
+  const int64_t columns = std::min(kHiddenColumns, job.width - column);
+  const InputRows to = HiddenRows(job, format, context);
+  const bool keep_floats = format == RowFormat::kInt8 && !job.low_rank.none();
+  for (int64_t r = 0; r < rows; ++r, h += kHiddenColumns) {
+    const size_t row = static_cast<size_t>(place + r) * to.stride;
+    std::byte* const all = context.scratch.hidden + row;
+    ConvertRow(context, format, h, columns,
+               all + HiddenOffset(format, job.width) + RowOffset(format, column));
+    if (keep_floats) std::copy_n(h, columns, reinterpret_cast<float*>(all) + column);
+  }
+}
+
+void GateUpBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
+                 const Inputs& inputs, const CpuContext& context) {
+  constexpr int64_t kRows = kMaxTiles * kMaxTileRows;
+  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+  const int64_t first = job.Begin(slot);
+  const InputRows& x = inputs[static_cast<size_t>(RowFormatOf(context.kernels, weights.gate_up.format))];
+  const PanelGroups groups = GateUpGroups(job, weights, context.kernels);
+  const GroupRange range(groups, block);
+  alignas(64) float h[kRows * kHiddenColumns];
+  for (; begin < end; begin += kRows) {
+    const int64_t last = std::min(end, begin + kRows);
+    for (int64_t g = range.begin; g < range.end; ++g) {
+      const PanelGroup group = groups[g];
+      const int64_t column = group.first_panel / 2 * kPanelColumns;
+      const auto columns =
+          static_cast<int>(std::min<int64_t>(group.panels / 2 * kPanelColumns, job.width - column));
+      MultiplyGroup(
+          context.kernels, weights.gate_up.format, group, job.hidden, begin, last,
+          [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
+          [&](int64_t i, int rows, float* tile) {
+            if (!job.low_rank.none()) ExpandGateUp(job, first + i, rows, column, columns, tile, context);
+            StoreSwiGlu({.tile = tile,
+                         .gate_bias = weights.gate_bias != nullptr ? weights.gate_bias + column : nullptr,
+                         .up_bias = weights.up_bias != nullptr ? weights.up_bias + column : nullptr,
+                         .h = h + (i - begin) * kHiddenColumns + column % kHiddenColumns,
+                         .h_stride = kHiddenColumns,
+                         .rows = rows,
+                         .columns = columns},
+                        context.isa);
+          });
+    }
+    StoreHidden(job, weights, first + begin, last - begin, block, h, context);
+  }
+}
+
+void DownGroup(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
                const CpuContext& context) {
   const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
   const int64_t first = job.Begin(slot);
-  const InputRows h{context.scratch.hidden, HiddenStride(job.width)};
+  const InputRows h = HiddenRows(job, RowFormatOf(context.kernels, weights.down.format), context);
   const int64_t column = group.first_panel * kPanelColumns;
   const auto columns = static_cast<int>(std::min<int64_t>(group.panels * kPanelColumns, job.hidden - column));
   MultiplyGroup(
@@ -213,19 +271,30 @@ void DownBlock(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
       });
 }
 
-// block(slot, group, begin, end) for all active slots, groups of panels and rows of their entries.
-template <typename Block>
-void ForBlocks(const Job& job, const PanelGroups& shape, CpuContext& context, Block block) {
+void DownBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
+               const CpuContext& context) {
+  const PanelGroups groups(job.table[static_cast<size_t>(slot)].down, CeilDiv(job.hidden, kPanelColumns),
+                           context.kernels);
+  const GroupRange range(groups, block);
+  for (int64_t g = range.begin; g < range.end; ++g) DownGroup(job, slot, groups[g], begin, end, context);
+}
+
+// body(slot, block, begin, end) for all active slots, blocks of `panels` panels and rows of their entries.
+// `shape`: the first slot's matrix, whose size stands for all.
+template <typename Body>
+void ForBlocks(const Job& job, const Matrix& shape, int64_t panels, CpuContext& context, Body body) {
   const auto slots = static_cast<int64_t>(job.active.size());
-  const ItemPlan plan = PlanItems(shape, job.LargestGroup(), slots, context.pool.threads());
+  const int64_t blocks = CeilDiv(panels, kBlockPanels);
+  const ItemPlan plan = PlanItems(blocks, kBlockPanels * PanelBytes(shape.format, shape.in),
+                                  job.LargestGroup(), slots, context.pool.threads());
   context.pool.Run(slots * plan.items(), [&](int64_t item, int) {
     const int32_t slot = job.active[static_cast<size_t>(item / plan.items())];
     const int64_t part = item % plan.items();
     const int64_t begin = part % plan.chunks * plan.chunk_rows;
     const int64_t end = std::min(job.Size(slot), begin + plan.chunk_rows);
     const int64_t first = part / plan.chunks * plan.block_groups;
-    const int64_t last = std::min(shape.count(), first + plan.block_groups);
-    for (int64_t group = first; group < last; ++group) block(slot, group, begin, end);
+    const int64_t last = std::min(blocks, first + plan.block_groups);
+    for (int64_t block = first; block < last && begin < end; ++block) body(slot, block, begin, end);
   });
 }
 
@@ -243,53 +312,44 @@ void AddOutputs(const Job& job, CpuContext& context) {
   });
 }
 
+// The form of h that low-rank changes of `down` read.
+RowFormat ShrinkFormat(const Job& job, int32_t slot, const CpuContext& context) {
+  const RowFormat format = RowFormatOf(context.kernels, job.table[static_cast<size_t>(slot)].down.format);
+  return format == RowFormat::kInt8 ? RowFormat::kFloat : format;
+}
+
+void RunExperts(const Job& job, CpuContext& context) {
+  const Inputs inputs = PrepareInputs(job, context);
+  const FfnWeights& shape = job.table[static_cast<size_t>(job.active[0])];
+  if (!job.low_rank.none()) {
+    ShrinkEntries(
+        job, &FfnLowRank::gate_up, [](int32_t) { return false; },
+        [&](int64_t place) { return job.x + job.Entry(place) / job.k * job.x_stride; }, context);
+  }
+  ForBlocks(job, shape.gate_up, 2 * CeilDiv(job.width, kPanelColumns), context,
+            [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
+              GateUpBlock(job, slot, block, begin, end, inputs, context);
+            });
+  if (!job.low_rank.none()) {
+    const InputRows h = HiddenRows(job, RowFormat::kFloat, context);
+    ShrinkEntries(
+        job, &FfnLowRank::down,
+        [&](int32_t slot) { return ShrinkFormat(job, slot, context) == RowFormat::kBF16; },
+        [&](int64_t place) { return h[place]; }, context);
+  }
+  ForBlocks(job, shape.down, CeilDiv(job.hidden, kPanelColumns), context,
+            [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
+              DownBlock(job, slot, block, begin, end, context);
+            });
+}
+
 void RunJob(const Job& job, CpuContext& context) {
   if (job.rows == 0) return;
   GH_CHECK_LE(job.rows * job.k, context.scratch.limits.max_entries);
   GH_CHECK_LE(job.hidden, context.scratch.limits.hidden);
-  GH_CHECK_LE(static_cast<size_t>(job.rows * job.k) * HiddenStride(job.width), context.scratch.hidden_bytes);
-  const MicroKernels& kernels = context.kernels;
-  InputRows converted;
-  for (const int32_t slot : job.active) {
-    const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
-    CheckWeights(job, weights);
-    if (converted.data == nullptr && ReadsBF16Rows(kernels, weights.gate_up.format)) {
-      converted = PrepareRows(job.x, job.rows, job.hidden, job.x_stride, WeightFormat::kBF16,
-                              context.scratch.input, context.scratch.input_bytes, context);
-    }
-  }
-  const auto gate_up = [&](int32_t slot) {
-    return PanelGroups(job.table[static_cast<size_t>(slot)].gate_up, 2 * CeilDiv(job.width, kPanelColumns),
-                       kernels.group_panels);
-  };
-  const auto down = [&](int32_t slot) {
-    return PanelGroups(job.table[static_cast<size_t>(slot)].down, CeilDiv(job.hidden, kPanelColumns),
-                       kernels.group_panels);
-  };
-  if (!job.active.empty()) {
-    if (!job.low_rank.none()) {
-      ShrinkEntries(
-          job, &FfnLowRank::gate_up, [](int32_t) { return false; },
-          [&](int64_t place) { return job.x + job.Entry(place) / job.k * job.x_stride; }, context);
-    }
-    ForBlocks(job, gate_up(job.active[0]), context,
-              [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
-                GateUpBlock(job, slot, gate_up(slot)[group], begin, end, converted, context);
-              });
-    if (!job.low_rank.none()) {
-      const InputRows h{context.scratch.hidden, HiddenStride(job.width)};
-      ShrinkEntries(
-          job, &FfnLowRank::down,
-          [&](int32_t slot) {
-            return ReadsBF16Rows(kernels, job.table[static_cast<size_t>(slot)].down.format);
-          },
-          [&](int64_t place) { return h[place]; }, context);
-    }
-    ForBlocks(job, down(job.active[0]), context,
-              [&](int32_t slot, int64_t group, int64_t begin, int64_t end) {
-                DownBlock(job, slot, down(slot)[group], begin, end, context);
-              });
-  }
+  GH_CHECK_LE(static_cast<size_t>(job.rows * job.k) * HiddenRowBytes(job.width),
+              context.scratch.hidden_bytes);
+  if (!job.active.empty()) RunExperts(job, context);
   AddOutputs(job, context);
 }
 

@@ -199,13 +199,14 @@ void Fill(TileFunction (*panels)[kMaxTileRows]) {
 MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kAvx512;
-  kernels.group_panels = 4;
+  for (int& panels : kernels.group_panels) panels = 4;
   kernels.piece_bytes = 32 << 10;
-  kernels.bf16_rows = true;
+  kernels.row_format[static_cast<int>(WeightFormat::kBF16)] = RowFormat::kBF16;
   Fill<TileBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
   Fill<TileFloat<LoadF32>::Of>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
   Fill<TileFloat<LoadF16>::Of>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
   kernels.to_bf16 = ToBF16;
+  AddAvx512IntegerTiles(kernels);
   kernels.probe = {ProbeRead, ProbeFp32, ProbeBF16, ProbeInt8};
   return kernels;
 }

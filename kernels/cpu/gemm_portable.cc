@@ -144,12 +144,12 @@ double ProbeFp32(int64_t rounds) {
 MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kPortable;
-  kernels.group_panels = 2;
+  for (int& panels : kernels.group_panels) panels = 2;
   kernels.piece_bytes = 16 << 10;
-  kernels.bf16_rows = false;
   Fill<WeightsBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
   Fill<WeightsF32>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
   Fill<WeightsF16>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
+  AddPortableIntegerTiles(kernels);
   kernels.probe = {ProbeRead, ProbeFp32, nullptr, nullptr};
   return kernels;
 }

@@ -88,18 +88,18 @@ void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64
   float* y = args.y + head * args.y_head_stride;
   const HeadChanges changes{args, head};
   if (!args.low_rank.none()) ShrinkHead(changes, begin, end, scratch, context);
-  const bool bf16 = ReadsBF16Rows(context.kernels, w.format);
+  const bool bf16 = RowFormatOf(context.kernels, w.format) == RowFormat::kBF16;
   const HeadRows rows(changes, begin, end, reinterpret_cast<float*>(scratch));
   std::byte* const converted = scratch + ScaledBytes(w.in);
   for (int64_t row = begin; row < end && bf16; ++row) {
-    ConvertRow(context.kernels, rows.x[row - begin], w.in,
-               converted + static_cast<size_t>(row - begin) * BF16RowBytes(w.in));
+    ConvertRow(context, RowFormat::kBF16, rows.x[row - begin], w.in,
+               converted + static_cast<size_t>(row - begin) * RowBytes(RowFormat::kBF16, w.in));
   }
   const auto row_of = [&](int64_t row) -> const void* {
     if (!bf16) return rows.x[row - begin];
-    return converted + static_cast<size_t>(row - begin) * BF16RowBytes(w.in);
+    return converted + static_cast<size_t>(row - begin) * RowBytes(RowFormat::kBF16, w.in);
   };
-  const PanelGroups groups(w, CeilDiv(w.out, kPanelColumns), context.kernels.group_panels);
+  const PanelGroups groups(w, CeilDiv(w.out, kPanelColumns), context.kernels);
   for (int64_t g = 0; g < groups.count(); ++g) {
     const PanelGroup group = groups[g];
     const int64_t column = group.first_panel * kPanelColumns;
@@ -126,17 +126,19 @@ void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64
 }  // namespace
 
 size_t HeadScratchBytes(const StepLimits& limits) {
-  return ScaledBytes(limits.max_width) + kChunkRows * BF16RowBytes(limits.max_width);
+  return ScaledBytes(limits.max_width) + kChunkRows * RowBytes(RowFormat::kBF16, limits.max_width);
 }
 
 void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.rows, 0);
   for (const Matrix& w : args.w) {
     GH_CHECK(!w.empty());
+    GH_CHECK(!IsQuantized(w.format));  // products of heads have no quantized formats
     GH_CHECK_EQ(w.in, args.w[0].in);
     GH_CHECK_EQ(w.out, args.w[0].out);
-    if (ReadsBF16Rows(context.kernels, w.format)) {
-      GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * BF16RowBytes(w.in), context.scratch.worker_bytes);
+    if (RowFormatOf(context.kernels, w.format) == RowFormat::kBF16) {
+      GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * RowBytes(RowFormat::kBF16, w.in),
+                  context.scratch.worker_bytes);
     }
   }
   const auto heads = static_cast<int64_t>(args.w.size());

@@ -35,12 +35,16 @@ template <int kRows, typename T>
 void ExpandPanel(const T* b, int64_t rank, const float* const* u, float* tile, int64_t stride) {
   const Floats d;
   for (size_t c = 0; c < kPanelColumns; c += hn::Lanes(d)) {
+    // Unrolled by hand: at -O2 the compiler would keep the sums in memory.
     hn::Vec<Floats> sum[kRows];
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = hn::LoadU(d, tile + r * stride + c);
     for (int64_t k = 0; k < rank; ++k) {
       const auto column = LoadB(d, b + k * kPanelColumns + c);
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Set(d, u[r][k]), column, sum[r]);
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) hn::StoreU(sum[r], d, tile + r * stride + c);
   }
 }
@@ -118,7 +122,8 @@ size_t ShrinkScratchBytes(const StepLimits& limits) {
 void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::byte* scratch,
             const CpuContext& context) {
   const Matrix& a = change.a;
-  const bool wants_bf16 = ReadsBF16Rows(context.kernels, a.format);
+  GH_CHECK(!IsQuantized(a.format));  // low-rank factors are kept as they are
+  const bool wants_bf16 = RowFormatOf(context.kernels, a.format) == RowFormat::kBF16;
   const void* x[kShrinkRows];
   const auto row_bytes = static_cast<size_t>(RoundUp(a.in, 32)) * sizeof(float);
   for (int r = 0; r < rows.rows; ++r) {
@@ -126,14 +131,14 @@ void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::by
     if (wants_bf16 == rows.bf16) continue;
     std::byte* converted = scratch + static_cast<size_t>(r) * row_bytes;
     if (wants_bf16) {
-      ConvertRow(context.kernels, static_cast<const float*>(rows.x[r]), a.in, converted);
+      ConvertRow(context, RowFormat::kBF16, static_cast<const float*>(rows.x[r]), a.in, converted);
     } else {
       const auto* from = static_cast<const uint16_t*>(rows.x[r]);
       for (int64_t i = 0; i < a.in; ++i) reinterpret_cast<float*>(converted)[i] = BF16ToFloat(from[i]);
     }
     x[r] = converted;
   }
-  const PanelGroups groups(a, CeilDiv(a.out, kPanelColumns), context.kernels.group_panels);
+  const PanelGroups groups(a, CeilDiv(a.out, kPanelColumns), context.kernels);
   for (int64_t g = 0; g < groups.count(); ++g) {
     const PanelGroup group = groups[g];
     const int64_t column = group.first_panel * kPanelColumns;

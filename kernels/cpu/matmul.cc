@@ -75,11 +75,12 @@ void MatMulOp(const MatMulArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.x_stride, args.rows > 1 ? args.w.in : 0);
   GH_CHECK_GE(args.y_stride, args.rows > 1 ? args.w.out : 0);
   if (args.rows == 0) return;
-  const InputRows x = PrepareRows(args.x, args.rows, args.w.in, args.x_stride, args.w.format,
-                                  context.scratch.input, context.scratch.input_bytes, context);
+  const InputRows x =
+      PrepareRows(args.x, args.rows, args.w.in, args.x_stride, RowFormatOf(context.kernels, args.w.format),
+                  context.scratch.input, context.scratch.input_bytes, context);
   if (!args.low_rank.none()) ShrinkRowsOf(args, context);
-  const PanelGroups groups(args.w, CeilDiv(args.w.out, kPanelColumns), context.kernels.group_panels);
-  const ItemPlan plan = PlanItems(groups, args.rows, 1, context.pool.threads());
+  const PanelGroups groups(args.w, CeilDiv(args.w.out, kPanelColumns), context.kernels);
+  const ItemPlan plan = PlanItems(groups.count(), groups.GroupBytes(), args.rows, 1, context.pool.threads());
   context.pool.Run(plan.items(), [&](int64_t item, int) {
     const int64_t begin = item % plan.chunks * plan.chunk_rows;
     const int64_t end = std::min(args.rows, begin + plan.chunk_rows);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/cpu/quantize.h"
 
 namespace guildhall {
 namespace {
@@ -65,7 +66,6 @@ struct Column {
 // Packs the 16 columns of one panel; units of the panel are `unit_stride` bytes apart.
 void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat format, std::byte* panel,
                size_t unit_stride) {
-  GH_CHECK(!IsQuantized(format));
   const DType dtype = DTypeOf(format);
   const int64_t unit = KUnit(format);
   const size_t unit_bytes = static_cast<size_t>(unit) * DTypeSize(dtype);
@@ -87,21 +87,80 @@ void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat 
   }
 }
 
+// Elements [begin, begin + count) of a column, widened, into a column of `block`.
+void WidenColumn(const Column& column, int64_t begin, int64_t count, float* block) {
+  const TensorView& tensor = *column.tensor;
+  const int64_t first = column.row * tensor.shape[1] + begin;
+  const std::byte* from = tensor.data + static_cast<size_t>(first) * DTypeSize(tensor.dtype);
+  float piece[kQuantBlock];
+  if (tensor.dtype == DType::kF32) {
+    std::memcpy(piece, from, static_cast<size_t>(count) * sizeof(float));
+  } else {
+    uint16_t halves[kQuantBlock];
+    std::memcpy(halves, from, static_cast<size_t>(count) * sizeof(uint16_t));
+    const bool bf16 = tensor.dtype == DType::kBF16;
+    for (int64_t i = 0; i < count; ++i) piece[i] = bf16 ? BF16ToFloat(halves[i]) : F16ToFloat(halves[i]);
+  }
+  for (int64_t i = 0; i < count; ++i) block[i * kPanelColumns] = piece[i];
+}
+
+// Writes one panel's part of a unit of a group of `group_size` panels.
+void StoreBlock(const PanelBlock& block, WeightFormat format, size_t panel, size_t group_size,
+                std::byte* unit) {
+  constexpr size_t kScaleBytes = kPanelColumns * sizeof(uint16_t);
+  std::memcpy(unit + panel * kScaleBytes, block.scale, kScaleBytes);
+  unit += group_size * kScaleBytes;
+  if (format == WeightFormat::kInt4Offset) {
+    std::memcpy(unit + panel * kScaleBytes, block.offset, kScaleBytes);
+    unit += group_size * kScaleBytes;
+  }
+  const bool halves = format != WeightFormat::kInt8;
+  for (int64_t k = 0; k < kQuantBlock; ++k) {
+    const auto quad = static_cast<size_t>(halves ? k / 8 : k / 4);
+    const bool upper = halves && k % 8 >= 4;
+    for (size_t c = 0; c < kPanelColumns; ++c) {
+      std::byte& place =
+          unit[((quad * group_size + panel) * kPanelColumns + c) * 4 + static_cast<size_t>(k % 4)];
+      const std::byte code{block.code[k][c]};
+      place = upper ? place | code << 4 : code;
+    }
+  }
+}
+
+// Panel `panel` of a group of `group_size`.
+void PackQuantizedPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat format, Isa isa,
+                        size_t panel, size_t group_size, std::byte* group) {
+  alignas(64) float w[kQuantBlock * kPanelColumns] = {};
+  for (int64_t begin = 0; begin < in; begin += kQuantBlock, group += group_size * UnitBytes(format)) {
+    const int64_t count = std::min(kQuantBlock, in - begin);
+    for (size_t c = 0; c < kPanelColumns; ++c) {
+      if (columns[c].tensor != nullptr) WidenColumn(columns[c], begin, count, w + c);
+    }
+    PanelBlock block;
+    QuantizePanelBlock(w, count, format, isa, block);
+    StoreBlock(block, format, panel, group_size, group);
+  }
+}
+
 // Packs `panels` panels; column_of(panel, c) tells what stands in them.
 template <typename ColumnOf>
-void PackPanels(int64_t panels, int64_t in, WeightFormat format, int group_panels, std::byte* destination,
-                ColumnOf column_of) {
+void PackPanels(int64_t panels, int64_t in, WeightFormat format, const MicroKernels& kernels,
+                std::byte* destination, ColumnOf column_of) {
   const size_t panel_bytes = PanelBytes(format, in);
   const size_t unit_bytes = UnitBytes(format);
+  const int64_t group_panels = kernels.group_panels[static_cast<size_t>(format)];
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int64_t first = panel / group_panels * group_panels;
-    const auto group_size = static_cast<size_t>(std::min<int64_t>(group_panels, panels - first));
+    const auto group_size = static_cast<size_t>(std::min(group_panels, panels - first));
+    const auto in_group = static_cast<size_t>(panel - first);
     Column columns[kPanelColumns];
     for (int c = 0; c < kPanelColumns; ++c) columns[c] = column_of(panel, c);
-    PackPanel(columns, in, format,
-              destination + static_cast<size_t>(first) * panel_bytes +
-                  static_cast<size_t>(panel - first) * unit_bytes,
-              group_size * unit_bytes);
+    std::byte* group = destination + static_cast<size_t>(first) * panel_bytes;
+    if (IsQuantized(format)) {
+      PackQuantizedPanel(columns, in, format, kernels.isa, in_group, group_size, group);
+    } else {
+      PackPanel(columns, in, format, group + in_group * unit_bytes, group_size * unit_bytes);
+    }
   }
 }
 
@@ -113,7 +172,7 @@ void CheckPart(const TensorView& part, int64_t in) {
 
 }  // namespace
 
-Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int group_panels,
+Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, const MicroKernels& kernels,
                   std::byte* destination) {
   GH_CHECK(!parts.empty());
   GH_CHECK_EQ(parts[0].shape.size(), size_t{2});
@@ -124,7 +183,7 @@ Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int gr
     CheckPart(part, in);
     out += part.shape[0];
   }
-  PackPanels(CeilDiv(out, kPanelColumns), in, format, group_panels, destination, [&](int64_t panel, int c) {
+  PackPanels(CeilDiv(out, kPanelColumns), in, format, kernels, destination, [&](int64_t panel, int c) {
     int64_t row = panel * kPanelColumns + c;
     for (const TensorView& part : parts) {
       if (row < part.shape[0]) return Column{&part, row};
@@ -135,8 +194,8 @@ Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int gr
   return {out, in, format, destination};
 }
 
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format, int group_panels,
-                        std::byte* destination) {
+Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format,
+                        const MicroKernels& kernels, std::byte* destination) {
   GH_CHECK_EQ(gate.shape.size(), size_t{2});
   GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % 64, uintptr_t{0});
   const int64_t width = gate.shape[0];
@@ -144,11 +203,10 @@ Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightForm
   CheckPart(gate, in);
   CheckPart(up, in);
   GH_CHECK_EQ(up.shape[0], width);
-  PackPanels(2 * CeilDiv(width, kPanelColumns), in, format, group_panels, destination,
-             [&](int64_t panel, int c) {
-               const int64_t row = panel / 2 * kPanelColumns + c;
-               return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
-             });
+  PackPanels(2 * CeilDiv(width, kPanelColumns), in, format, kernels, destination, [&](int64_t panel, int c) {
+    const int64_t row = panel / 2 * kPanelColumns + c;
+    return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
+  });
   return {2 * width, in, format, destination};
 }
 

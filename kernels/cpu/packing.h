@@ -6,6 +6,13 @@
 // for BF16 (an odd end is filled up with zero); of each column its unit's elements are neighbours:
 //
 //   group: [unit][panel][column of 16][element of the unit]
+//
+// Of the quantized formats a unit is a block of kQuantBlock elements, and its scales stand before its codes:
+//
+//   unit: [panel][16 bf16 scales] [panel][16 bf16 offsets: kInt4Offset only] [quad][panel][column][4 bytes]
+//
+// A byte of kInt8 is q + 128, of one of the 8 quads along k. A byte of the others holds two codes, the lower
+// half one of quad 2i and the upper half the same place's of quad 2i + 1; kInt4 stores q + 8, kInt4Offset q.
 #pragma once
 
 #include <algorithm>
@@ -73,13 +80,14 @@ struct PanelGroup {
 // Walks a packed matrix by groups.
 class PanelGroups {
  public:
-  PanelGroups(const Matrix& matrix, int64_t panels, int group_panels)
+  PanelGroups(const Matrix& matrix, int64_t panels, const MicroKernels& kernels)
       : data_(matrix.data),
         panels_(panels),
-        group_panels_(group_panels),
+        group_panels_(kernels.group_panels[static_cast<size_t>(matrix.format)]),
         panel_bytes_(PanelBytes(matrix.format, matrix.in)) {}
 
   int64_t count() const { return CeilDiv(panels_, group_panels_); }
+  int group_panels() const { return group_panels_; }
   size_t GroupBytes() const { return panel_bytes_ * static_cast<size_t>(group_panels_); }
   PanelGroup operator[](int64_t group) const {
     const int64_t first = group * group_panels_;
@@ -94,10 +102,11 @@ class PanelGroups {
   size_t panel_bytes_;
 };
 
-// Backend::Pack and Backend::PackGateUp for a level with groups of `group_panels`.
-Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, int group_panels,
+// Backend::Pack and Backend::PackGateUp for a level. A block of a quantized matrix that holds a NaN or an
+// infinity gets the scale NaN.
+Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, const MicroKernels& kernels,
                   std::byte* destination);
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format, int group_panels,
-                        std::byte* destination);
+Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format,
+                        const MicroKernels& kernels, std::byte* destination);
 
 }  // namespace guildhall

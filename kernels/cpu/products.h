@@ -11,7 +11,7 @@
 
 namespace guildhall {
 
-// Rows of an input as the kernels of one format read them: float, or bf16.
+// Rows of an input as the kernels of one format read them.
 struct InputRows {
   const std::byte* data = nullptr;
   size_t stride = 0;  // bytes
@@ -19,25 +19,41 @@ struct InputRows {
   const void* operator[](int64_t row) const { return data + static_cast<size_t>(row) * stride; }
 };
 
-// Whether products with weights of `format` read rows of bf16.
-inline bool ReadsBF16Rows(const MicroKernels& kernels, WeightFormat format) {
-  return kernels.bf16_rows && format == WeightFormat::kBF16;
+inline RowFormat RowFormatOf(const MicroKernels& kernels, WeightFormat format) {
+  return kernels.row_format[static_cast<size_t>(format)];
+}
+
+// Bytes of elements [0, k) of a row, where k is a multiple of kQuantBlock or any number for the other
+// formats.
+constexpr size_t RowOffset(RowFormat format, int64_t k) {
+  switch (format) {
+    case RowFormat::kFloat:
+      return static_cast<size_t>(k) * sizeof(float);
+    case RowFormat::kBF16:
+      return static_cast<size_t>(k) * sizeof(uint16_t);
+    case RowFormat::kInt8:
+      return static_cast<size_t>(k / kQuantBlock) * sizeof(RowBlock);
+  }
+  return 0;
 }
 
 // Bytes from row to row of `width` converted elements.
-constexpr size_t BF16RowBytes(int64_t width) {
-  return static_cast<size_t>(RoundUp(width, 32)) * sizeof(uint16_t);
+constexpr size_t RowBytes(RowFormat format, int64_t width) {
+  return RowOffset(format, RoundUp(width, kQuantBlock));
 }
 
-// One row to bf16, a zero behind an odd end.
-inline void ConvertRow(const MicroKernels& kernels, const float* x, int64_t width, std::byte* row) {
-  auto* y = reinterpret_cast<uint16_t*>(row);
-  kernels.to_bf16(x, width, y);
-  if (width % 2 != 0) y[width] = 0;
+// From place to place in Scratch::hidden: h as float or bf16, and behind it as int8.
+constexpr size_t HiddenRowBytes(int64_t width) {
+  const size_t bytes = RowBytes(RowFormat::kFloat, width) + RowBytes(RowFormat::kInt8, width);
+  return (bytes + 63) / 64 * 64;
 }
+
+// `count` elements of a row, a zero behind an odd end (kBF16) or zeros behind the last block (kInt8). A row
+// may be converted in parts that begin at multiples of kQuantBlock.
+void ConvertRow(const CpuContext& context, RowFormat format, const float* x, int64_t count, std::byte* row);
 
 // The input of a product with weights of `format`: x itself, or its rows converted into `destination`.
-InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, WeightFormat format,
+InputRows PrepareRows(const float* x, int64_t rows, int64_t width, int64_t stride, RowFormat format,
                       std::byte* destination, size_t destination_bytes, CpuContext& context);
 
 // Tiles whose unfinished sums are kept while one piece of the weights passes over all of them.
@@ -67,7 +83,7 @@ template <typename RowOf, typename Finish>
 void MultiplyGroup(const MicroKernels& kernels, WeightFormat format, const PanelGroup& group, int64_t k,
                    int64_t begin, int64_t end, RowOf row_of, Finish finish) {
   const auto& functions = kernels.tile[static_cast<size_t>(format)][group.panels - 1];
-  const size_t element_bytes = ReadsBF16Rows(kernels, format) ? sizeof(uint16_t) : sizeof(float);
+  const RowFormat row_format = RowFormatOf(kernels, format);
   const int64_t unit = KUnit(format);
   const int64_t unit_bytes = group.panels * static_cast<int64_t>(UnitBytes(format));
   alignas(64) float sums[kMaxTiles][kMaxTileRows * kTileStride];
@@ -84,8 +100,7 @@ void MultiplyGroup(const MicroKernels& kernels, WeightFormat format, const Panel
         const int64_t height = rows * (t + 1) / tiles - first;
         const void* x[kMaxTileRows];
         for (int64_t r = 0; r < height; ++r) {
-          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) +
-                 static_cast<size_t>(from) * element_bytes;
+          x[r] = static_cast<const std::byte*>(row_of(begin + first + r)) + RowOffset(row_format, from);
         }
         const Ahead ahead = AheadOf(w, CeilDiv(count, unit), unit_bytes, t, tiles);
         functions[height - 1]({.w = w,
@@ -112,9 +127,10 @@ struct ItemPlan {
   int64_t items() const { return blocks * chunks; }
 };
 
-// Items of at least a good stretch of memory each, and enough of them for every thread. `products` such plans
-// run in one loop. Rows are cut only where there are many of them and few groups.
-ItemPlan PlanItems(const PanelGroups& groups, int64_t rows, int64_t products, int threads);
+// For `groups` groups (or stretches of panels) of `group_bytes` each. Items of at least a good stretch of
+// memory each, and enough of them for every thread. `products` such plans run in one loop. Rows are cut only
+// where there are many of them and few groups.
+ItemPlan PlanItems(int64_t groups, size_t group_bytes, int64_t rows, int64_t products, int threads);
 
 // Bytes that HeadMatMulOp wants of Scratch::Worker() for steps within `limits`.
 size_t HeadScratchBytes(const StepLimits& limits);

@@ -94,14 +94,20 @@ TEST_CASE("products allocate nothing") {
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
     Random random(1);
-    const TestWeights weights = MakeWeights(random, DType::kBF16, 300, 200);
+    TestWeights weights = MakeWeights(random, DType::kBF16, 300, 200), up = weights;
+    TestWeights back = MakeWeights(random, DType::kBF16, 200, 300);
     const PackedWeights packed = PackWeights(*backend, weights);
-    const PackedWeights gate_up = PackGateUpWeights(*backend, weights, weights);
-    const PackedWeights down = PackWeights(*backend, MakeWeights(random, DType::kBF16, 200, 300));
-    FfnWeights ffn;
-    ffn.gate_up = gate_up.matrix;
-    ffn.down = down.matrix;
-    const std::vector<FfnWeights> table(4, ffn);
+    std::vector<PackedWeights> memory;
+    std::vector<FfnWeights> table;
+    for (const WeightFormat format :
+         {WeightFormat::kBF16, WeightFormat::kInt4, WeightFormat::kInt8, WeightFormat::kInt4Offset}) {
+      memory.push_back(PackGateUpWeightsAs(*backend, weights, up, format));
+      table.emplace_back().gate_up = memory.back().matrix;
+      memory.push_back(PackWeightsAs(*backend, back, format));
+      table.back().down = memory.back().matrix;
+    }
+    memory.push_back(PackWeightsAs(*backend, weights, WeightFormat::kInt8));
+    const Matrix quantized = memory.back().matrix;
     const std::vector<Matrix> heads = {packed.matrix, packed.matrix};
     constexpr int64_t kRows = 60;
     const auto x = random.Floats(kRows * 400);
@@ -114,6 +120,8 @@ TEST_CASE("products allocate nothing") {
       const int64_t before = AllocationCount();
       backend->MatMul(
           {.x = x.data(), .w = packed.matrix, .y = y.data(), .rows = rows, .x_stride = 200, .y_stride = 300});
+      backend->MatMul(
+          {.x = x.data(), .w = quantized, .y = y.data(), .rows = rows, .x_stride = 200, .y_stride = 300});
       backend->HeadMatMul({.x = x.data(),
                            .w = heads,
                            .y = y.data(),
@@ -122,14 +130,16 @@ TEST_CASE("products allocate nothing") {
                            .x_head_stride = 200,
                            .y_stride = 600,
                            .y_head_stride = 300});
-      backend->Ffn({.x = x.data(),
-                    .w = ffn,
-                    .y = y.data(),
-                    .rows = rows,
-                    .hidden = 200,
-                    .width = 300,
-                    .x_stride = 200,
-                    .y_stride = 200});
+      for (const FfnWeights& ffn : table) {
+        backend->Ffn({.x = x.data(),
+                      .w = ffn,
+                      .y = y.data(),
+                      .rows = rows,
+                      .hidden = 200,
+                      .width = 300,
+                      .x_stride = 200,
+                      .y_stride = 200});
+      }
       backend->ExpertFfn({.x = x.data(),
                           .table = table,
                           .group_begin = begin.data(),

@@ -13,27 +13,27 @@ struct Case {
 };
 const std::vector<Case> kCases = {{16, 16, 4, 2, false}, {33, 1, 3, 1, true},    {64, 48, 7, 3, false},
                                   {100, 17, 5, 4, true}, {130, 70, 9, 8, false}, {257, 100, 3, 2, true}};
-const std::vector<DType> kAllDTypes = {DType::kF32, DType::kBF16, DType::kF16};
 constexpr int64_t kRows = 40;
 
 // The networks of all slots, their packed form for one back end and random rows to send through.
 struct Experts {
   Case shape;
+  WeightFormat format;
   std::vector<TestWeights> gate, up, down;
   std::vector<std::vector<float>> gate_bias, up_bias, down_bias;
   std::vector<PackedWeights> packed;
   std::vector<FfnWeights> table;
 
-  Experts(const Backend& backend, const Case& c, DType dtype, Random& random) : shape(c) {
+  Experts(const Backend& backend, const Case& c, WeightFormat own, Random& random) : shape(c), format(own) {
     for (int64_t s = 0; s < c.slots; ++s) {
-      gate.push_back(MakeWeights(random, dtype, c.width, c.hidden));
-      up.push_back(MakeWeights(random, dtype, c.width, c.hidden));
-      down.push_back(MakeWeights(random, dtype, c.hidden, c.width));
+      gate.push_back(MakeWeights(random, SourceOf(format), c.width, c.hidden));
+      up.push_back(MakeWeights(random, SourceOf(format), c.width, c.hidden));
+      down.push_back(MakeWeights(random, SourceOf(format), c.hidden, c.width));
       gate_bias.push_back(random.Floats(c.width));
       up_bias.push_back(random.Floats(c.width));
       down_bias.push_back(random.Floats(c.hidden));
-      packed.push_back(PackGateUpWeights(backend, gate.back(), up.back()));
-      packed.push_back(PackWeights(backend, down.back()));
+      packed.push_back(PackGateUpWeightsAs(backend, gate.back(), up.back(), format));
+      packed.push_back(PackWeightsAs(backend, down.back(), format));
     }
     for (size_t s = 0; s < gate.size(); ++s) {
       FfnWeights weights;
@@ -53,15 +53,14 @@ struct Experts {
   }
 
   // FFN_slot(x) in float64, with the roundings of the inputs that the level makes.
-  std::vector<Expected> Evaluate(size_t slot, std::span<const float> x, bool round) const {
-    const Inputs inputs = RoundedInputs(x, round);
+  std::vector<Expected> Evaluate(size_t slot, std::span<const float> x, Rounding rounding) const {
+    const Inputs inputs = RoundedInputs(x, rounding);
     std::vector<double> h;
     double error = 0;
     for (int64_t i = 0; i < shape.width; ++i) {
       const auto row = i * shape.hidden;
-      Expected g =
-          Dot(inputs.values.data(), inputs.slack.data(), gate[slot].values.data() + row, shape.hidden);
-      Expected u = Dot(inputs.values.data(), inputs.slack.data(), up[slot].values.data() + row, shape.hidden);
+      Expected g = Dot(inputs, gate[slot].values.data() + row, shape.hidden, format);
+      Expected u = Dot(inputs, up[slot].values.data() + row, shape.hidden, format);
       g.value += Bias(gate_bias, slot, i);
       u.value += Bias(up_bias, slot, i);
       const double silu = g.value / (1 + std::exp(-g.value));
@@ -71,11 +70,9 @@ struct Experts {
                                   1e-6 * std::abs(h.back()) + 1e-7);
     }
     std::vector<Expected> out;
-    Inputs rounded = RoundedInputs(h, round, 1e-6);
-    for (double& slack : rounded.slack) slack += error;
+    const Inputs rounded = RoundedInputs(h, rounding, 1e-6, error);
     for (int64_t c = 0; c < shape.hidden; ++c) {
-      Expected value = Dot(rounded.values.data(), rounded.slack.data(),
-                           down[slot].values.data() + c * shape.width, shape.width);
+      Expected value = Dot(rounded, down[slot].values.data() + c * shape.width, shape.width, format);
       value.value += Bias(down_bias, slot, c);
       value.tolerance += 1e-7 * std::abs(value.value);
       out.push_back(value);
@@ -150,15 +147,15 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
 
 }  // namespace
 
-TEST_CASE("expert_ffn agrees with float64 for every level, dtype and shape") {
+TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
     Random random(1);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k "
+        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width << " k "
                  << c.k);
-        const Experts experts(*backend, c, dtype, random);
+        const Experts experts(*backend, c, format, random);
         const int64_t rows = 1 + random.Below(12);
         const Routing routing(c, rows, random);
         const auto x = random.Floats(rows * c.hidden);
@@ -173,7 +170,7 @@ TEST_CASE("expert_ffn agrees with float64 for every level, dtype and shape") {
               const auto out = experts.Evaluate(
                   static_cast<size_t>(routing.slot[entry]),
                   std::span(x).subspan(static_cast<size_t>(r * c.hidden), static_cast<size_t>(c.hidden)),
-                  RoundsInputs(isa, dtype));
+                  RoundingOf(isa, format));
               for (size_t i = 0; i < sum.size(); ++i) {
                 sum[i].value += weight * out[i].value;
                 sum[i].tolerance += std::abs(weight) * (out[i].tolerance + 1e-6 * std::abs(out[i].value));
@@ -197,11 +194,11 @@ TEST_CASE("a row's experts give the same bits alone, in any batch, on any number
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
     Random random(2);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width << " k "
+        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width << " k "
                  << c.k);
-        const Experts experts(*backends[0], c, dtype, random);
+        const Experts experts(*backends[0], c, format, random);
         const Routing routing(c, kRows, random);
         const auto x = random.Floats(kRows * c.hidden);
         const auto before = random.Floats(kRows * c.hidden);
@@ -223,25 +220,25 @@ TEST_CASE("a row's experts give the same bits alone, in any batch, on any number
   }
 }
 
-TEST_CASE("experts of different dtypes may share a table") {
-  const Case c{48, 32, 3, 3, false};
+TEST_CASE("experts of different formats may share a table") {
+  const Case c{48, 40, kWeightFormats, kWeightFormats, false};
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
     std::vector<Experts> experts;
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       Random random(3);
-      experts.emplace_back(*backend, c, dtype, random);
+      experts.emplace_back(*backend, c, format, random);
     }
     Random random(4);
     const Routing routing(c, 9, random);
     const auto x = random.Floats(9 * c.hidden);
     const std::vector<float> zero(x.size(), 0.0f);
-    // Slot s from the table of dtype s: the sum of three one-dtype runs with the other slots' weights at
+    // Slot s from the table of format s: the sum of runs of one format each with the other slots' weights at
     // zero.
     Random again(3);
-    Experts mixed(*backend, c, DType::kF32, again);
+    Experts mixed(*backend, c, WeightFormat::kF32, again);
     std::vector<float> expected(x.size(), 0.0f);
-    for (size_t s = 0; s < 3; ++s) {
+    for (size_t s = 0; s < kWeightFormats; ++s) {
       mixed.table[s] = experts[s].table[s];
       Routing only = routing;
       for (size_t i = 0; i < only.weight.size(); ++i)
@@ -261,10 +258,10 @@ TEST_CASE("ffn is one expert for all rows, weighed by row") {
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
     Random random(5);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << DTypeName(dtype) << " hidden " << c.hidden << " width " << c.width);
-        const Experts experts(*backends[0], c, dtype, random);
+        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width);
+        const Experts experts(*backends[0], c, format, random);
         const auto x = random.Floats(100 * c.hidden);
         const auto before = random.Floats(100 * c.hidden);
         const auto weight = random.Floats(100);
@@ -296,7 +293,7 @@ TEST_CASE("ffn is one expert for all rows, weighed by row") {
         for (size_t r = 0; r < 5; ++r) {
           const auto at = r * static_cast<size_t>(c.hidden);
           const auto out = experts.Evaluate(0, std::span(x).subspan(at, static_cast<size_t>(c.hidden)),
-                                            RoundsInputs(isa, dtype));
+                                            RoundingOf(isa, format));
           for (size_t i = 0; i < out.size(); ++i) {
             const double start = static_cast<double>(before[at + i]);
             RequireNear(unweighed[at + i], {start + out[i].value, out[i].tolerance + 1e-6});

@@ -11,7 +11,7 @@ namespace {
 constexpr float kUntouched = 12345.0f;
 constexpr int64_t kMaxRows = 100;
 const std::vector<int64_t> kRowCounts = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 17, 33, 97, 100};
-const std::vector<DType> kAllDTypes = {DType::kF32, DType::kBF16, DType::kF16};
+const std::vector<WeightFormat> kPlainFormats = {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16};
 
 struct Shape {
   int64_t out, in;
@@ -77,29 +77,31 @@ std::vector<float> Run(Backend& backend, const Matrix& w, const std::vector<floa
   return y;
 }
 
+std::span<const float> RowOf(const std::vector<float>& x, int64_t row, int64_t width) {
+  return std::span(x).subspan(static_cast<size_t>(row * width), static_cast<size_t>(width));
+}
+
 }  // namespace
 
-TEST_CASE("matmul agrees with float64 for every level, dtype, shape and epilogue") {
+TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogue") {
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
     Random random(1);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       for (const Shape& shape : kShapes) {
-        INFO(isa << " " << DTypeName(dtype) << " out " << shape.out << " in " << shape.in);
-        const TestWeights weights = MakeWeights(random, dtype, shape.out, shape.in);
-        const PackedWeights packed = PackWeights(*backend, weights);
+        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+        TestWeights weights = MakeWeights(random, SourceOf(format), shape.out, shape.in);
+        const PackedWeights packed = PackWeightsAs(*backend, weights, format);
         const auto rows = random.Below(13) + 1;
         const auto x = random.Floats(rows * shape.in);
         const auto bias = random.Floats(shape.out);
         const auto before = random.Floats(rows * shape.out);
-        const Inputs inputs = RoundedInputs(x, RoundsInputs(isa, dtype));
         for (const Epilogue& epilogue : kEpilogues) {
           const auto y = Run(*backend, packed.matrix, x, rows, epilogue, bias, before);
           for (int64_t r = 0; r < rows; ++r) {
+            const Inputs inputs = RoundedInputs(RowOf(x, r, shape.in), RoundingOf(isa, format));
             for (int64_t c = 0; c < shape.out; ++c) {
-              const Expected sum =
-                  Dot(inputs.values.data() + r * shape.in, inputs.slack.data() + r * shape.in,
-                      weights.values.data() + c * shape.in, shape.in);
+              const Expected sum = Dot(inputs, weights.values.data() + c * shape.in, shape.in, format);
               const auto i = static_cast<size_t>(r * shape.out + c);
               RequireNear(y[i], Finish(sum, epilogue, bias[static_cast<size_t>(c)], before[i]));
             }
@@ -115,11 +117,11 @@ TEST_CASE("a row's product has the same bits alone, in any batch, on any number 
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
     Random random(2);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kAllFormats) {
       for (const Shape& shape : kShapes) {
-        INFO(isa << " " << DTypeName(dtype) << " out " << shape.out << " in " << shape.in);
-        const PackedWeights packed =
-            PackWeights(*backends[0], MakeWeights(random, dtype, shape.out, shape.in));
+        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+        TestWeights weights = MakeWeights(random, SourceOf(format), shape.out, shape.in);
+        const PackedWeights packed = PackWeightsAs(*backends[0], weights, format);
         const auto x = random.Floats(kMaxRows * shape.in);
         const std::vector<float> before(static_cast<size_t>(kMaxRows * shape.out), 0.0f);
         std::vector<float> alone;
@@ -143,8 +145,9 @@ TEST_CASE("a row of NaN stays alone") {
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
     Random random(3);
-    for (const DType dtype : kAllDTypes) {
-      const PackedWeights packed = PackWeights(*backend, MakeWeights(random, dtype, 70, 131));
+    for (const WeightFormat format : kAllFormats) {
+      TestWeights weights = MakeWeights(random, SourceOf(format), 70, 131);
+      const PackedWeights packed = PackWeightsAs(*backend, weights, format);
       auto x = random.Floats(9 * 131);
       const std::vector<float> before(9 * 70, 0.0f);
       const auto clean = Run(*backend, packed.matrix, x, 9, kEpilogues[0], {}, before);
@@ -193,14 +196,14 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
     Random random(5);
-    for (const DType dtype : kAllDTypes) {
+    for (const WeightFormat format : kPlainFormats) {
       for (const Shape& shape : shapes) {
-        INFO(isa << " " << DTypeName(dtype) << " out " << shape.out << " in " << shape.in);
+        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
         std::vector<TestWeights> weights;
         std::vector<PackedWeights> packed;
         std::vector<Matrix> w;
         for (int64_t h = 0; h < kHeads; ++h) {
-          weights.push_back(MakeWeights(random, dtype, shape.out, shape.in));
+          weights.push_back(MakeWeights(random, SourceOf(format), shape.out, shape.in));
           packed.push_back(PackWeights(*backends[0], weights.back()));
           w.push_back(packed.back().matrix);
         }
@@ -230,14 +233,15 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
                              std::span(alone).first(static_cast<size_t>(rows * y_stride))));
           }
         }
-        const Inputs inputs = RoundedInputs(x, RoundsInputs(isa, dtype));
         for (int64_t r = 0; r < 3; ++r) {
           for (int64_t h = 0; h < kHeads; ++h) {
+            const auto at = static_cast<size_t>(r * x_stride + h * x_head);
+            const Inputs inputs = RoundedInputs(std::span(x).subspan(at, static_cast<size_t>(shape.in)),
+                                                RoundingOf(isa, format));
             for (int64_t c = 0; c < shape.out; ++c) {
-              const int64_t at = r * x_stride + h * x_head;
               RequireNear(alone[static_cast<size_t>(r * y_stride + h * y_head + c)],
-                          Dot(inputs.values.data() + at, inputs.slack.data() + at,
-                              weights[static_cast<size_t>(h)].values.data() + c * shape.in, shape.in));
+                          Dot(inputs, weights[static_cast<size_t>(h)].values.data() + c * shape.in, shape.in,
+                              format));
             }
             REQUIRE(alone[static_cast<size_t>(r * y_stride + h * y_head + shape.out)] == kUntouched);
           }

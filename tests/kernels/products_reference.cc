@@ -38,14 +38,22 @@ TestWeights MakeWeights(Random& random, DType dtype, int64_t out, int64_t in) {
   return weights;
 }
 
-PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype) {
+DType SourceOf(WeightFormat format) {
+  return IsQuantized(format) ? DType::kBF16 : DTypeOf(format);
+}
+
+PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, WeightFormat format) {
   int64_t out = 0;
   for (const TensorView& part : parts) out += part.shape[0];
-  auto memory = Buffer::Allocate(backend.PackedBytes(FormatOf(dtype), out, parts[0].shape[1]), "test");
+  auto memory = Buffer::Allocate(backend.PackedBytes(format, out, parts[0].shape[1]), "test");
   REQUIRE(memory.ok());
   PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.Pack(parts, FormatOf(dtype), packed.memory.data());
+  packed.matrix = backend.Pack(parts, format, packed.memory.data());
   return packed;
+}
+
+PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype) {
+  return PackWeights(backend, parts, FormatOf(dtype));
 }
 
 PackedWeights PackWeights(const Backend& backend, const TestWeights& weights) {
@@ -53,47 +61,154 @@ PackedWeights PackWeights(const Backend& backend, const TestWeights& weights) {
   return PackWeights(backend, {&view, 1}, weights.dtype);
 }
 
-PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up) {
-  auto memory = Buffer::Allocate(backend.PackedGateUpBytes(FormatOf(gate.dtype), gate.out, gate.in), "test");
+namespace {
+
+PackedWeights PackBoth(const Backend& backend, const TestWeights& gate, const TestWeights& up,
+                       WeightFormat format) {
+  auto memory = Buffer::Allocate(backend.PackedGateUpBytes(format, gate.out, gate.in), "test");
   REQUIRE(memory.ok());
   PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.PackGateUp(gate.View(), up.View(), FormatOf(gate.dtype), packed.memory.data());
+  packed.matrix = backend.PackGateUp(gate.View(), up.View(), format, packed.memory.data());
   return packed;
 }
 
-bool RoundsInputs(const std::string& isa, DType dtype) {
-  return isa == "avx512" && dtype == DType::kBF16;
+float BF16At(const std::byte* p) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, p, sizeof(bits));
+  return BF16ToFloat(bits);
 }
 
-Inputs RoundedInputs(std::span<const double> values, bool round, double error) {
+}  // namespace
+
+PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up) {
+  return PackBoth(backend, gate, up, FormatOf(gate.dtype));
+}
+
+std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, int64_t panels, int64_t in) {
+  std::vector<double> values(static_cast<size_t>(panels * 16 * in));
+  const int64_t blocks = (in + 31) / 32, code_bytes = format == WeightFormat::kInt8 ? 512 : 256;
+  const bool offsets = format == WeightFormat::kInt4Offset;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const int64_t first = panel / 2 * 2, group = std::min<int64_t>(2, panels - first);
+    const int64_t scale_bytes = 32 * group, unit = group * code_bytes + scale_bytes * (offsets ? 2 : 1);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const std::byte* at = packed + first * blocks * (code_bytes + (offsets ? 64 : 32)) + block * unit;
+      const std::byte* codes = at + scale_bytes * (offsets ? 2 : 1);
+      for (int64_t c = 0; c < 16; ++c) {
+        const double scale = BF16At(at + (panel - first) * 32 + c * 2);
+        const double offset = offsets ? BF16At(at + scale_bytes + (panel - first) * 32 + c * 2) : 0.0;
+        for (int64_t k = 0; k < std::min<int64_t>(32, in - block * 32); ++k) {
+          const int64_t quad = k / 4, place = format == WeightFormat::kInt8 ? quad : quad / 2;
+          int code = std::to_integer<int>(codes[((place * group + panel - first) * 16 + c) * 4 + k % 4]);
+          if (format == WeightFormat::kInt8) code -= 128;
+          if (format != WeightFormat::kInt8) code = quad % 2 == 0 ? code & 15 : code >> 4;
+          if (format == WeightFormat::kInt4) code -= 8;
+          values[static_cast<size_t>((panel * 16 + c) * in + block * 32 + k)] = scale * code + offset;
+        }
+      }
+    }
+  }
+  return values;
+}
+
+PackedWeights PackWeightsAs(const Backend& backend, TestWeights& weights, WeightFormat format) {
+  const TensorView view = weights.View();
+  PackedWeights packed = PackWeights(backend, {&view, 1}, format);
+  if (IsQuantized(format)) {
+    weights.values = Dequantized(packed.memory.data(), format, (weights.out + 15) / 16, weights.in);
+    weights.values.resize(static_cast<size_t>(weights.out * weights.in));
+  }
+  return packed;
+}
+
+PackedWeights PackGateUpWeightsAs(const Backend& backend, TestWeights& gate, TestWeights& up,
+                                  WeightFormat format) {
+  PackedWeights packed = PackBoth(backend, gate, up, format);
+  if (!IsQuantized(format)) return packed;
+  const auto both = Dequantized(packed.memory.data(), format, (gate.out + 15) / 16 * 2, gate.in);
+  for (int64_t c = 0; c < gate.out; ++c) {
+    const auto gate_at = both.begin() + (c / 16 * 32 + c % 16) * gate.in;
+    std::copy_n(gate_at, gate.in, gate.values.begin() + c * gate.in);
+    std::copy_n(gate_at + 16 * gate.in, gate.in, up.values.begin() + c * gate.in);
+  }
+  return packed;
+}
+
+Rounding RoundingOf(const std::string& isa, WeightFormat format) {
+  if (IsQuantized(format)) return Rounding::kInt8;
+  return isa == "avx512" && format == WeightFormat::kBF16 ? Rounding::kBF16 : Rounding::kNone;
+}
+
+namespace {
+
+// The codes of a block are those of the definition in float32; with inexact values a code near a border may
+// be the next one.
+void AddInt8Block(std::span<const double> block, double relative, double absolute, Inputs& inputs) {
+  float largest = 0;
+  for (const double v : block) largest = std::max(largest, std::abs(static_cast<float>(v)));
+  const double step = static_cast<double>(largest / 127.0f);
+  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  const double off = largest > 0 ? relative + absolute / static_cast<double>(largest) : 0.0;
+  for (const double v : block) {
+    const float code = std::nearbyint(static_cast<float>(v) * inverse);
+    inputs.values.push_back(static_cast<double>(code) * step);
+    const double near = 127 * 2 * off, exact = v * static_cast<double>(inverse);
+    const bool border = off > 0 && std::nearbyint(exact - near) != std::nearbyint(exact + near);
+    inputs.slack.push_back(std::abs(inputs.values.back()) * off + (border ? step : 0.0));
+  }
+}
+
+}  // namespace
+
+Inputs RoundedInputs(std::span<const double> row, Rounding rounding, double relative, double absolute) {
   Inputs inputs;
-  for (const double value : values) {
+  if (rounding == Rounding::kInt8) {
+    for (size_t i = 0; i < row.size(); i += 32) {
+      AddInt8Block(row.subspan(i, std::min<size_t>(32, row.size() - i)), relative, absolute, inputs);
+    }
+    return inputs;
+  }
+  for (const double value : row) {
     const auto at = [&](double v) {
-      return round ? static_cast<double>(BF16ToFloat(FloatToBF16(static_cast<float>(v)))) : v;
+      return rounding == Rounding::kBF16
+                 ? static_cast<double>(BF16ToFloat(FloatToBF16(static_cast<float>(v))))
+                 : v;
     };
-    const double low = at(value * (1 - error));
-    const double high = at(value * (1 + error));
+    const double low = at(value * (1 - relative));
+    const double high = at(value * (1 + relative));
     inputs.values.push_back(at(value));
-    inputs.slack.push_back(std::max(std::abs(low - at(value)), std::abs(high - at(value))));
+    inputs.slack.push_back(std::max(std::abs(low - at(value)), std::abs(high - at(value))) + absolute);
   }
   return inputs;
 }
 
-Inputs RoundedInputs(std::span<const float> values, bool round) {
-  const std::vector<double> wide(values.begin(), values.end());
-  return RoundedInputs(wide, round, 0);
+Inputs RoundedInputs(std::span<const float> row, Rounding rounding) {
+  const std::vector<double> wide(row.begin(), row.end());
+  return RoundedInputs(wide, rounding, 0, 0);
 }
 
-Expected Dot(const double* x, const double* slack, const double* w, int64_t k) {
+Expected Dot(const Inputs& x, const double* w, int64_t k, WeightFormat format) {
   Expected dot;
-  double magnitude = 0;
+  double magnitude = 0, sum_x = 0, largest_w = 0;
   for (int64_t i = 0; i < k; ++i) {
-    dot.value += x[i] * w[i];
-    magnitude += std::abs(x[i] * w[i]);
-    dot.tolerance += slack[i] * std::abs(w[i]);
+    const auto at = static_cast<size_t>(i);
+    dot.value += x.values[at] * w[i];
+    magnitude += std::abs(x.values[at] * w[i]);
+    dot.tolerance += x.slack[at] * std::abs(w[i]);
+    sum_x += std::abs(x.values[at]);
+    largest_w = std::max(largest_w, std::abs(w[i]));
   }
-  // A chain of k roundings of partial sums, each at most the magnitude, plus those of the products.
-  dot.tolerance += (static_cast<double>(k) + 2) * kEpsilon * magnitude + 1e-30;
+  // A chain of roundings of partial sums, each at most the magnitude, plus those of the products. The parts
+  // scale * q and offset of a quantized weight are each at most twice the largest weight.
+  double links = static_cast<double>(k) + 2;
+  if (IsQuantized(format)) {
+    links = 2 * static_cast<double>((k + 31) / 32) + 2;
+    if (format == WeightFormat::kInt4Offset) {
+      links *= 2;
+      magnitude = 4 * sum_x * largest_w;
+    }
+  }
+  dot.tolerance += links * kEpsilon * magnitude + 1e-30;
   return dot;
 }
 
