@@ -10,18 +10,23 @@
 
 #include "base/check.h"
 
+#include <limits>
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace guildhall {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+using D = hn::ScalableTag<float>;
+constexpr int64_t kLanes = hn::MaxLanes(D());
+
 // What FloatToBF16() of base/dtype.h gives, for neighbouring numbers.
-void NarrowRow(const float* from, uint16_t* to, int64_t count) {
-  const hn::ScalableTag<float> d;
-  const hn::RebindToUnsigned<decltype(d)> du;
-  const hn::RebindToSigned<decltype(d)> di;
-  const hn::Rebind<uint16_t, decltype(d)> du16;
-  constexpr int64_t kLanes = hn::MaxLanes(d);
+void NarrowRow(const float* from, float /*scale*/, uint16_t* to, int64_t count) {
+  const D d;
+  const hn::RebindToUnsigned<D> du;
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<uint16_t, D> du16;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const auto value = hn::LoadU(d, from + i);
@@ -35,49 +40,119 @@ void NarrowRow(const float* from, uint16_t* to, int64_t count) {
   for (; i < count; ++i) to[i] = FloatToBF16(from[i]);
 }
 
-void NarrowRow(const float* from, float* to, int64_t count) {
+void NarrowRow(const float* from, float /*scale*/, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// One head of one token into its block; `token` is the place in the block, `values` null for latent
-// attention.
+// Round to nearest, ties to even. Without a number as scale the codes are 0, and 0 times the scale is none.
+void NarrowRow(const float* from, float scale, int8_t* to, int64_t count) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const auto inverse = hn::Set(d, scale == scale ? 1.0f / scale : 0.0f);
+  alignas(64) float part[kLanes];
+  alignas(64) int32_t codes[kLanes];
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t here = HWY_MIN(kLanes, count - i);
+    for (int64_t j = 0; j < kLanes; ++j) part[j] = scale == scale && j < here ? from[i + j] : 0.0f;
+    hn::Store(hn::NearestInt(hn::Mul(hn::Load(d, part), inverse)), di, codes);
+    for (int64_t j = 0; j < here; ++j) to[i + j] = static_cast<int8_t>(codes[j]);
+  }
+}
+
+// The scale of `count` numbers: the least bf16 with which none of them exceeds 127. NaN if one of them is no
+// finite number.
+float ScaleOf(const float* from, int64_t count) {
+  constexpr uint32_t kInfinite = 0x7f800000u;
+  constexpr float kLeast = 0x1p-100f;  // its inverse is finite; what it rounds to 0 weighs nothing
+  uint32_t most = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t size = std::bit_cast<uint32_t>(from[i]) & 0x7fffffffu;
+    most = HWY_MAX(most, size);
+  }
+  if (most >= kInfinite) return std::numeric_limits<float>::quiet_NaN();
+  const float exact = HWY_MAX(kLeast, std::bit_cast<float>(most) / 127.0f);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(exact) + 0xffffu) & 0xffff0000u);
+}
+
+// Where a number of token `token` goes, in elements from the beginning of the head's keys or values.
 template <typename T>
-void AppendHead(const KvShape& shape, const float* key, const float* value, int64_t token, T* head,
-                T* values) {
-  if (shape.value_in_key) return NarrowRow(key, head + token * shape.key_dim, shape.key_dim);
+constexpr bool kPaired = !std::is_same_v<T, float>;
+template <typename T>
+int64_t KeyPlace(int64_t element, int64_t token) {
+  if (!kPaired<T>) return element * kKvBlockTokens + token;
+  return (element / 2 * kKvBlockTokens + token) * 2 + element % 2;
+}
+template <typename T>
+int64_t ValuePlace(int64_t element, int64_t token, int64_t value_dim) {
+  if (!kPaired<T>) return token * value_dim + element;
+  return (token / 2 * value_dim + element) * 2 + token % 2;
+}
+
+// Narrows `count` numbers and puts number i to to[place(i)].
+template <typename T, typename Place>
+void Scatter(const float* from, float scale, int64_t count, T* to, Place place) {
   constexpr int64_t kChunk = 64;
   T narrow[kChunk];
-  for (int64_t begin = 0; begin < shape.key_dim; begin += kChunk) {
-    const int64_t count = HWY_MIN(kChunk, shape.key_dim - begin);
-    NarrowRow(key + begin, narrow, count);
-    for (int64_t i = 0; i < count; ++i) head[(begin + i) * kKvBlockTokens + token] = narrow[i];
+  for (int64_t begin = 0; begin < count; begin += kChunk) {
+    const int64_t here = HWY_MIN(kChunk, count - begin);
+    NarrowRow(from + begin, scale, narrow, here);
+    for (int64_t i = 0; i < here; ++i) to[place(begin + i)] = narrow[i];
   }
-  NarrowRow(value, values + token * shape.value_dim, shape.value_dim);
+}
+
+// One head of one token into its block; `token` is the place in the block, `value` null for latent attention.
+template <typename T>
+void AppendHead(const KvShape& shape, const KvLayout& layout, const float* key, const float* value,
+                int64_t token, std::byte* head) {
+  float scale[2] = {};
+  // The part of the key that the first scale is for: all of it, or the latent part.
+  const int64_t first = shape.value_in_key ? shape.value_dim : shape.key_dim;
+  const int64_t rotary = shape.key_dim - first;
+  if constexpr (std::is_same_v<T, int8_t>) {
+    scale[0] = ScaleOf(key, first);
+    scale[1] = shape.value_in_key ? ScaleOf(key + first, rotary) : ScaleOf(value, shape.value_dim);
+    auto* scales = reinterpret_cast<float*>(head + layout.scales);
+    scales[token] = scale[0];
+    scales[kKvBlockTokens + token] = scale[1];
+  }
+  T* keys = reinterpret_cast<T*>(head);
+  if (shape.value_in_key) {
+    NarrowRow(key, scale[0], keys + token * shape.key_dim, first);
+    NarrowRow(key + first, scale[1], keys + token * shape.key_dim + first, rotary);
+    return;
+  }
+  T* values = reinterpret_cast<T*>(head + layout.values);
+  Scatter(key, scale[0], shape.key_dim, keys, [&](int64_t e) { return KeyPlace<T>(e, token); });
+  if (kPaired<T> && shape.key_dim % 2 != 0) keys[KeyPlace<T>(shape.key_dim, token)] = 0;
+  Scatter(value, scale[1], shape.value_dim, values,
+          [&](int64_t e) { return ValuePlace<T>(e, token, shape.value_dim); });
 }
 
 template <typename T>
 void AppendRowsOf(const AppendKvArgs& args, int64_t begin, int64_t end) {
-  const KvLayout layout(args.shape);
+  const KvShape& shape = args.shape;
+  const KvLayout layout(shape);
   for (int64_t row = begin; row < end; ++row) {
     const int64_t block = args.slot[row] / kKvBlockTokens;
     const int64_t token = args.slot[row] % kKvBlockTokens;
-    for (int64_t h = 0; h < args.shape.kv_heads; ++h) {
+    for (int64_t h = 0; h < shape.kv_heads; ++h) {
       std::byte* head = static_cast<std::byte*>(args.cache) + static_cast<size_t>(block) * layout.block +
                         static_cast<size_t>(h) * layout.head;
-      const float* key = args.k + row * args.k_stride + h * args.shape.key_dim;
-      const float* value =
-          args.shape.value_in_key ? nullptr : args.v + row * args.v_stride + h * args.shape.value_dim;
-      AppendHead(args.shape, key, value, token, reinterpret_cast<T*>(head),
-                 reinterpret_cast<T*>(head + layout.values));
+      const float* key = args.k + row * args.k_stride + h * shape.key_dim;
+      const float* value = shape.value_in_key ? nullptr : args.v + row * args.v_stride + h * shape.value_dim;
+      AppendHead<T>(shape, layout, key, value, token, head);
     }
   }
 }
 
 void AppendRows(const AppendKvArgs& args, int64_t begin, int64_t end) {
-  if (args.shape.format == KvFormat::kBF16) {
-    AppendRowsOf<uint16_t>(args, begin, end);
-  } else {
-    AppendRowsOf<float>(args, begin, end);
+  switch (args.shape.format) {
+    case KvFormat::kF32:
+      return AppendRowsOf<float>(args, begin, end);
+    case KvFormat::kBF16:
+      return AppendRowsOf<uint16_t>(args, begin, end);
+    case KvFormat::kInt8:
+      return AppendRowsOf<int8_t>(args, begin, end);
   }
 }
 
@@ -95,7 +170,6 @@ size_t CpuKvBlockBytes(const KvShape& shape) {
   GH_CHECK_GT(shape.key_dim, 0);
   GH_CHECK_GT(shape.value_dim, 0);
   GH_CHECK(!shape.value_in_key || shape.value_dim <= shape.key_dim);
-  GH_CHECK(shape.format != KvFormat::kInt8);
   return KvLayout(shape).block;
 }
 

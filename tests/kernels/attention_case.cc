@@ -6,6 +6,27 @@
 namespace guildhall {
 namespace {
 
+constexpr size_t kMostRows = 512;  // of one call, as MakeTestBackend() prepares
+
+// What the cache keeps of `count` neighbours that share a scale.
+void Store(KvFormat format, float* numbers, int64_t count) {
+  if (format == KvFormat::kBF16) {
+    for (int64_t i = 0; i < count; ++i) numbers[i] = BF16ToFloat(FloatToBF16(numbers[i]));
+  }
+  if (format != KvFormat::kInt8 || count == 0) return;
+  double most = 0;
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::abs(static_cast<double>(numbers[i])));
+  // The least bf16 that is not below most / 127.
+  float scale = BF16ToFloat(FloatToBF16(static_cast<float>(most / 127)));
+  if (static_cast<double>(scale) * 127 < most) {
+    scale = BF16ToFloat(static_cast<uint16_t>(FloatToBF16(scale) + 1));
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const double code = std::nearbyint(static_cast<double>(numbers[i]) / static_cast<double>(scale));
+    numbers[i] = static_cast<float>(code) * scale;
+  }
+}
+
 // Copies `count` floats at row `position` of `from` to the end of `to`.
 void TakeRow(const std::vector<float>& from, int64_t position, int64_t count, std::vector<float>& to) {
   to.insert(to.end(), from.begin() + position * count, from.begin() + (position + 1) * count);
@@ -23,17 +44,27 @@ std::string AttentionCase::Text() const {
 AttentionData::AttentionData(const AttentionCase& attention_case)
     : c(attention_case), scale(static_cast<float>(2.0 / std::sqrt(attention_case.shape.key_dim))) {
   Random random(c.seed);
-  const auto stored = [&](int64_t count) {
-    auto numbers = random.Floats(count);
-    if (c.shape.format == KvFormat::kBF16) {
-      for (float& number : numbers) number = BF16ToFloat(FloatToBF16(number));
-    }
-    return numbers;
-  };
   for (int64_t length : c.lengths) {
-    keys.push_back(stored(length * c.shape.kv_heads * c.shape.key_dim));
-    values.push_back(stored(c.shape.value_in_key ? 0 : length * c.shape.kv_heads * c.shape.value_dim));
+    keys.push_back(random.Floats(length * c.shape.kv_heads * c.shape.key_dim));
+    values.push_back(random.Floats(c.shape.value_in_key ? 0 : length * c.shape.kv_heads * c.shape.value_dim));
     q.push_back(random.Floats(length * c.heads() * c.shape.key_dim));
+  }
+  Remember();
+}
+
+void AttentionData::Remember() {
+  const KvShape& shape = c.shape;
+  stored_keys = keys;
+  stored_values = values;
+  const int64_t first = shape.value_in_key ? shape.value_dim : shape.key_dim;
+  for (size_t s = 0; s < keys.size(); ++s) {
+    for (int64_t i = 0; i < c.lengths[s] * shape.kv_heads; ++i) {
+      Store(shape.format, stored_keys[s].data() + i * shape.key_dim, first);
+      Store(shape.format, stored_keys[s].data() + i * shape.key_dim + first, shape.key_dim - first);
+      if (!shape.value_in_key) {
+        Store(shape.format, stored_values[s].data() + i * shape.value_dim, shape.value_dim);
+      }
+    }
   }
 }
 
@@ -48,7 +79,7 @@ std::vector<double> AttentionData::Reference(RowId row) const {
     std::vector<double> weights;
     double max = -1e300, sum = 0;
     for (int64_t t = first; t <= position; ++t) {
-      const float* key = keys[s].data() + (t * kv_heads + head / c.group) * key_dim;
+      const float* key = stored_keys[s].data() + (t * kv_heads + head / c.group) * key_dim;
       double score = 0;
       for (int64_t i = 0; i < key_dim; ++i) score += static_cast<double>(query[i]) * key[i];
       weights.push_back(score * scale);
@@ -58,8 +89,8 @@ std::vector<double> AttentionData::Reference(RowId row) const {
     std::vector<double> out(static_cast<size_t>(value_dim));
     for (int64_t t = first; t <= position; ++t) {
       const int64_t place = t * kv_heads + head / c.group;
-      const float* value =
-          c.shape.value_in_key ? keys[s].data() + place * key_dim : values[s].data() + place * value_dim;
+      const float* value = c.shape.value_in_key ? stored_keys[s].data() + place * key_dim
+                                                : stored_values[s].data() + place * value_dim;
       for (size_t i = 0; i < out.size(); ++i)
         out[i] += weights[static_cast<size_t>(t - first)] / sum * value[i];
     }
@@ -133,8 +164,16 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
 }
 
 std::vector<float> PagedCache::Step(const std::vector<RowId>& rows) {
-  Append(rows);
-  return Attend(rows);
+  std::vector<float> y;
+  for (size_t begin = 0; begin < rows.size(); begin += kMostRows) {
+    const size_t end = std::min(rows.size(), begin + kMostRows);
+    const std::vector<RowId> part(rows.begin() + static_cast<int64_t>(begin),
+                                  rows.begin() + static_cast<int64_t>(end));
+    Append(part);
+    const auto attended = Attend(part);
+    y.insert(y.end(), attended.begin(), attended.end());
+  }
+  return y;
 }
 
 std::vector<RowId> WholeSequence(const AttentionData& data, int64_t s) {

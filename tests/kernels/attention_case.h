@@ -25,8 +25,7 @@ struct AttentionCase {
 // A row of a batch: (sequence, position).
 using RowId = std::pair<int64_t, int64_t>;
 
-// The content of a case; the same for the same case, whatever the cache. Numbers are as the cache stores
-// them.
+// The content of a case; the same for the same case, whatever the cache.
 struct AttentionData {
   explicit AttentionData(const AttentionCase& attention_case);
 
@@ -36,7 +35,11 @@ struct AttentionData {
       values;  // per sequence (tokens, kv_heads, value_dim); empty for latent attention
   std::vector<std::vector<float>> q;  // per sequence (tokens, heads, key_dim)
   float scale;
+  // Keys and values with the numbers that the cache's format keeps of them.
+  std::vector<std::vector<float>> stored_keys, stored_values;
 
+  // Makes the stored numbers anew, after a test has changed keys or values.
+  void Remember();
   std::vector<double> Reference(RowId row) const;  // (heads, value_dim)
 };
 
@@ -45,8 +48,8 @@ class PagedCache {
  public:
   PagedCache(const AttentionData& data, Backend& backend, uint64_t block_seed);
 
-  // Appends and attends `rows` (neighbours of a sequence together, ascending) in one call each: (rows, heads,
-  // value_dim).
+  // Appends and attends `rows` (neighbours of a sequence together, ascending) in one call each, or in calls
+  // of 512: (rows, heads, value_dim).
   std::vector<float> Step(const std::vector<RowId>& rows);
   // Without appending: everything that the rows see was appended before.
   std::vector<float> Attend(const std::vector<RowId>& rows);

@@ -10,7 +10,7 @@ namespace {
 
 std::vector<AttentionCase> Cases() {
   std::vector<AttentionCase> cases;
-  for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+  for (KvFormat format : kKvFormats) {
     cases.push_back({{2, 33, 33, false, format}, 1, 0, {150, 40, 70}});
     cases.push_back({{2, 64, 40, false, format}, 7, 0, {100, 17, 20}});
     cases.push_back({{1, 16, 16, false, format}, 3, 21, {150, 80, 33}});
@@ -84,6 +84,30 @@ TEST_CASE(
           }
           if (!rows.empty()) RequireRows(rows, cache.Step(rows), expected);
           if (done == c.lengths) break;
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: keys in parts over 1 to 4 threads, few heads and many: the same bits") {
+  for (const std::string& isa : TestIsas()) {
+    for (KvFormat format : kKvFormats) {
+      for (const KvShape& shape : {KvShape{1, 24, 20, true, format}, KvShape{2, 17, 19, false, format}}) {
+        for (int window : {0, 700}) {
+          const AttentionData data({shape, 5, window, {1300, 530}});
+          const auto expected = Expected(data, isa);
+          for (int threads = 1; threads <= 4; ++threads) {
+            const auto backend = MakeTestBackend(isa, threads);
+            PagedCache cache(data, *backend, 20);
+            INFO(isa << ", " << threads << " threads, " << data.c.Text());
+            for (int64_t s : {0, 1}) cache.Append(WholeSequence(data, s));
+            // One row, or two with contexts of three parts and of two, go by parts; many do not.
+            for (const std::vector<RowId>& rows :
+                 {std::vector<RowId>{{0, 1299}}, {{0, 1298}, {0, 1299}, {1, 512}}, {{1, 511}}, {{0, 1024}}}) {
+              RequireRows(rows, cache.Attend(rows), expected);
+            }
+          }
         }
       }
     }
