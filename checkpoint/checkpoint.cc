@@ -5,17 +5,56 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "checkpoint/expected_weights.h"
 #include "checkpoint/model_folder.h"
 
 namespace guildhall {
 
+namespace {
+
+absl::Status CheckProblems(const std::string& directory, const ModelFolder& folder) {
+  if (folder.problems.empty()) return absl::OkStatus();
+  const absl::Status status = folder.problems.ToStatus();
+  return absl::Status(status.code(), StrCat(directory, ": ", status.message()));
+}
+
+// A lower bound of how many weights a model has; no more than some millions in any case.
+size_t LeastWeights(const ModelSpec& spec) {
+  size_t count = 0;
+  for (const LayerSpec& layer : spec.layers) count += layer.moe ? static_cast<size_t>(spec.gate.experts) : 1;
+  return count;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::OpenPacked(const std::string& directory,
+                                                                   const CheckpointOptions& options,
+                                                                   DType dtype, size_t most_weights) {
+  GH_ASSIGN_OR_RETURN(ModelFolder folder, ReadFolderConfig(directory, options));
+  GH_RETURN_IF_ERROR(CheckProblems(directory, folder));
+  if (LeastWeights(folder.config.spec) > most_weights) {
+    return absl::FailedPreconditionError(
+        StrCat(directory, ": config.json asks for at least ", LeastWeights(folder.config.spec),
+               " weights, and the folder has ", most_weights, ": they are of different models"));
+  }
+  folder.config.spec.dtype = dtype;
+  auto checkpoint = std::make_unique<Checkpoint>();
+  checkpoint->directory_ = directory;
+  checkpoint->binding_ = ExpectedWeights(folder.config);
+  checkpoint->spec_ = std::move(folder.config.spec);
+  checkpoint->generation_ = std::move(folder.generation);
+  return checkpoint;
+}
+
 absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& directory,
                                                              const CheckpointOptions& options) {
-  GH_ASSIGN_OR_RETURN(ModelFolder folder, ReadModelFolder(directory, options));
-  if (!folder.problems.empty()) {
-    const absl::Status status = folder.problems.ToStatus();
-    return absl::Status(status.code(), StrCat(directory, ": ", status.message()));
+  if (IsPackedFolder(directory)) {
+    return absl::FailedPreconditionError(
+        StrCat(directory, ": expected a checkpoint's own tensors, found packed weights (",
+               kPackedManifestFile, "): name the folder that they were made of"));
   }
+  GH_ASSIGN_OR_RETURN(ModelFolder folder, ReadModelFolder(directory, options));
+  GH_RETURN_IF_ERROR(CheckProblems(directory, folder));
   auto checkpoint = std::make_unique<Checkpoint>();
   checkpoint->directory_ = directory;
   checkpoint->spec_ = std::move(folder.config.spec);
@@ -33,6 +72,12 @@ const BoundWeight& Checkpoint::Bound(const WeightKey& key) const {
 
 absl::StatusOr<TensorView> Checkpoint::Read(const WeightKey& key, std::vector<std::byte>& scratch) const {
   const BoundWeight& bound = Bound(key);
+  if (bound.file == nullptr) {
+    return absl::FailedPreconditionError(
+        StrCat("tensor ", bound.name, ": ", directory_,
+               " has packed weights, and this needs the checkpoint's own numbers: serve the folder that they "
+               "were made of, with the same weights.* formats"));
+  }
   TensorView view = bound.view;
   scratch.resize(view.Bytes());
   const absl::Status read = bound.file->Read(view, scratch);

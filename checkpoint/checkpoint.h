@@ -28,6 +28,13 @@ class Checkpoint final : public WeightSource {
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& directory,
                                                           const CheckpointOptions& options = {});
 
+  // A packed folder (model_folder.h), whose weights are elsewhere: names and shapes are known, Read() is
+  // FAILED_PRECONDITION. `dtype`: of the model that was packed. At most `most_weights` are expected, else
+  // FAILED_PRECONDITION. Errors as Open.
+  static absl::StatusOr<std::unique_ptr<Checkpoint>> OpenPacked(const std::string& directory,
+                                                                const CheckpointOptions& options, DType dtype,
+                                                                size_t most_weights);
+
   const std::string& directory() const { return directory_; }
   const ModelSpec& spec() const override { return spec_; }
   // Empty without generation_config.json. (The tokens that end a text are in the spec, from either file.)
@@ -35,7 +42,8 @@ class Checkpoint final : public WeightSource {
 
   bool Has(const WeightKey& key) const override { return binding_.weights.contains(key); }
   DType dtype(const WeightKey& key) const override { return Bound(key).view.dtype; }
-  // Copies by pread, so that a file that was cut is DATA_LOSS where touching the mapping would be a signal.
+  // FAILED_PRECONDITION in a packed folder. Copies by pread, so that a file that was cut is DATA_LOSS where
+  // touching the mapping would be a signal.
   absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const override;
   size_t TotalBytes() const override;
   // DATA_LOSS if a file was written to since Open; call when the last weight has been read.
@@ -44,6 +52,8 @@ class Checkpoint final : public WeightSource {
   // A view into the mapped files (zero copy). CHECK: Has(key). Experts that the files hold stacked come as
   // slices.
   const TensorView& Weight(const WeightKey& key) const { return Bound(key).view; }
+  // None in a packed folder.
+  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_.files(); }
   // The name in the file, for messages.
   const std::string& WeightName(const WeightKey& key) const { return Bound(key).name; }
 

@@ -32,7 +32,12 @@ void ReadGeneration(const std::string& directory, ModelFolder& folder) {
 
 }  // namespace
 
-absl::StatusOr<ModelFolder> ReadModelFolder(const std::string& directory, const CheckpointOptions& options) {
+bool IsPackedFolder(const std::string& directory) {
+  std::error_code error;
+  return std::filesystem::exists(StrCat(directory, "/", kPackedManifestFile), error);
+}
+
+absl::StatusOr<ModelFolder> ReadFolderConfig(const std::string& directory, const CheckpointOptions& options) {
   std::error_code error;
   const auto status = std::filesystem::status(directory, error);
   if (!std::filesystem::exists(status)) return absl::NotFoundError(StrCat(directory, ": no such folder"));
@@ -44,6 +49,11 @@ absl::StatusOr<ModelFolder> ReadModelFolder(const std::string& directory, const 
   ModelFolder folder;
   folder.config = ReadHfConfig(json, options, folder.problems);
   ReadGeneration(directory, folder);
+  return folder;
+}
+
+absl::StatusOr<ModelFolder> ReadModelFolder(const std::string& directory, const CheckpointOptions& options) {
+  GH_ASSIGN_OR_RETURN(ModelFolder folder, ReadFolderConfig(directory, options));
   // What config.json gets wrong would come back as missing and extra tensors.
   const bool config_good = folder.problems.empty();
   folder.files = TensorFiles::Open(directory, folder.problems);

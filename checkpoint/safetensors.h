@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/crc32c.h"
 #include "base/mapped_file.h"
 #include "base/tensor_view.h"
 
@@ -51,6 +52,8 @@ class SafetensorsFile {
   // DATA_LOSS if the file was written to since Open.
   absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }
   const std::string& identity() const { return file_.identity(); }
+  // CRC-32C of everything before the tensors' bytes: names, dtypes, shapes.
+  uint32_t HeaderChecksum() const { return Crc32c(file_.bytes().first(header_.buffer_offset)); }
   size_t size() const { return file_.bytes().size(); }
 
  private:

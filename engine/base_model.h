@@ -18,10 +18,14 @@
 namespace guildhall {
 
 struct BaseModelOptions {
-  std::string path;  // a Hugging Face folder
+  std::string path;  // a Hugging Face folder, or one that QuantizeFolder() wrote
   CheckpointOptions checkpoint;
   CpuOptions cpu;
-  WeightFormats formats;
+  // Takes the back end before anything is loaded, and gives what is used in its place; null: itself.
+  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend = {};
+  WeightFormats formats;              // of a packed folder: its own, or unset
+  bool map_weights = false;           // packed folders: serve from the mapped file, without a copy
+  bool verify_weights = true;         // packed folders that are mapped: compare their checksums at load
   std::string kv_budget = "auto";     // of KV cache and adapters together; see MemoryAmount
   std::optional<KvFormat> kv_format;  // unset: as the model's DefaultKvFormat()
   int64_t max_rows = 512;             // of one step
@@ -44,6 +48,7 @@ struct MemoryUse {
 
 // Owns everything; the decoder uses the back end until it goes. Move-only.
 struct BaseModel {
+  // Of a packed folder: names and shapes alone.
   std::unique_ptr<Checkpoint> checkpoint;  // stays open: adapters are checked against it
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
@@ -59,7 +64,8 @@ void ShareBudget(const BaseModel& model, EngineOptions& options);
 using PlanFunction =
     std::function<void(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory)>;
 
-// Opens, plans the memory, loads. Errors as Checkpoint::Open, MakeCpuBackend, PlanKvBudget and Decoder::Load.
+// Opens, plans the memory, loads. Errors as Checkpoint::Open, PackedFolder::Open, MakeCpuBackend,
+// PlanKvBudget, Decoder::Load and LoadPacked.
 absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan = {},
                                         const ProgressFunction& progress = {});
 

@@ -68,11 +68,25 @@ Decoder::~Decoder() = default;
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const WeightSource& source, Backend& backend,
                                                        const DecoderOptions& options,
                                                        const ProgressFunction& progress) {
+  GH_ASSIGN_OR_RETURN(DecoderWeights weights, LoadWeights(source, backend, options.formats, progress));
+  return Over(source.spec(), std::move(weights), backend, options);
+}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::LoadPacked(const WeightSource& model,
+                                                             const PackedLoad& packed, Backend& backend,
+                                                             const DecoderOptions& options,
+                                                             const ProgressFunction& progress) {
+  GH_ASSIGN_OR_RETURN(DecoderWeights weights, LoadPackedWeights(model, packed, backend, progress));
+  return Over(model.spec(), std::move(weights), backend, options);
+}
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Over(const ModelSpec& spec, DecoderWeights weights,
+                                                       Backend& backend, const DecoderOptions& options) {
   GH_CHECK_GT(options.max_rows, 0);
   GH_CHECK_GT(options.max_outputs, 0);
   GH_CHECK_GT(options.kv_blocks, 0);
-  auto impl = std::make_unique<Impl>(source.spec(), backend, options);
-  GH_ASSIGN_OR_RETURN(impl->weights, LoadWeights(source, backend, options.formats, progress));
+  auto impl = std::make_unique<Impl>(spec, backend, options);
+  impl->weights = std::move(weights);
   GH_ASSIGN_OR_RETURN(impl->act, Activations::Allocate(impl->spec, impl->shape));
   const size_t kv_bytes =
       static_cast<size_t>(options.kv_blocks) * KvBytesPerBlock(impl->spec, backend, options.kv_format);

@@ -15,6 +15,7 @@
 #include "kernels/backend.h"
 #include "kernels/matrix.h"
 #include "model/language_model.h"
+#include "model/packed_folder.h"
 #include "weights/weight_formats.h"
 
 namespace guildhall {
@@ -50,6 +51,12 @@ class Decoder final : public LanguageModel {
   static absl::StatusOr<std::unique_ptr<Decoder>> Load(const WeightSource& source, Backend& backend,
                                                        const DecoderOptions& options,
                                                        const ProgressFunction& progress = {});
+  // The same over weights that are packed already: `model` has names and shapes alone, options.formats is not
+  // read. Errors as LoadPackedWeights.
+  static absl::StatusOr<std::unique_ptr<Decoder>> LoadPacked(const WeightSource& model,
+                                                             const PackedLoad& packed, Backend& backend,
+                                                             const DecoderOptions& options,
+                                                             const ProgressFunction& progress = {});
   ~Decoder() override;
 
   const ModelSpec& spec() const;
@@ -72,6 +79,8 @@ class Decoder final : public LanguageModel {
  private:
   struct Impl;
   explicit Decoder(std::unique_ptr<Impl> impl);
+  static absl::StatusOr<std::unique_ptr<Decoder>> Over(const ModelSpec& spec, DecoderWeights weights,
+                                                       Backend& backend, const DecoderOptions& options);
   std::unique_ptr<Impl> impl_;
 };
 
