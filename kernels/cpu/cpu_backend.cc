@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "base/check.h"
+#include "base/memory_nodes.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "kernels/cpu/low_rank.h"
@@ -68,9 +69,12 @@ CpuBackend::CpuBackend(enum Isa isa, int threads, bool pin)
     : pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
 
 std::string CpuBackend::Describe() const {
+  const int nodes = MemoryNodes();
   const bool bf16 = RowFormatOf(context_.kernels, WeightFormat::kBF16) == RowFormat::kBF16;
   return StrCat("cpu ", IsaName(context_.isa), bf16 ? "-bf16" : "", ", ", pool_.threads(),
-                pool_.threads() == 1 ? " thread (" : " threads (", CpuModel(), ")");
+                pool_.threads() == 1 ? " thread" : " threads", pool_.placement().empty() ? "" : " ",
+                pool_.placement(), nodes > 1 ? StrCat(", memory over ", nodes, " nodes") : "", " (",
+                CpuModel(), ")");
 }
 
 std::string CpuBackend::Isa() const {
