@@ -178,8 +178,10 @@ void AppendKvOp(const AppendKvArgs& args, CpuContext& context) {
   GH_CHECK((args.v == nullptr) == args.shape.value_in_key);
   for (int64_t row = 0; row < args.rows; ++row) GH_CHECK_GE(args.slot[row], 0);
   const auto append_rows = GH_SIMD(AppendRows, context.isa);
+  // Keys are stored one by one, a line of memory each: dearer by so much than elements that stand together.
+  constexpr int64_t kScatter = 8;
   ForRowChunks(context.pool, args.rows,
-               int64_t{args.shape.kv_heads} * (args.shape.key_dim + args.shape.value_dim),
+               kScatter * args.shape.kv_heads * (args.shape.key_dim + args.shape.value_dim),
                [&](int64_t begin, int64_t end, int) { append_rows(args, begin, end); });
 }
 
