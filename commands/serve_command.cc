@@ -15,7 +15,7 @@ namespace {
 
 struct ServeFlags {
   std::vector<std::string> files, settings;
-  std::string model, listen, admin_listen;
+  std::string model, listen, admin_listen, trace;
   bool check_config = false;
 };
 
@@ -29,6 +29,7 @@ ConfigSources SourcesOf(const ServeFlags& flags) {
   set("model.path", flags.model, "--model");
   set("server.listen", flags.listen, "--listen");
   set("admin.listen", flags.admin_listen, "--admin-listen");
+  set("engine.trace", flags.trace, "--trace");
   for (const std::string& setting : flags.settings) {
     const size_t equals = setting.find('=');
     sources.overrides.push_back({setting.substr(0, equals), setting.substr(equals + 1), "--set"});
@@ -72,6 +73,8 @@ void AddServeCommand(CLI::App& app, Action& action) {
       ->check([](const std::string& text) {
         return text.find('=') == std::string::npos ? "expected KEY=VALUE, found " + text : std::string();
       });
+  command->add_option("--trace", flags->trace,
+                      "write a timeline of the first steps at the end, for ui.perfetto.dev (engine.trace)");
   command->add_flag("--check-config", flags->check_config, "print every value with its origin and end");
   command->footer("Every key is also an environment variable: server.listen is GUILDHALL_SERVER_LISTEN.");
   command->callback([flags, &action] { action = [flags] { return RunServe(*flags); }; });

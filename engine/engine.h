@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/request.h"
+#include "engine/step_profile.h"
 #include "model/language_model.h"
 #include "weights/byte_budget.h"
 #include "weights/weight_manager.h"
@@ -25,6 +26,7 @@ struct TaskPolicy {
 };
 
 struct EngineOptions {
+  StepProfile* profile = nullptr;  // measures the engine thread; outlives the engine
   int max_queued = 256;     // requests waiting, all tasks
   int max_running = 64;     // sequences that hold KV blocks
   int token_budget = 512;   // rows of one step, decode rows first

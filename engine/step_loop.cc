@@ -52,17 +52,26 @@ StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shar
   PublishCounters();
 }
 
+void StepLoop::Mark(StepProfile::Phase phase) {
+  if (options_.profile != nullptr) options_.profile->Done(phase);
+}
+
 bool StepLoop::Step() {
+  if (options_.profile != nullptr) options_.profile->Begin();
   now_ = absl::Now();
   TakeArrivals();
   EndCancelledAndLate();
   again_ = blocks_.memory().GiveBack();
+  Mark(StepProfile::Phase::kAdmit);
   Propose();
   Schedule();
   AwaitMemory();
   Apply();
+  Mark(StepProfile::Phase::kSchedule);
   if (!entries_.empty()) Forward();
-  return Finish();
+  const bool busy = Finish();
+  Mark(StepProfile::Phase::kFinish);
+  return busy;
 }
 
 bool StepLoop::TakeArrivals() {
@@ -283,10 +292,13 @@ void StepLoop::Forward() {
   batch.tables = tables.get();
   ++counters_.steps;
   std::string_view failure;
+  Mark(StepProfile::Phase::kBuild);
   try {
     const std::span<const float> logits = model_.Forward(batch);
+    Mark(StepProfile::Phase::kForward);
     GH_CHECK_EQ(logits.size(), batch.logit_rows.size() * static_cast<size_t>(model_.vocabulary()));
-    return Publish(logits, absl::Now());
+    Publish(logits, absl::Now());
+    return Mark(StepProfile::Phase::kPublish);
   } catch (const std::bad_alloc&) {
     failure = "the model found no memory for the step that this request was in";
   } catch (...) {

@@ -57,6 +57,7 @@ class StepLoop {
   StepCounters Counters() const;
 
  private:
+  void Mark(StepProfile::Phase phase);
   bool TakeArrivals();
   void ApplyTaskChanges();
   PrefixSpace SpaceOf(const Request& request);

@@ -83,7 +83,8 @@ void AddModelKeys(TableBuilder<ServerConfig>& t) {
                                                                                                 "cuda"};
   t.Add("cpu.threads", "compute threads; 0: the CPUs that the process may use", GH_FIELD(cpu.threads), 0,
         1024);
-  t.Add("cpu.pin", "bind compute threads to CPUs", GH_FIELD(cpu.pin));
+  t.Add("cpu.pin", "bind compute threads to CPUs, where there is one for each CPU that the process may use",
+        GH_FIELD(cpu.pin));
   t.Add("cpu.isa", "portable, avx2 or avx512; empty: the best one, or GUILDHALL_ISA", GH_FIELD(cpu.isa));
   t.Add("memory.kv",
         "what KV cache and adapters share: bytes (2GiB), a share of the free memory (50%), or auto",
@@ -147,6 +148,11 @@ void AddEngineKeys(TableBuilder<ServerConfig>& t) {
         GH_FIELD(engine.stall_limit_s), 0.05, 86400);
   t.Add("engine.stream_capacity", "tokens that a slow reader may lag behind before its sequence pauses",
         GH_FIELD(engine.stream_capacity), 1, 65536);
+  t.Add("engine.profile", "log at the end where the engine's time went, by phase and by op",
+        GH_FIELD(engine.profile));
+  t.Add("engine.trace", "file for a timeline of the first steps, written at the end; empty: none",
+        GH_FIELD(engine.trace))
+      .file = true;
   t.Add("engine.speculation.max_draft_tokens",
         "tokens that prompt lookup guesses at a time where neither request nor task says; 0: none",
         GH_FIELD(engine.speculation.max_draft_tokens), 0, kMaxDraftTokens);

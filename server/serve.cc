@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "engine/base_model.h"
+#include "server/serve_profile.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
 #include "server/status_mapping.h"
@@ -113,9 +114,11 @@ std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const Bas
                                          base.budget, options);
 }
 
-absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progress, LoadedModel& loaded) {
+absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progress, ServeProfile& profile,
+                       LoadedModel& loaded) {
   DeploymentParts& parts = loaded.parts;
-  GH_ASSIGN_OR_RETURN(const BaseModelOptions options, ModelOptions(config));
+  GH_ASSIGN_OR_RETURN(BaseModelOptions options, ModelOptions(config));
+  profile.AddTo(options);
   GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
   GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
   // Wrong tasks are told before minutes of loading, not after.
@@ -135,7 +138,11 @@ absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progr
                   Item("KV cache and adapters", memory.shared, memory.text)};
   loaded.weights = MakeWeights(config, loaded.base);
   parts.model = loaded.base.decoder.get();
-  parts.share_budget = [&base = loaded.base](EngineOptions& engine) { ShareBudget(base, engine); };
+  profile.Start(loaded.base);
+  parts.share_budget = [&base = loaded.base, &profile](EngineOptions& engine) {
+    ShareBudget(base, engine);
+    profile.AddTo(engine);
+  };
   parts.weights = loaded.weights.get();
   parts.open_folder = [checkpoint = loaded.base.checkpoint.get()](const std::string& directory,
                                                                   const AdapterFolderOptions& folder) {
@@ -166,6 +173,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   if (config.model.path.empty()) {
     return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
   }
+  ServeProfile profile(config.engine.profile, config.engine.trace);
   LoadedModel loaded;  // outlives the server
   std::unique_ptr<Server> server;
   std::atomic<Server*> serving{nullptr};
@@ -185,7 +193,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   LogListener("requests", server->inference(), config.server.tls);
   if (server->admin() != nullptr) LogListener("administration", *server->admin(), config.admin.tls);
 
-  GH_RETURN_IF_ERROR(LoadModel(config, progress, loaded));
+  GH_RETURN_IF_ERROR(LoadModel(config, progress, profile, loaded));
   GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(loaded.parts)));
   Log().info("adapters: {}", deployment->adapters->Summary());
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
@@ -197,7 +205,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   // The engine ends before the model that it runs on.
   serving = nullptr;
   server.reset();
-  return absl::OkStatus();
+  return profile.Report();
 }
 
 }  // namespace guildhall

@@ -75,7 +75,7 @@ struct WeightsConfig {
 
 struct CpuConfig {
   int64_t threads = 0;  // 0: the CPUs that the process may use
-  bool pin = false;
+  bool pin = true;      // where the team is as large as the allowed CPUs
   std::string isa;  // "": GUILDHALL_ISA, else the best one
 };
 
@@ -121,6 +121,8 @@ struct EngineConfig {
   bool prefix_cache = true;
   double stall_limit_s = 60.0;
   int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
+  bool profile = false;           // log at the end where the engine's time went
+  std::string trace;              // file for a timeline of the first steps; empty: none
   SpeculationConfig speculation;
 };
 

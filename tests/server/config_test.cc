@@ -100,7 +100,7 @@ TEST_CASE("a later source beats an earlier one, and each value tells where it co
   })");
   const auto loaded =
       LoadConfig({{file.path()},
-                  {{"GUILDHALL_ENGINE_MAX_RUNNING", "16"}, {"GUILDHALL_CPU_PIN", "true"}, {"PATH", "/bin"}},
+                  {{"GUILDHALL_ENGINE_MAX_RUNNING", "16"}, {"GUILDHALL_CPU_PIN", "false"}, {"PATH", "/bin"}},
                   {{"engine.max_running", "32", "--set"},
                    {"tasks.a.b.sampling.top_k", "7", "--set"},
                    {"tasks.new.weight", "3", "--set"}}});
@@ -110,7 +110,7 @@ TEST_CASE("a later source beats an earlier one, and each value tells where it co
   CHECK(config.engine.max_running == 32);
   CHECK(config.engine.max_queued == 9);
   CHECK(config.engine.token_budget == EngineConfig().token_budget);
-  CHECK(config.cpu.pin);
+  CHECK_FALSE(config.cpu.pin);
   // Paths of a file are relative to the file.
   CHECK(config.model.path == file.folder() + "/models/tiny");
   const TaskConfig& task = config.tasks.at("a.b");
