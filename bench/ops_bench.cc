@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <random>
 
@@ -23,6 +24,7 @@ struct Flags {
   int threads = 0, rounds = 7;
   int64_t hidden = 2048, width = 1024, experts = 64, k = 8, out = 6144;
   std::vector<int64_t> rows{1, 4, 8, 16, 32, 64, 256, 512};
+  std::vector<std::string> formats{"bf16", "int8", "int4"};
   bool json = false;
 };
 
@@ -41,8 +43,8 @@ double Median(std::vector<double> values) {
 
 class OpsBench {
  public:
-  static absl::StatusOr<std::unique_ptr<OpsBench>> Make(const Flags& flags) {
-    auto bench = std::unique_ptr<OpsBench>(new OpsBench(flags));
+  static absl::StatusOr<std::unique_ptr<OpsBench>> Make(const Flags& flags, WeightFormat format) {
+    auto bench = std::unique_ptr<OpsBench>(new OpsBench(flags, format));
     CpuOptions options;
     options.isa = flags.isa;
     options.threads = flags.threads;
@@ -64,7 +66,7 @@ class OpsBench {
       for (int round = 0; round < flags_.rounds; ++round) {
         const MachinePeaks peaks = probe_->Measure(cpu, all, 0.01);
         op.read_gbps.push_back(peaks.read_gbps);
-        op.peak_gops.push_back(peaks.bf16_gflops > 0 ? peaks.bf16_gflops : peaks.fp32_gflops);
+        op.peak_gops.push_back(PeakOf(peaks));
         op.prepare();
         const double begin = Now();
         op.run();
@@ -75,8 +77,9 @@ class OpsBench {
 
   std::string Text() const {
     std::string text =
-        backend_->Describe() + ", bf16 weights, medians of " + std::to_string(flags_.rounds) +
-        "\nop                         ms    GB/s of       GFLOP/s of     share of the lower ceiling\n";
+        backend_->Describe() + ", " + std::string(WeightFormatName(format_)) + " weights, medians of " +
+        std::to_string(flags_.rounds) +
+        "\nop                         ms    GB/s of       Gop/s of       share of the lower ceiling\n";
     char line[160];
     for (const OpCase& op : cases_) {
       const double seconds = Median(op.seconds);
@@ -88,24 +91,24 @@ class OpsBench {
     return text;
   }
 
-  std::string JsonText() const {
-    Json report{{"backend", backend_->Describe()}, {"isa", backend_->Isa()}, {"rounds", flags_.rounds}};
-    report["results"] = Json::array();
+  void Report(Json& report) const {
+    report["backend"] = backend_->Describe();
+    report["isa"] = backend_->Isa();
     for (const OpCase& op : cases_) {
       const double seconds = Median(op.seconds);
-      report["results"].push_back({{"op", op.name},
+      report["results"].push_back({{"format", WeightFormatName(format_)},
+                                   {"op", op.name},
                                    {"ms", seconds * 1e3},
                                    {"gb_per_second", op.bytes / seconds * 1e-9},
                                    {"machine_gb_per_second", Median(op.read_gbps)},
-                                   {"gflop_per_second", op.operations / seconds * 1e-9},
-                                   {"machine_gflop_per_second", Median(op.peak_gops)},
+                                   {"gop_per_second", op.operations / seconds * 1e-9},
+                                   {"machine_gop_per_second", Median(op.peak_gops)},
                                    {"share", Share(op)}});
     }
-    return DumpJson(report, 2) + "\n";
   }
 
  private:
-  explicit OpsBench(const Flags& flags) : flags_(flags) {}
+  OpsBench(const Flags& flags, WeightFormat format) : flags_(flags), format_(format) {}
 
   CpuContext& context() { return static_cast<CpuBackend&>(*backend_).context(); }
 
@@ -115,13 +118,58 @@ class OpsBench {
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
   }
 
+  // Of the instruction that products of the format use at this level.
+  double PeakOf(const MachinePeaks& peaks) const {
+    if (IsQuantized(format_) && peaks.int8_gops > 0) return peaks.int8_gops;
+    return format_ == WeightFormat::kBF16 && peaks.bf16_gflops > 0 ? peaks.bf16_gflops : peaks.fp32_gflops;
+  }
+
   static double Share(const OpCase& op) {
     const double least =
         std::max(op.bytes / Median(op.read_gbps), op.operations / Median(op.peak_gops)) * 1e-9;
     return least / Median(op.seconds);
   }
 
-  // Weights of all experts, in which the plain products find theirs, too; activations; scratch memory.
+  // A tensor of small numbers of both signs.
+  TensorView RandomTensor(int64_t out, int64_t in) {
+    source_.resize(static_cast<size_t>(out * in));
+    for (uint16_t& bits : source_) bits = static_cast<uint16_t>(0x3c00u | (random_() & 0x83ffu));
+    return {DType::kBF16, {out, in}, reinterpret_cast<const std::byte*>(source_.data())};
+  }
+
+  // Only the first expert is packed; the others are copies in other places.
+  absl::Status FillExperts() {
+    const size_t expert_bytes = gate_up_bytes_ + down_bytes_;
+    GH_ASSIGN_OR_RETURN(experts_,
+                        Buffer::Allocate(expert_bytes * static_cast<size_t>(flags_.experts), "experts"));
+    const TensorView gate = RandomTensor(flags_.width, flags_.hidden);
+    backend_->PackGateUp(gate, gate, format_, experts_.data());
+    const TensorView down = RandomTensor(flags_.hidden, flags_.width);
+    backend_->Pack({&down, 1}, format_, experts_.data() + gate_up_bytes_);
+    for (int64_t e = 0; e < flags_.experts; ++e) {
+      std::byte* at = experts_.data() + static_cast<size_t>(e) * expert_bytes;
+      if (e > 0) std::memcpy(at, experts_.data(), expert_bytes);
+      FfnWeights expert;
+      expert.gate_up = {2 * flags_.width, flags_.hidden, format_, at};
+      expert.down = {flags_.hidden, flags_.width, format_, at + gate_up_bytes_};
+      table_.push_back(expert);
+    }
+    return absl::OkStatus();
+  }
+
+  // As many copies of the plain product's as the last cache cannot keep.
+  absl::Status FillMatrices() {
+    const size_t copies = (size_t{256} << 20) / matrix_bytes_ + 2;
+    GH_ASSIGN_OR_RETURN(matrices_, Buffer::Allocate(copies * matrix_bytes_, "matrices"));
+    const TensorView w = RandomTensor(flags_.out, flags_.hidden);
+    backend_->Pack({&w, 1}, format_, matrices_.data());
+    for (size_t i = 1; i < copies; ++i) {
+      std::memcpy(matrices_.data() + i * matrix_bytes_, matrices_.data(), matrix_bytes_);
+    }
+    return absl::OkStatus();
+  }
+
+  // Weights, activations and scratch memory.
   absl::Status AllocateAll() {
     const int64_t rows = *std::max_element(flags_.rows.begin(), flags_.rows.end());
     StepLimits limits;
@@ -133,22 +181,12 @@ class OpsBench {
     limits.max_heads = 1;
     limits.max_experts = flags_.experts;
     GH_RETURN_IF_ERROR(backend_->Prepare(limits));
-    gate_up_bytes_ = backend_->PackedGateUpBytes(FormatOf(DType::kBF16), flags_.width, flags_.hidden);
-    down_bytes_ = backend_->PackedBytes(FormatOf(DType::kBF16), flags_.hidden, flags_.width);
-    matrix_bytes_ = backend_->PackedBytes(FormatOf(DType::kBF16), flags_.out, flags_.hidden);
-    const size_t all = (gate_up_bytes_ + down_bytes_) * static_cast<size_t>(flags_.experts);
-    GH_ASSIGN_OR_RETURN(weights_, Buffer::Allocate(std::max(all, 8 * matrix_bytes_), "weights"));
-    // Bits of small numbers of both signs: a packed matrix of random values looks no different.
-    for (size_t i = 0; i < weights_.size() / 2; ++i) {
-      weights_.As<uint16_t>()[i] = static_cast<uint16_t>(0x3c00u | (random_() & 0x83ffu));
-    }
-    for (int64_t e = 0; e < flags_.experts; ++e) {
-      const std::byte* at = weights_.data() + static_cast<size_t>(e) * (gate_up_bytes_ + down_bytes_);
-      FfnWeights expert;
-      expert.gate_up = {2 * flags_.width, flags_.hidden, WeightFormat::kBF16, at};
-      expert.down = {flags_.hidden, flags_.width, WeightFormat::kBF16, at + gate_up_bytes_};
-      table_.push_back(expert);
-    }
+    const auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+    gate_up_bytes_ = aligned(backend_->PackedGateUpBytes(format_, flags_.width, flags_.hidden));
+    down_bytes_ = aligned(backend_->PackedBytes(format_, flags_.hidden, flags_.width));
+    matrix_bytes_ = aligned(backend_->PackedBytes(format_, flags_.out, flags_.hidden));
+    GH_RETURN_IF_ERROR(FillExperts());
+    GH_RETURN_IF_ERROR(FillMatrices());
     x_.resize(static_cast<size_t>(rows * flags_.hidden));
     for (float& value : x_) value = static_cast<float>(random_() % 2001) * 1e-3f - 1.0f;
     y_.resize(static_cast<size_t>(rows * limits.max_width));
@@ -211,11 +249,11 @@ class OpsBench {
     op.bytes = static_cast<double>(matrix_bytes_);
     op.operations = 2.0 * static_cast<double>(rows * flags_.out * flags_.hidden);
     op.prepare = [this] {
-      offset_ = (offset_ + matrix_bytes_) % (weights_.size() - matrix_bytes_) / 64 * 64;
+      offset_ = (offset_ + matrix_bytes_) % (matrices_.size() / matrix_bytes_ * matrix_bytes_);
     };
     op.run = [this, rows] {
       backend_->MatMul({.x = x_.data(),
-                        .w = {flags_.out, flags_.hidden, WeightFormat::kBF16, weights_.data() + offset_},
+                        .w = {flags_.out, flags_.hidden, format_, matrices_.data() + offset_},
                         .y = y_.data(),
                         .rows = rows,
                         .x_stride = flags_.hidden,
@@ -229,7 +267,9 @@ class OpsBench {
   std::unique_ptr<MachineProbe> probe_;
   std::vector<OpCase> cases_;
   std::mt19937 random_{1};
-  Buffer weights_;
+  const WeightFormat format_;
+  std::vector<uint16_t> source_;
+  Buffer experts_, matrices_;
   size_t gate_up_bytes_ = 0, down_bytes_ = 0, matrix_bytes_ = 0, offset_ = 0;
   std::vector<FfnWeights> table_;
   std::vector<float> x_, y_, weight_;
@@ -248,6 +288,8 @@ int RunOpsBench(int argc, char** argv) {
   app.add_option("--top-k", flags.k, "experts of a row")->check(CLI::PositiveNumber);
   app.add_option("--out", flags.out, "columns of the plain product")->check(CLI::PositiveNumber);
   app.add_option("--rows", flags.rows)->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--formats", flags.formats, "of weights: f32, bf16, f16, int8, int4, int4_offset")
+      ->delimiter(',');
   app.add_flag("--json", flags.json);
   CLI11_PARSE(app, argc, argv);
   if (flags.k > flags.experts) {
@@ -255,13 +297,23 @@ int RunOpsBench(int argc, char** argv) {
                  static_cast<long long>(flags.experts));
     return 1;
   }
-  const auto bench = OpsBench::Make(flags);
-  if (!bench.ok()) {
-    std::fprintf(stderr, "ops_bench: %s\n", std::string(bench.status().message()).c_str());
-    return 1;
+  Json report{{"rounds", flags.rounds}, {"results", Json::array()}};
+  for (const std::string& name : flags.formats) {
+    const auto format = ParseWeightFormat(name);
+    if (!format.has_value()) {
+      std::fprintf(stderr, "ops_bench: --formats: there is no format \"%s\"\n", name.c_str());
+      return 1;
+    }
+    const auto bench = OpsBench::Make(flags, *format);
+    if (!bench.ok()) {
+      std::fprintf(stderr, "ops_bench: %s\n", std::string(bench.status().message()).c_str());
+      return 1;
+    }
+    (*bench)->Run();
+    (*bench)->Report(report);
+    if (!flags.json) std::puts((*bench)->Text().c_str());
   }
-  (*bench)->Run();
-  std::fputs((flags.json ? (*bench)->JsonText() : (*bench)->Text()).c_str(), stdout);
+  if (flags.json) std::puts(DumpJson(report, 2).c_str());
   return 0;
 }
 
