@@ -164,6 +164,8 @@ EngineStatus Engine::Status() const {
   status.steps = counters.steps;
   status.preemptions = counters.preemptions;
   status.prefix_hit_tokens = counters.prefix_hit_tokens;
+  status.overtakings = counters.overtakings;
+  status.rows_beside = counters.rows_beside;
   status.tokens_per_second = counters.output_rate.PerSecond(absl::Now());
   status.draining = impl_->queue->closed();
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;

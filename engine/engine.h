@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/request.h"
 #include "engine/step_profile.h"
+#include "engine/step_cost.h"
 #include "model/language_model.h"
 #include "weights/byte_budget.h"
 #include "weights/weight_manager.h"
@@ -32,6 +33,11 @@ struct EngineOptions {
   int token_budget = 512;   // rows of one step, decode rows first
   int prefill_chunk = 256;  // most prompt rows of one sequence in one step
   bool prefix_cache = true;
+  // How many prompt rows may make decoding ones wait, see StepCost. The target is of StepCost::Mode::kTarget.
+  StepCost::Mode step_bound = StepCost::Mode::kUnbounded;
+  absl::Duration target_step = absl::ZeroDuration();
+  // How often a request may be overtaken by one that shares more experts with what runs; 0: never.
+  int co_batching_patience = 0;
   absl::Duration stall_limit = absl::Seconds(60);  // a reader that takes nothing for so long is cancelled
   std::vector<int32_t> eos_tokens;
 
@@ -41,6 +47,8 @@ struct EngineOptions {
   std::shared_ptr<ByteBudget> budget;
   uint64_t kv_block_bytes = 0;  // of one block, over all layers
   int64_t min_kv_blocks = 1;
+
+  std::function<int64_t()> clock_ns = {};  // what steps are timed by; null: the monotonic clock
 };
 
 // What the engine says of itself; a consistent copy.
@@ -64,6 +72,8 @@ struct EngineStatus {
   uint64_t preemptions = 0;
   uint64_t prefix_hit_tokens = 0;
   double tokens_per_second = 0.0;  // output tokens, over the last ten seconds or so
+  uint64_t overtakings = 0;        // at admission, in favour of one that shares more experts
+  int64_t rows_beside = 0;         // that the last step with decoding rows had room for beside them
   bool draining = false;
   bool healthy = true;  // false after repeated numeric failures
   int consecutive_numeric_failures = 0;

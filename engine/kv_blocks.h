@@ -10,6 +10,11 @@
 
 namespace guildhall {
 
+// Blocks that so many tokens of one sequence take.
+inline constexpr int64_t KvBlocksFor(int64_t tokens) {
+  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+}
+
 // A full block's identity in the prefix cache: a node is one exact (space, token prefix), numbered once and
 // never again. kRootNode is the empty prefix.
 using PrefixNode = uint64_t;

@@ -1,5 +1,6 @@
 #include "engine/publisher.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <optional>
@@ -10,6 +11,31 @@
 #include "engine/token_stream.h"
 
 namespace guildhall {
+
+Publisher::Result Publisher::Rows(Sequence& sequence, int32_t rows, std::span<const float> logits,
+                                  absl::Time now) {
+  const int32_t length = sequence.length();
+  const int32_t end = sequence.computed + rows;
+  const int32_t first = std::max(sequence.FirstOutput(), sequence.computed);
+  const std::span<const int32_t> drafts = sequence.drafter.drafts();
+  Result result{.logit_rows = std::max(0, end - first), .drafted = std::max(0, end - length)};
+  for (int32_t position = first; position < std::min(end, length + result.accepted); ++position) {
+    const auto row = static_cast<size_t>((position - first) * vocabulary_);
+    Row(sequence, position, logits.subspan(row, static_cast<size_t>(vocabulary_)), now);
+    const int32_t next = position + 1;
+    if (next < length || next >= end || next >= sequence.length()) continue;
+    const bool right =
+        sequence.tokens[static_cast<size_t>(next)] == drafts[static_cast<size_t>(next - length)];
+    if (right) ++result.accepted;
+  }
+  // The keys of wrong guesses lie behind this and are written over.
+  sequence.computed = std::min({end, length + result.accepted, sequence.length()});
+  if (result.drafted == 0) return result;
+  sequence.drafter.Verified(result.drafted, result.accepted);
+  sequence.end.usage.drafted_tokens += result.drafted;
+  sequence.end.usage.accepted_tokens += result.accepted;
+  return result;
+}
 
 void Publisher::Row(Sequence& sequence, int32_t position, std::span<const float> logits, absl::Time now) {
   if (sequence.ended) return;

@@ -15,7 +15,18 @@ namespace guildhall {
 // request alone. Engine thread only.
 class Publisher {
  public:
-  explicit Publisher(int64_t vocabulary) : sampler_(vocabulary) { buffer_.reserve(4096); }
+  explicit Publisher(int64_t vocabulary) : vocabulary_(vocabulary), sampler_(vocabulary) {
+    buffer_.reserve(4096);
+  }
+
+  struct Result {
+    int32_t logit_rows = 0;             // of `logits` that were the sequence's
+    int32_t drafted = 0, accepted = 0;  // guesses among the rows; of these, right ones
+  };
+  // What a step made of the sequence's next `rows` tokens: known ones, then its drafts. `logits` begins with
+  // those of the rows that wanted any. Appends what was sampled, moves `computed`, judges the drafts: a
+  // draft's row counts if the row before it made the very token that was guessed. May end the sequence.
+  Result Rows(Sequence& sequence, int32_t rows, std::span<const float> logits, absl::Time now);
 
   // The logits that follow `position` of the sequence. Appends at most one token; may end the sequence.
   void Row(Sequence& sequence, int32_t position, std::span<const float> logits, absl::Time now);
@@ -28,6 +39,7 @@ class Publisher {
   void OutputRow(Sequence& sequence, std::span<const float> logits, absl::Time now);
   void Fail(Sequence& sequence, const absl::Status& status, absl::Time now);
 
+  const int64_t vocabulary_;
   Sampler sampler_;
   std::vector<float> buffer_;
   int numeric_failures_ = 0;

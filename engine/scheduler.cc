@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 #include <utility>
 
 #include "base/check.h"
-#include "kernels/ops.h"
+#include "engine/kv_blocks.h"
 
 namespace guildhall {
-namespace {
-
-int64_t BlocksFor(int64_t tokens) {
-  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
-}
-
-}  // namespace
 
 Scheduler::Scheduler(const SchedulerLimits& limits, std::span<const SchedulerTask> tasks) : limits_(limits) {
   GH_CHECK_GT(limits.max_running, 0);
@@ -57,6 +51,7 @@ void Scheduler::SetRelativeWeights() {
 void Scheduler::Schedule(const ScheduleInput& input, Plan& plan) {
   plan.preempted.clear();
   plan.grants.clear();
+  plan.overtaken.clear();
   Begin(input);
   MakeRoomToGrow(plan);
   Order();
@@ -91,7 +86,9 @@ void Scheduler::Begin(const ScheduleInput& input) {
     committed_ += Commitment(candidates_.back());
   }
   for (size_t i = 0; i < input.waiting.size(); ++i) {
-    candidates_.push_back({.index = static_cast<int32_t>(i), .task = input.waiting[i].task, .waiting = true});
+    const SequenceView& view = input.waiting[i];
+    candidates_.push_back(
+        {.index = static_cast<int32_t>(i), .task = view.task, .waiting = true, .overtaken = view.overtaken});
   }
   oldest_ = nullptr;
   for (size_t i = 0; i < input.running.size(); ++i) {
@@ -160,6 +157,7 @@ void Scheduler::GrantDecodes() {
     Candidate& candidate = candidates_[static_cast<size_t>(i)];
     if (first_in_line(candidate)) Grant(candidate, 1);
   }
+  if (decodes > 0) rows_left_ = std::min(rows_left_, input_->rows_beside);
 }
 
 // Rule 3.
@@ -172,7 +170,10 @@ void Scheduler::ShareTheRest(Plan& plan) {
       turn_ = (turn_ + 1) % tasks_.size();
     }
     if (passed < tasks_.size()) {
-      Visit(tasks_[turn_], plan);
+      const size_t next = Preferred();
+      const auto head = static_cast<size_t>(order_[tasks_[next].next]);
+      Visit(tasks_[next], plan);
+      if (next != turn_ && candidates_[head].admitted) CountOvertaken(next, plan);
     } else if (!TopUp()) {
       return;
     }
@@ -180,9 +181,12 @@ void Scheduler::ShareTheRest(Plan& plan) {
 }
 
 void Scheduler::Visit(Task& task, Plan& plan) {
+  const size_t first = task.next;
   while (task.next < task.end && task.deficit >= 1.0 && rows_left_ > 0) {
     Candidate& candidate = candidates_[static_cast<size_t>(order_[task.next])];
     if (candidate.waiting && !candidate.admitted) {
+      // The next one of the queue is compared with the others' heads again.
+      if (limits_.co_batching_patience > 0 && task.next != first) return;
       if (!Admit(candidate, plan)) continue;
     }
     const int32_t most = MostRows(candidate);
@@ -208,112 +212,6 @@ bool Scheduler::TopUp() {
   return rounds > 0.0;
 }
 
-// On refusal moves the task's cursor: past this one, or past its whole queue.
-bool Scheduler::Admit(Candidate& candidate, Plan& plan) {
-  Task& task = TaskOf(candidate);
-  if (admission_closed_) {
-    task.unmet = true;
-    task.next = task.end;
-    return false;
-  }
-  if (!FindPlace(candidate, plan)) {
-    task.unmet = admission_closed_;
-    task.next = task.end;
-    return false;
-  }
-  PrefixHit hit = input_->find_prefix(candidate.index);
-  const SequenceView& view = View(candidate);
-  if (outputs_left_ == 0 && hit.blocks * kKvBlockTokens >= view.first_output) {
-    task.unmet = true;
-    ++task.next;
-    return false;
-  }
-  if (!FindBlocks(view.length, hit, plan)) {  // rule 4
-    admission_closed_ = true;
-    task.unmet = true;
-    task.next = task.end;
-    return false;
-  }
-  candidate.admitted = true;
-  candidate.computed = hit.blocks * kKvBlockTokens;
-  candidate.blocks = hit.blocks;
-  available_ -= hit.unreferenced;
-  committed_ += Commitment(candidate);
-  ++running_;
-  ++task.running;
-  return true;
-}
-
-// A place among the task's and among all running sequences, at the cost of a paused one if need be.
-bool Scheduler::FindPlace(const Candidate& candidate, Plan& plan) {
-  const Task& task = TaskOf(candidate);
-  if (task.running >= task.policy.max_running) {
-    Candidate* victim = PickVictim(/*only_paused=*/true, candidate.task);
-    if (victim == nullptr) return false;
-    Preempt(*victim, plan);
-  }
-  if (running_ >= limits_.max_running) {
-    Candidate* victim = PickVictim(/*only_paused=*/true, /*only_task=*/-1);
-    if (victim == nullptr) {
-      admission_closed_ = true;
-      return false;
-    }
-    Preempt(*victim, plan);
-  }
-  return true;
-}
-
-// Blocks for all known tokens, beside what running prompts still need and one block for each running sequence
-// to grow into: who is admitted shall not be preempted at once.
-bool Scheduler::FindBlocks(int64_t length, PrefixHit& hit, Plan& plan) {
-  // After a preemption the blocks of the hit may be among those that the victim gave back: count them as
-  // taken.
-  if (!plan.preempted.empty()) hit.unreferenced = hit.blocks;
-  const auto needed = [&] {
-    return BlocksFor(length) - hit.blocks + hit.unreferenced + committed_ + running_;
-  };
-  if (needed() <= AvailableToAdmit()) return true;
-  hit.unreferenced = hit.blocks;
-  int64_t possible = AvailableToAdmit();
-  int paused = 0;
-  for (const Candidate& candidate : candidates_) {
-    if (candidate.waiting || candidate.dropped || !View(candidate).paused) continue;
-    possible += View(candidate).private_blocks + Commitment(candidate);
-    ++paused;
-  }
-  if (paused == 0 || needed() - paused > possible) return false;
-  while (needed() > AvailableToAdmit()) Preempt(*PickVictim(/*only_paused=*/true, /*only_task=*/-1), plan);
-  return true;
-}
-
-void Scheduler::Preempt(Candidate& victim, Plan& plan) {
-  Task& task = TaskOf(victim);
-  victim.dropped = true;
-  task.unmet = true;
-  --task.running;
-  --running_;
-  committed_ -= Commitment(victim);
-  available_ += View(victim).private_blocks;
-  plan.preempted.push_back(victim.index);
-}
-
-Scheduler::Candidate* Scheduler::PickVictim(bool only_paused, int32_t only_task) {
-  Candidate* best = nullptr;
-  const auto key = [&](const Candidate& candidate) {
-    const Task& task = TaskOf(candidate);
-    const SequenceView& view = View(candidate);
-    return std::tuple(view.paused, -NormalDeficit(task), view.admission);
-  };
-  for (size_t i = 0; i < input_->running.size(); ++i) {
-    Candidate& candidate = candidates_[i];
-    if (candidate.dropped || &candidate == oldest_) continue;
-    if (only_paused && !View(candidate).paused) continue;
-    if (only_task >= 0 && candidate.task != only_task) continue;
-    if (best == nullptr || key(candidate) > key(*best)) best = &candidate;
-  }
-  return best;
-}
-
 void Scheduler::Grant(Candidate& candidate, int32_t rows) {
   const int64_t first = candidate.computed + candidate.rows;
   const int64_t outputs = std::clamp<int64_t>(first + rows - View(candidate).first_output, 0, rows);
@@ -321,7 +219,7 @@ void Scheduler::Grant(Candidate& candidate, int32_t rows) {
   rows_left_ -= rows;
   outputs_left_ -= outputs;
   TaskOf(candidate).deficit -= rows;
-  TakeBlocks(candidate, std::max<int64_t>(0, BlocksFor(first + rows) - candidate.blocks));
+  TakeBlocks(candidate, std::max<int64_t>(0, KvBlocksFor(first + rows) - candidate.blocks));
   GH_CHECK_GE(outputs_left_, 0);
   GH_CHECK_GE(available_, 0);
 }
@@ -333,7 +231,7 @@ void Scheduler::TakeBlocks(Candidate& candidate, int64_t blocks) {
   committed_ += Commitment(candidate);
 }
 
-// Rule 5. Another one begins in each step, so that a shortage hits all alike.
+// Rule 6. Another one begins in each step, so that a shortage hits all alike.
 void Scheduler::GrantDrafts() {
   ++draft_turn_;
   bool granted = true;
@@ -353,10 +251,10 @@ void Scheduler::GrantDrafts() {
 
 bool Scheduler::HasPlaceForDraft(const Candidate& candidate) const {
   const int64_t end = candidate.computed + candidate.rows + 1;
-  return BlocksFor(end) <= candidate.blocks || AvailableToAdmit() > committed_ + running_;
+  return KvBlocksFor(end) <= candidate.blocks || AvailableToAdmit() > committed_ + running_;
 }
 
-// Rule 6. Deficits are kept relative to the least-served task that still wants: it has 0, and nobody owes it
+// Rule 7. Deficits are kept relative to the least-served task that still wants: it has 0, and nobody owes it
 // more than the credit and one step.
 void Scheduler::Settle() {
   const Task* top = nullptr;
@@ -418,12 +316,12 @@ int64_t Scheduler::BlocksToGrow(const Candidate& candidate) const {
   if (!MustGrow(candidate)) return 0;
   const int32_t chunk = std::min(limits_.prefill_chunk, limits_.token_budget);
   const int32_t rows = std::min(View(candidate).length - candidate.computed, chunk);
-  return std::max<int64_t>(0, BlocksFor(candidate.computed + rows) - candidate.blocks);
+  return std::max<int64_t>(0, KvBlocksFor(candidate.computed + rows) - candidate.blocks);
 }
 
 // Blocks that a running prompt still lacks to be complete.
 int64_t Scheduler::Commitment(const Candidate& candidate) const {
-  return std::max<int64_t>(0, BlocksFor(View(candidate).length) - candidate.blocks);
+  return std::max<int64_t>(0, KvBlocksFor(View(candidate).length) - candidate.blocks);
 }
 
 }  // namespace guildhall

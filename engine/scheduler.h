@@ -3,30 +3,33 @@
 //
 // Rules, in the order in which a step applies them:
 //  1. Growth. Every decoding sequence, and the oldest sequence whatever it does, must find the block for its
-//  next rows.
-//     While blocks are short a victim is preempted: paused sequences first, then the most over-served task,
-//     and in it the last admitted. The oldest sequence that can run is never a victim, so it always gets on
-//     and nothing livelocks; where even all blocks that can be had now are too few for it, it waits with what
-//     it has.
+//     next rows. While blocks are short a victim is preempted: paused sequences first, then the most
+//     over-served task, and in it the last admitted. The oldest sequence that can run is never a victim, so
+//     it always gets on and nothing livelocks; where even all blocks that can be had now are too few for it,
+//     it waits with what it has.
 //  2. Decode rows first, on credit: all of them if they fit, except those of a task that is over-served by
-//  more than
-//     `kCredit` token budgets.
+//  more
+//     than `kCredit` token budgets. Beside them the step takes no more than `rows_beside`.
 //  3. Weighted deficit round robin over tasks shares the rest; the cost is rows. Within a task: decoding
-//  sequences (the
-//     one that waited longest first), prompts in progress, then the queue in order of arrival.
-//  4. A queue's head that finds no block or no place closes admission for all: what becomes free gathers for
-//  it. Before
-//     that, paused sequences are preempted for it if that helps.
-//  5. Drafts (guessed tokens) of decoding sequences take rows, logit rows and blocks that nobody else can use
-//  in this step: one
-//     row each in turn, charged like any other. They preempt nobody and take no block that a running sequence
-//     will need.
-//  6. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
+//     sequences (the one that waited longest first), prompts in progress, then the queue in order of arrival.
+//  4. Admission. Among the heads of queues whose tasks may spend now, the one that adds the fewest expert
+//  slots
+//     to those in use comes first, else the order of the round robin decides. A head that others overtook
+//     `co_batching_patience` times is overtaken no more. Only the order changes: what each task may spend
+//     does not.
+//  5. A queue's head that finds no block or no place closes admission for all: what becomes free gathers for
+//     it. Before that, paused sequences are preempted for it if that helps.
+//  6. Drafts (guessed tokens) of decoding sequences take rows, logit rows and blocks that nobody else can use
+//  in
+//     this step: one row each in turn, charged like any other. They preempt nobody and take no block that a
+//     running sequence will need.
+//  7. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
 //  all.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -41,6 +44,7 @@ struct SchedulerLimits {
   int64_t max_outputs = 64;  // logit rows of a step
   int64_t total_blocks = 0;
   size_t max_tasks = 64;
+  int co_batching_patience = 0;  // how often a waiting sequence may be overtaken; 0: no preference
 };
 
 struct SchedulerTask {
@@ -55,6 +59,7 @@ struct SequenceView {
   int32_t length = 0;        // tokens known so far, prompt and output
   int32_t first_output = 0;  // logits are wanted of every row from this one on
   bool paused = false;       // its reader has no room: no rows for it
+  int32_t overtaken = 0;     // of waiting ones: how often, see Plan::overtaken
   // Of running sequences only:
   int32_t computed = 0;        // leading tokens whose keys are in the cache
   uint64_t admission = 0;      // unique; larger was admitted later
@@ -70,6 +75,14 @@ struct PrefixHit {
   int32_t unreferenced = 0;  // of these, counted in available_blocks until they are taken
 };
 
+// What experts a waiting sequence would have in common with those that run.
+class SlotUse {
+ public:
+  virtual ~SlotUse() = default;
+  virtual int64_t Added(int32_t waiting) = 0;  // expert slots that nobody reads who runs or was admitted
+  virtual void Admitted(int32_t waiting) = 0;
+};
+
 struct ScheduleInput {
   std::span<const SequenceView> running;
   std::span<const SequenceView> waiting;  // by arrival
@@ -77,6 +90,9 @@ struct ScheduleInput {
   int64_t missing_blocks = 0;   // of total_blocks, that cannot be had now whoever lets go
   int64_t reserved_blocks = 0;  // of available_blocks, those that admit nobody
   absl::FunctionRef<PrefixHit(int32_t waiting)> find_prefix;  // asked only of those that might be admitted
+  // Rows that may join decoding ones, if there are any: what keeps the step short. At least 1.
+  int64_t rows_beside = std::numeric_limits<int32_t>::max();
+  SlotUse* slot_use = nullptr;  // null: no preference at admission
 };
 
 struct RowGrant {
@@ -89,6 +105,8 @@ struct RowGrant {
 struct Plan {
   std::vector<int32_t> preempted;  // indices into running
   std::vector<RowGrant> grants;    // a task's are neighbours
+  // Indices into waiting, once for each time that another one was admitted in its stead.
+  std::vector<int32_t> overtaken;
 };
 
 // Keeps the tasks' deficits between steps, nothing else. Engine thread only.
@@ -96,6 +114,7 @@ class Scheduler {
  public:
   static constexpr double kQuantum = 32;  // rows that a round of the round robin gives to a task of weight 1
   static constexpr double kCredit = 4;    // token budgets
+  static constexpr int kMostCompared = 32;  // heads of queues, at each admission
 
   // `tasks` have the indices 0, 1, ...
   explicit Scheduler(const SchedulerLimits& limits, std::span<const SchedulerTask> tasks = {});
@@ -129,6 +148,7 @@ class Scheduler {
     int32_t computed = 0;
     int32_t blocks = 0;  // held, and those set aside for it in this step
     int32_t rows = 0;    // granted
+    int32_t overtaken = 0;
   };
 
   void SetRelativeWeights();
@@ -142,6 +162,9 @@ class Scheduler {
   void Emit(Plan& plan) const;
 
   void Visit(Task& task, Plan& plan);
+  size_t Preferred();
+  bool Competes(const Task& task) const;
+  void CountOvertaken(size_t task, Plan& plan);
   bool TopUp();
   bool Admit(Candidate& candidate, Plan& plan);
   bool FindPlace(const Candidate& candidate, Plan& plan);

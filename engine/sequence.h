@@ -36,6 +36,7 @@ struct Sequence {
 
   uint64_t admission = 0;
   uint64_t last_step = 0;
+  int32_t overtaken = 0;  // at admission, see Plan
   absl::Time submitted;
   absl::Time scheduled = absl::InfiniteFuture();  // first
   absl::Time first_token = absl::InfiniteFuture();

@@ -4,14 +4,8 @@
 #include <new>
 #include <utility>
 
-#include "kernels/ops.h"
-
 namespace guildhall {
 namespace {
-
-int64_t BlocksFor(int64_t tokens) {
-  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
-}
 
 // A hit never covers what has to be computed anyway: the last token, and rows whose logits are wanted.
 int64_t PrefixLimit(const Sequence& sequence) {
@@ -56,7 +50,7 @@ void SequenceBlocks::Provide(std::span<const BatchEntry> entries) {
   int64_t needed = 0;
   for (const BatchEntry& entry : entries) {
     const int64_t held = static_cast<int64_t>(entry.sequence->blocks.size());
-    needed += std::max<int64_t>(0, BlocksFor(entry.sequence->computed + entry.rows) - held);
+    needed += std::max<int64_t>(0, KvBlocksFor(entry.sequence->computed + entry.rows) - held);
   }
   memory_.Provide(needed);
 }
@@ -64,10 +58,10 @@ void SequenceBlocks::Provide(std::span<const BatchEntry> entries) {
 SequenceBlocks::Given SequenceBlocks::Allocate(BatchEntry& entry) {
   Sequence& sequence = *entry.sequence;
   const int64_t most = static_cast<int64_t>(sequence.blocks.size()) + blocks_.available();
-  if (BlocksFor(sequence.computed + entry.rows) > most) {
+  if (KvBlocksFor(sequence.computed + entry.rows) > most) {
     entry.rows = std::min(entry.rows, sequence.length() - sequence.computed);
   }
-  const auto needed = static_cast<size_t>(BlocksFor(sequence.computed + entry.rows));
+  const auto needed = static_cast<size_t>(KvBlocksFor(sequence.computed + entry.rows));
   if (static_cast<int64_t>(needed) > most) {
     entry.rows = 0;
     return Given::kNotNow;

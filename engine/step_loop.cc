@@ -10,16 +10,11 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "engine/token_stream.h"
-#include "kernels/ops.h"
 
 namespace guildhall {
 namespace {
 
 constexpr absl::Duration kRetry = absl::Milliseconds(10);  // after memory was refused
-
-int64_t BlocksFor(int64_t tokens) {
-  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
-}
 
 SchedulerLimits LimitsOf(const LanguageModel& model, const EngineOptions& options) {
   return {.max_running = options.max_running,
@@ -27,7 +22,18 @@ SchedulerLimits LimitsOf(const LanguageModel& model, const EngineOptions& option
           .prefill_chunk = options.prefill_chunk,
           .max_outputs = model.max_outputs(),
           .total_blocks = model.kv_blocks(),
-          .max_tasks = Engine::kMaxTasks};
+          .max_tasks = Engine::kMaxTasks,
+          .co_batching_patience = options.co_batching_patience};
+}
+
+StepCost::Options CostOptions(const LanguageModel& model, const EngineOptions& options) {
+  return {.mode = options.step_bound,
+          .target_seconds = absl::ToDoubleSeconds(options.target_step),
+          .max_rows = std::min<int64_t>(options.token_budget, model.max_rows())};
+}
+
+bool Decodes(const Sequence& sequence) {
+  return !sequence.paused() && sequence.length() - sequence.computed == 1;
 }
 
 }  // namespace
@@ -40,8 +46,9 @@ StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shar
       queue_(std::move(queue)),
       blocks_(model, options, [wake = queue_] { wake->Wake(); }),
       scheduler_(LimitsOf(model, options)),
+      cost_(CostOptions(model, options)),
       builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
-               std::min(BlocksFor(model.max_positions()), model.kv_blocks())),
+               std::min(KvBlocksFor(model.max_positions()), model.kv_blocks())),
       publisher_(model.vocabulary()) {
   const auto most = static_cast<size_t>(options.max_running);
   counters_.tasks.reserve(Engine::kMaxTasks);
@@ -145,7 +152,7 @@ void StepLoop::Propose() {
   for (const auto& sequence : running_) {
     if (!sequence->drafter.enabled()) continue;
     sequence->drafter.Clear();
-    if (sequence->paused() || sequence->length() - sequence->computed != 1) continue;
+    if (!Decodes(*sequence)) continue;
     const Request& request = *sequence->request;
     const auto outputs = static_cast<int64_t>(sequence->output().size());
     const auto room = static_cast<int64_t>(request.stream->Room());
@@ -159,6 +166,7 @@ SequenceView StepLoop::ViewOf(const Sequence& sequence) const {
           .length = sequence.length(),
           .first_output = sequence.FirstOutput(),
           .paused = sequence.paused(),
+          .overtaken = sequence.overtaken,
           .computed = sequence.computed,
           .admission = sequence.admission,
           .last_step = sequence.last_step,
@@ -173,6 +181,10 @@ void StepLoop::Schedule() {
     waiting_views_.clear();
     for (const auto& sequence : running_) running_views_.push_back(ViewOf(*sequence));
     for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
+    const auto decodes = std::count_if(running_.begin(), running_.end(),
+                                       [](const auto& sequence) { return Decodes(*sequence); });
+    if (decodes > 0) counters_.rows_beside = cost_.RowsBeside(decodes);
+    RunningSlotUse slot_use(sharing_, running_, waiting_);
     const KvBlocks& books = blocks_.books();
     const int64_t obtainable = blocks_.memory().Obtainable();
     scheduler_.Schedule(
@@ -181,11 +193,16 @@ void StepLoop::Schedule() {
          .available_blocks = books.available() + obtainable,
          .missing_blocks = books.total() - books.size() - obtainable,
          .reserved_blocks = blocks_.memory().wanted() ? obtainable : 0,
-         .find_prefix = [&](int32_t i) { return blocks_.FindPrefix(*waiting_[static_cast<size_t>(i)]); }},
+         .find_prefix = [&](int32_t i) { return blocks_.FindPrefix(*waiting_[static_cast<size_t>(i)]); },
+         .rows_beside = decodes > 0 ? counters_.rows_beside : options_.token_budget,
+         .slot_use = options_.co_batching_patience > 0 ? &slot_use : nullptr},
         plan_);
+    for (const int32_t i : plan_.overtaken) ++waiting_[static_cast<size_t>(i)]->overtaken;
+    counters_.overtakings += plan_.overtaken.size();
   } catch (const std::bad_alloc&) {
     plan_.preempted.clear();
     plan_.grants.clear();
+    plan_.overtaken.clear();
     next_timer_ = std::min(next_timer_, now_ + kRetry);
   }
 }
@@ -291,6 +308,10 @@ void StepLoop::Forward() {
   if (weights_ != nullptr && !batch.sets.empty()) tables = weights_->Tables();
   batch.tables = tables.get();
   ++counters_.steps;
+  int64_t decode_rows = 0;
+  for (const BatchEntry& entry : entries_) decode_rows += Decodes(*entry.sequence) ? entry.rows : 0;
+  const int64_t prompt_rows = batch.rows() - decode_rows;
+  const int64_t begin_ns = NowNs();
   std::string_view failure;
   Mark(StepProfile::Phase::kBuild);
   try {
@@ -298,7 +319,8 @@ void StepLoop::Forward() {
     Mark(StepProfile::Phase::kForward);
     GH_CHECK_EQ(logits.size(), batch.logit_rows.size() * static_cast<size_t>(model_.vocabulary()));
     Publish(logits, absl::Now());
-    return Mark(StepProfile::Phase::kPublish);
+    Mark(StepProfile::Phase::kPublish);
+    return cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
   } catch (const std::bad_alloc&) {
     failure = "the model found no memory for the step that this request was in";
   } catch (...) {
@@ -315,10 +337,10 @@ void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
   for (const BatchEntry& entry : entries_) {
     Sequence& sequence = *entry.sequence;
     const int32_t length = sequence.length();
-    const int32_t first = std::max(sequence.FirstOutput(), sequence.computed);
-    const auto count = static_cast<size_t>(std::max(0, sequence.computed + entry.rows - first));
-    PublishRows(entry, first, logits.first(count * vocabulary), now);
-    logits = logits.subspan(count * vocabulary);
+    const Publisher::Result result = publisher_.Rows(sequence, entry.rows, logits, now);
+    logits = logits.subspan(static_cast<size_t>(result.logit_rows) * vocabulary);
+    CountersOf(sequence).drafted_tokens += static_cast<uint64_t>(result.drafted);
+    CountersOf(sequence).accepted_tokens += static_cast<uint64_t>(result.accepted);
     if (sequence.end.reason != FinishReason::kError) blocks_.Register(sequence);
     if (sequence.request->sampling.max_tokens == 0 && sequence.computed == length) {
       sequence.End(FinishReason::kLength, absl::StatusCode::kOk, "", now);
@@ -329,34 +351,6 @@ void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
   }
   counters_.output_rate.Add(now, outputs);
   counters_.consecutive_numeric_failures = publisher_.consecutive_numeric_failures();
-}
-
-// `logits` are those of the entry's rows from position `first` on. A draft's row counts if the row before it
-// made the very token that was guessed; the keys of those that do not count are written over.
-void StepLoop::PublishRows(const BatchEntry& entry, int32_t first, std::span<const float> logits,
-                           absl::Time now) {
-  Sequence& sequence = *entry.sequence;
-  const auto vocabulary = static_cast<size_t>(model_.vocabulary());
-  const int32_t length = sequence.length();
-  const int32_t end = sequence.computed + entry.rows;
-  const std::span<const int32_t> drafts = sequence.drafter.drafts();
-  int32_t right = 0;  // drafts that equal what was sampled
-  int32_t position = first;
-  for (; position < end && position <= length - 1 + right; ++position) {
-    publisher_.Row(sequence, position, logits.first(vocabulary), now);
-    logits = logits.subspan(vocabulary);
-    const int32_t next = position + 1;
-    if (next < length || next >= end || next >= sequence.length()) continue;
-    right += sequence.tokens[static_cast<size_t>(next)] == drafts[static_cast<size_t>(next - length)] ? 1 : 0;
-  }
-  sequence.computed = std::min({end, length + right, sequence.length()});
-  const int32_t drafted = std::max(0, end - length);
-  if (drafted == 0) return;
-  sequence.drafter.Verified(drafted, right);
-  sequence.end.usage.drafted_tokens += drafted;
-  sequence.end.usage.accepted_tokens += right;
-  CountersOf(sequence).drafted_tokens += static_cast<uint64_t>(drafted);
-  CountersOf(sequence).accepted_tokens += static_cast<uint64_t>(right);
 }
 
 // Takes the ended out of the lists; their blocks are free from here on.

@@ -11,8 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/steady_clock.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
+#include "engine/expert_sharing.h"
 #include "engine/publisher.h"
 #include "engine/rate_window.h"
 #include "engine/request_queue.h"
@@ -33,7 +35,8 @@ struct StepCounters {
   };
   std::vector<Task> tasks;  // by index, see TaskSlots
   int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;
-  uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0;
+  uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0, overtakings = 0;
+  int64_t rows_beside = 0;
   int consecutive_numeric_failures = 0;
   RateWindow output_rate{absl::Now()};
 };
@@ -74,11 +77,11 @@ class StepLoop {
   void EndForMemory(Sequence& sequence);
   void Forward();
   void Publish(std::span<const float> logits, absl::Time now);
-  void PublishRows(const BatchEntry& entry, int32_t first, std::span<const float> logits, absl::Time now);
   void CollectEnded();
   bool Finish();
   void PublishCounters();
   SequenceView ViewOf(const Sequence& sequence) const;
+  int64_t NowNs() const { return options_.clock_ns ? options_.clock_ns() : SteadyNs(); }
   StepCounters::Task& CountersOf(const Sequence& sequence) {
     return counters_.tasks[static_cast<size_t>(sequence.task)];
   }
@@ -90,6 +93,8 @@ class StepLoop {
   PrefixSpaces spaces_;
   SequenceBlocks blocks_;
   Scheduler scheduler_;
+  StepCost cost_;
+  ExpertSharing sharing_;
   BatchBuilder builder_;
   Publisher publisher_;
 

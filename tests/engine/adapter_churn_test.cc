@@ -78,12 +78,15 @@ uint64_t ContentOf(const AdapterSet& set, const ExpertTables& tables) {
   return hash.value();
 }
 
+constexpr int64_t kMemory = 3;  // of the model: texts repeat themselves, so that guesses are right at times
+
 class Churn {
  public:
   explicit Churn(uint32_t seed)
       : seed_(seed),
         model_({.kv_blocks = 48,
                 .release_blocks = 3,
+                .memory = kMemory,
                 .set_number = [](const Batch& batch,
                                  size_t set) { return ContentOf(*batch.sets[set], *batch.tables); },
                 .on_batch = [this](const Batch&) { CheckBudget(); }}) {
@@ -91,6 +94,8 @@ class Churn {
     options.budget = f_.budget;
     options.kv_block_bytes = kBlock;
     options.min_kv_blocks = 12;
+    options.co_batching_patience = 2;
+    options.step_bound = StepCost::Mode::kAuto;
     engine_ = std::make_unique<Engine>(model_, options, BaseTask(), f_.manager.get());
     engine_->Start();
   }
@@ -114,6 +119,7 @@ class Churn {
     const EngineStatus status = engine_->Status();
     CHECK(status.kv_blocks_free == status.kv_blocks);
     for (const EngineStatus::Task& task : status.tasks) CHECK(task.queued + task.running == 0);
+    CHECK(status.tasks.front().accepted_tokens > 0);
     engine_.reset();
     for (const AdapterInfo& info : f_.manager->List()) {
       CHECK(info.readers == 0);
@@ -146,6 +152,9 @@ class Churn {
       next.request =
           MakeRequest(std::vector<int32_t>(1 + random() % 60, static_cast<int32_t>(random() % 3)),
                       Greedy(1 + static_cast<int32_t>(random() % 30)), random() % 3 == 0 ? "law" : "");
+      if (random() % 2 == 0) {
+        next.request->speculation = {.max_draft_tokens = 6, .min_ngram = 1, .max_ngram = 3};
+      }
       if (!Acquire(random, *next.request, next.number)) {
         ++refused_;
         std::this_thread::sleep_for(std::chrono::microseconds(200));  // the administrator will see to it
@@ -192,7 +201,7 @@ class Churn {
       tokens.push_back(std::get<TokenEvent>(*event).token);
       if (tokens.size() == cancel_after) stream.Cancel(FinishReason::kCancelled);
     }
-    const std::vector<int32_t> solo = SoloTokens(request, 61, {}, number);
+    const std::vector<int32_t> solo = SoloTokens(request, 61, {}, number, kMemory);
     const bool cut = end.reason == FinishReason::kCancelled && cancel_after != SIZE_MAX;
     const bool right =
         cut ? tokens.size() <= solo.size() && std::equal(tokens.begin(), tokens.end(), solo.begin())

@@ -138,6 +138,9 @@ TEST_CASE("Under churn every request's tokens equal its solo run and no block is
   options.token_budget = setting.token_budget;
   options.prefill_chunk = setting.prefill_chunk;
   options.prefix_cache = setting.prefix_cache;
+  // Whatever decides when rows are computed decides nothing else.
+  options.co_batching_patience = seed == 2 ? 3 : 0;
+  options.step_bound = seed == 2 ? StepCost::Mode::kAuto : StepCost::Mode::kUnbounded;
   Engine engine(model, options,
                 {{.id = "0", .weight = 1.0},
                  {.id = "1", .weight = 3.0, .max_running = std::max(1, setting.max_running / 2)},

@@ -43,18 +43,25 @@ class World {
     scheduler_.PutTask(task, policy, fresh);
   }
   void Remove(int32_t task) { scheduler_.RemoveTask(task); }
+  void BoundRows(int64_t beside) { rows_beside_ = beside; }
   // Returns the rows of the step.
   // `missing`, `reserved`: of the free blocks.
   int64_t Step(int64_t missing = 0, int64_t reserved = 0) {
     ++step_;
     Plan plan;
+    ByTask slot_use(*this);
     scheduler_.Schedule({.running = running_,
                          .waiting = waiting_,
                          .available_blocks = free() - missing,
                          .missing_blocks = missing,
                          .reserved_blocks = reserved,
-                         .find_prefix = [](int32_t) { return PrefixHit{}; }},
+                         .find_prefix = [](int32_t) { return PrefixHit{}; },
+                         .rows_beside = rows_beside_,
+                         .slot_use = &slot_use},
                         plan);
+    for (const int32_t i : plan.overtaken) {
+      REQUIRE(++waiting_[static_cast<size_t>(i)].overtaken <= limits_.co_batching_patience);
+    }
     CarryOut(plan, missing);
     int64_t rows = 0;
     for (const RowGrant& grant : plan.grants) rows += grant.rows;
@@ -84,6 +91,21 @@ class World {
   }
 
  private:
+  // Tasks share experts when they are both odd or both even.
+  class ByTask final : public SlotUse {
+   public:
+    explicit ByTask(const World& world) : world_(world) {
+      for (const SequenceView& view : world.running_) ++running_[view.task % 2];
+    }
+    int64_t Added(int32_t waiting) override { return running_[TaskOf(waiting) % 2] > 0 ? 0 : 10; }
+    void Admitted(int32_t waiting) override { ++running_[TaskOf(waiting) % 2]; }
+
+   private:
+    int32_t TaskOf(int32_t waiting) const { return world_.waiting_[static_cast<size_t>(waiting)].task; }
+    const World& world_;
+    int running_[2] = {0, 0};
+  };
+
   void CarryOut(const Plan& plan, int64_t missing) {
     int64_t rows = 0, outputs = 0;
     std::vector<SequenceView> admitted, preempted;
@@ -157,6 +179,7 @@ class World {
   std::vector<double> served_;
   uint64_t step_ = 0, next_admission_ = 0;
   int64_t preemptions_ = 0, drafted_ = 0;
+  int64_t rows_beside_ = 1 << 20;
 };
 
 TEST_CASE("Tasks that always want more get rows by their weights, up to a bound that does not grow") {
@@ -171,10 +194,12 @@ TEST_CASE("Tasks that always want more get rows by their weights, up to a bound 
                                .token_budget = token_budget,
                                .prefill_chunk = 256,
                                .max_outputs = 2000,
-                               .total_blocks = 100000};
+                               .total_blocks = 100000,
+                               .co_batching_patience = drafts};
   std::vector<SchedulerTask> tasks;
   for (const double weight : weights) tasks.push_back({.weight = weight, .max_running = 2000});
   World world(limits, tasks);
+  if (drafts > 0) world.BoundRows(token_budget / 2);
   std::mt19937 random(5);
   const double largest = *std::max_element(weights.begin(), weights.end());
   const double smallest = *std::min_element(weights.begin(), weights.end());
@@ -212,7 +237,8 @@ TEST_CASE("Everything that is asked for ends, however few blocks, rows and logit
                                .token_budget = 1 + below(60),
                                .prefill_chunk = 1 + below(40),
                                .max_outputs = 1 + below(6),
-                               .total_blocks = 8 + below(12)};
+                               .total_blocks = 8 + below(12),
+                               .co_batching_patience = below(4)};
   World world(limits, {{.weight = 1.0, .max_running = 1 + below(8)},
                        {.weight = 5.0, .max_running = 1 + below(8)},
                        {.weight = 0.05, .max_running = 8}});
@@ -225,6 +251,7 @@ TEST_CASE("Everything that is asked for ends, however few blocks, rows and logit
   CAPTURE(seed, limits.max_running, limits.token_budget, limits.prefill_chunk, limits.total_blocks);
   const bool pauses = seed % 2 == 0;
   int64_t steps = 0, idle_steps = 0;
+  if (seed % 3 == 0) world.BoundRows(1 + below(20));
   while (!world.idle()) {
     if (pauses) world.Read(random);
     const int64_t rows = world.Step();
@@ -244,7 +271,8 @@ TEST_CASE("Everything ends as well where the blocks that can be had come and go"
                                .token_budget = 1 + below(60),
                                .prefill_chunk = 1 + below(40),
                                .max_outputs = 1 + below(6),
-                               .total_blocks = 8 + below(12)};
+                               .total_blocks = 8 + below(12),
+                               .co_batching_patience = below(4)};
   World world(limits, {{.weight = 1.0, .max_running = 1 + below(8)}, {.weight = 5.0}});
   for (int i = 0; i < 100; ++i) world.Add(below(2), {1 + below(90), 1 + below(38), below(5)});
   CAPTURE(seed, limits.max_running, limits.token_budget, limits.prefill_chunk, limits.total_blocks);
