@@ -54,7 +54,7 @@ void Expand(const int8_t* codes, int64_t count, uint16_t* to, const int8_t* next
   };
   int64_t i = 0;
   for (; i + 64 <= count; i += 64) {
-    _mm_prefetch(next + i, _MM_HINT_T0);
+    _mm_prefetch(next + i, _MM_HINT_T1);
     _mm512_storeu_si512(to + i, Round(widen(codes + i + 16), widen(codes + i)));
     _mm512_storeu_si512(to + i + 32, Round(widen(codes + i + 48), widen(codes + i + 32)));
   }

@@ -61,27 +61,38 @@ void ScaleWeights(const AttentionWork& work, int query) {
   for (int t = work.hi[query]; t < kSpanTokens; ++t) weights[t] = 0.0f;
 }
 
-void Weigh(const AttentionWork& work, int query) {
+// A state relative to a maximum that is greater by -`exponent`.
+void Rescale(float* state, float exponent, int64_t value_dim) {
   const D d;
-  ScaleScores(work, query);
+  const V factor = hn::Exp(d, hn::Set(d, exponent));
+  state[1] *= hn::GetLane(factor);
+  for (int64_t i = kStateOut; i < kStateOut + value_dim; i += kLanes) {
+    hn::Store(hn::Mul(hn::Load(d, state + i), factor), d, state + i);
+  }
+}
+
+void Weigh(const AttentionWork& work, int query) {
+  constexpr int kVectors = kSpanTokens / kLanes;
+  const D d;
+  const bool plain = !work.quantized && work.lo[query] == 0 && work.hi[query] == kSpanTokens;
+  if (!plain) ScaleScores(work, query);
+  const V scale = hn::Set(d, plain ? work.scale : 1.0f);
   float* scores = work.scores + query * kSpanTokens;
   float* state = work.State(query);
   const float old_max = state[0];
+  V score[kVectors];
   V max = hn::Set(d, old_max);
-  for (int t = 0; t < kSpanTokens; t += kLanes) max = hn::Max(max, hn::Load(d, scores + t));
-  const float new_max = hn::GetLane(hn::MaxOfLanes(d, max));
-  if (new_max != old_max && state[1] != 0.0f) {
-    const float factor = hn::GetLane(hn::Exp(d, hn::Set(d, old_max - new_max)));
-    state[1] *= factor;
-    for (int64_t i = kStateOut; i < kStateOut + work.value_dim; i += kLanes) {
-      hn::Store(hn::Mul(hn::Load(d, state + i), hn::Set(d, factor)), d, state + i);
-    }
+  GH_UNROLL for (int v = 0; v < kVectors; ++v) {
+    score[v] = hn::Mul(hn::Load(d, scores + v * kLanes), scale);
+    max = hn::Max(max, score[v]);
   }
+  const float new_max = hn::GetLane(hn::MaxOfLanes(d, max));
+  if (new_max != old_max && state[1] != 0.0f) Rescale(state, old_max - new_max, work.value_dim);
   state[0] = new_max;
   V sum = hn::Zero(d);
-  for (int t = 0; t < kSpanTokens; t += kLanes) {
-    const V weight = ExpOrNaN(hn::Sub(hn::Load(d, scores + t), hn::Set(d, new_max)));
-    hn::Store(weight, d, scores + t);
+  GH_UNROLL for (int v = 0; v < kVectors; ++v) {
+    const V weight = ExpOrNaN(hn::Sub(score[v], hn::Set(d, new_max)));
+    hn::Store(weight, d, scores + v * kLanes);
     sum = hn::Add(sum, weight);
   }
   state[1] += hn::GetLane(hn::SumOfLanes(d, sum));
@@ -111,20 +122,28 @@ void Finish(const float* state, int64_t value_dim, float* y) {
   for (; i < value_dim; ++i) y[i] = out[i] * inverse;
 }
 
-// Every code is a bf16 number.
-void Expand(const int8_t* codes, int64_t count, uint16_t* to, const int8_t* next) {
-  const hn::RebindToSigned<D> di;
-  const hn::Rebind<int8_t, D> di8;
-  const hn::Rebind<uint16_t, D> du16;
-  for (int64_t i = 0; i < count; i += kKvBlockTokens) {
+// Every code is a bf16 number. Codes of a pair become the halves of a lane.
+void Expand(const int8_t* codes, int64_t count, uint16_t* to, [[maybe_unused]] const int8_t* next) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < count; ++i) to[i] = FloatToBF16(codes[i]);
+#else
+  const hn::CappedTag<int16_t, kKvBlockTokens> d16;
+  const hn::Rebind<int8_t, decltype(d16)> d8;
+  const hn::Repartition<int32_t, decltype(d16)> di;
+  const hn::Repartition<uint32_t, decltype(d16)> du;
+  const hn::Repartition<uint16_t, decltype(d16)> du16;
+  const hn::Repartition<float, decltype(d16)> d;
+  constexpr int64_t kStep = hn::MaxLanes(d16);
+  for (int64_t i = 0; i < count; i += kStep) {
     if (i % 64 == 0) hwy::Prefetch(next + i);
-    GH_UNROLL for (int j = 0; j < kKvBlockTokens; j += kLanes) {
-      const auto number = hn::ConvertTo(D(), hn::PromoteTo(di, hn::LoadU(di8, codes + i + j)));
-      const hn::RebindToUnsigned<D> du;
-      const auto bits = hn::ShiftRight<16>(hn::BitCast(du, number));
-      hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di, bits)), du16, to + i + j);
-    }
+    const auto pairs = hn::BitCast(di, hn::PromoteTo(d16, hn::LoadU(d8, codes + i)));
+    const auto first = hn::ConvertTo(d, hn::ShiftRight<16>(hn::ShiftLeft<16>(pairs)));
+    const auto second = hn::ConvertTo(d, hn::ShiftRight<16>(pairs));
+    const auto both = hn::Or(hn::ShiftRight<16>(hn::BitCast(du, first)),
+                             hn::And(hn::BitCast(du, second), hn::Set(du, 0xffff0000u)));
+    hn::StoreU(hn::BitCast(du16, both), du16, to + i);
   }
+#endif
 }
 
 }  // namespace HWY_NAMESPACE

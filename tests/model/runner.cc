@@ -48,7 +48,7 @@ void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progre
 }  // namespace
 
 LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
-                      const WeightFormats& formats) {
+                      const WeightFormats& formats, std::optional<KvFormat> kv_format) {
   auto checkpoint = Checkpoint::Open(directory);
   if (!checkpoint.ok()) CheckFailed(__FILE__, __LINE__, checkpoint.status().ToString());
   CpuOptions options;
@@ -62,6 +62,7 @@ LoadedModel LoadModel(const std::string& directory, const std::string& isa, int 
   decoder_options.max_rows = decoder_options.max_outputs = kMaxRows;
   decoder_options.kv_blocks = kBlocks;
   decoder_options.formats = formats;
+  decoder_options.kv_format = kv_format;
   auto decoder = Decoder::Load(**checkpoint, *model.backend, decoder_options);
   GH_CHECK(decoder.ok());
   model.decoder = *std::move(decoder);

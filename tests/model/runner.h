@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ struct LoadedModel {
   std::unique_ptr<Decoder> decoder;
 };
 LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
-                      const WeightFormats& formats = {});
+                      const WeightFormats& formats = {}, std::optional<KvFormat> kv_format = std::nullopt);
 
 // The levels that this CPU has, lowest first.
 std::vector<std::string> IsaLevels();
