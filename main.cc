@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   guildhall::AddHealthCommand(app, action);
   guildhall::AddLoadCommand(app, action);
   guildhall::AddInspectCommand(app, action);
+  guildhall::AddQuantizeCommand(app, action);
   guildhall::AddScoreCommand(app, action);
   guildhall::AddQualityCommand(app, action);
   guildhall::AddExpertsCommand(app, action);

@@ -7,6 +7,7 @@ namespace guildhall {
 
 void AddServeCommand(CLI::App& app, Action& action);
 void AddInspectCommand(CLI::App& app, Action& action);
+void AddQuantizeCommand(CLI::App& app, Action& action);
 void AddScoreCommand(CLI::App& app, Action& action);
 void AddQualityCommand(CLI::App& app, Action& action);
 void AddExpertsCommand(CLI::App& app, Action& action);

@@ -112,6 +112,9 @@ void AddWeightsKeys(TableBuilder<ServerConfig>& t) {
   t.Add("weights.attention", "format of the attention's projections", GH_FIELD(weights.attention)).choices =
       formats;
   t.Add("weights.head", "format of the vocabulary's product", GH_FIELD(weights.head)).choices = formats;
+  t.Add("weights.map", "serve a packed folder (guildhall quantize) from its mapped file, without a copy",
+        GH_FIELD(weights.map));
+  t.Add("weights.verify", "compare the checksums of a mapped file at load", GH_FIELD(weights.verify));
 }
 
 void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {

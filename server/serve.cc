@@ -65,6 +65,8 @@ absl::StatusOr<BaseModelOptions> ModelOptions(const ServerConfig& config) {
   options.path = config.model.path;
   options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
   GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
+  options.map_weights = config.weights.map;
+  options.verify_weights = config.weights.verify;
   options.cpu.threads = static_cast<int>(config.cpu.threads);
   options.cpu.pin = config.cpu.pin;
   options.cpu.isa = config.cpu.isa;

@@ -71,6 +71,8 @@ struct WeightsConfig {
   std::string dense = "auto";
   std::string attention = "auto";
   std::string head = "auto";
+  bool map = false;    // a packed folder is served from its mapped file
+  bool verify = true;  // such a file's checksums are compared at load
 };
 
 struct CpuConfig {
