@@ -1,20 +1,12 @@
 #include "bench/adapter_bench.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <filesystem>
 #include <numeric>
-#include <thread>
 #include <utility>
 
-#include "adapters/adapter_folder.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "bench/esft_folder.h"
+#include "bench/adapter_loading_bench.h"
 #include "bench/roofline.h"
 #include "bench/shapes.h"
 
@@ -30,45 +22,6 @@ constexpr BenchCase kPrefill20{BenchCase::Kind::kPrefill, kPrefillRows, 0, kMost
 
 std::string NameOf(int i) {
   return StrCat("adapter-", i);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// Asks the system to forget the files' pages; without the right to (or on a file system in memory) they stay.
-void DropCache(const std::filesystem::path& folder) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    fdatasync(file);
-    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-    close(file);
-  }
-}
-
-// Of reading every file once, front to back.
-double ReadSeconds(const std::filesystem::path& folder, bool cold) {
-  if (cold) DropCache(folder);
-  std::vector<char> piece(size_t{4} << 20);
-  const auto begin = std::chrono::steady_clock::now();
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const int file = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    while (read(file, piece.data(), piece.size()) > 0) {
-    }
-    close(file);
-  }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-AdapterFigure Figure(const std::vector<double>& ratios) {
-  AdapterFigure figure;
-  figure.ratio = Median(ratios);
-  figure.low = *std::min_element(ratios.begin(), ratios.end());
-  figure.high = *std::max_element(ratios.begin(), ratios.end());
-  return figure;
 }
 
 }  // namespace
@@ -88,6 +41,7 @@ absl::StatusOr<std::unique_ptr<AdapterBench>> AdapterBench::Make(const AdapterBe
   DecoderOptions decoder;
   decoder.max_rows = kPrefillRows;
   decoder.max_outputs = 64;
+  decoder.formats = options.formats;
   for (const BenchCase& c : {kDecode8, kDecode20, kPrefill8, kPrefill20})
     decoder.kv_blocks = std::max(decoder.kv_blocks, ForwardBench::BlocksFor(c));
   GH_ASSIGN_OR_RETURN(bench->decoder_, Decoder::Load(*bench->base_, *bench->backend_, decoder));
@@ -101,7 +55,9 @@ absl::StatusOr<std::unique_ptr<AdapterBench>> AdapterBench::Make(const AdapterBe
 }
 
 std::string AdapterBench::Describe() const {
-  return StrCat(spec_.architecture, ", ", spec_.layers.size(), " layers, bf16; ", backend_->Describe());
+  return StrCat(spec_.architecture, ", ", spec_.layers.size(), " layers, ",
+                options_.formats == WeightFormats{} ? "bf16" : WeightFormatsText(options_.formats), "; ",
+                backend_->Describe());
 }
 
 absl::StatusOr<AdapterBench::Loaded> AdapterBench::Load(const GeneratedAdapterShape& shape, int count) {
@@ -145,15 +101,18 @@ AdapterFigure AdapterBench::Compare(const BenchCase& c, const BenchAdapters& a,
     const double two = forward_->RowsPerSecond(c, options_.seconds, first ? b : a);
     ratios.push_back(first ? one / two : two / one);
   }
-  return Figure(ratios);
+  return {.name = "", .ratio = SpreadOf(ratios), .what = "", .mark = {}};
 }
 
-absl::Status AdapterBench::Run(const std::function<void(const AdapterFigure&)>& report) {
+absl::Status AdapterBench::Run(const AdapterReport& report) {
   report_ = report;
   GeneratedAdapterShape attention{.experts_per_layer = {}, .rank = options_.rank, .attention = true};
   GeneratedAdapterShape both = attention;
   both.experts = true;
-  const auto wanted = [&](const char* section) { return options_.only.empty() || options_.only == section; };
+  const auto wanted = [&](const char* section) {
+    const auto& only = options_.only;
+    return only.empty() || std::find(only.begin(), only.end(), section) != only.end();
+  };
   if (wanted("idle")) GH_RETURN_IF_ERROR(Idle());
   if (wanted("lora")) GH_RETURN_IF_ERROR(LowRank("LoRA on attention", attention));
   if (wanted("lora-experts")) GH_RETURN_IF_ERROR(LowRank("LoRA on attention and experts", both));
@@ -163,8 +122,10 @@ absl::Status AdapterBench::Run(const std::function<void(const AdapterFigure&)>& 
     GH_RETURN_IF_ERROR(Scaling("LoRA on attention", attention));
     GH_RETURN_IF_ERROR(Scaling("ESFT, 2 experts a layer", {.experts_per_layer = {2}}));
   }
-  if (wanted("loading")) GH_RETURN_IF_ERROR(Loading());
-  return wanted("files") ? Files() : absl::OkStatus();
+  AdapterLoadingBench loading(
+      {spec_, *base_, *manager_, *forward_, kDecode8, options_.rounds, options_.seconds});
+  if (wanted("loading")) GH_RETURN_IF_ERROR(loading.BesideSteps(report_));
+  return wanted("files") ? loading.FromFiles(report_) : absl::OkStatus();
 }
 
 // Base rows while twenty adapters are resident, against the same with none.
@@ -182,11 +143,10 @@ absl::Status AdapterBench::Idle() {
     const double after = forward_->RowsPerSecond(kDecode8, options_.seconds / 2);
     ratios.push_back(2.0 * resident / (before + after));
   }
-  AdapterFigure figure = Figure(ratios);
-  figure.name = "20 resident, none used: decode 8";
-  figure.what = "speed of base rows against the same without any adapter loaded";
-  figure.mark = ">= 0.99";
-  report_(figure);
+  report_({.name = "20 resident, none used: decode 8",
+           .ratio = SpreadOf(ratios),
+           .what = "speed of base rows against the same without any adapter loaded",
+           .mark = Mark::AtLeast(0.99)});
   return absl::OkStatus();
 }
 
@@ -196,12 +156,12 @@ absl::Status AdapterBench::LowRank(const std::string& name, const GeneratedAdapt
     AdapterFigure figure = Compare(kDecode8, Active(loaded, 8), {});
     figure.name = StrCat(name, ", rank ", options_.rank, ": decode 8 on 8 tasks");
     figure.what = "speed against the same batch of base rows";
-    figure.mark = ">= 0.90";
+    figure.mark = Mark::AtLeast(0.92);
     report_(figure);
     figure = Compare(kPrefill8, Active(loaded, 8), {});
     figure.name = StrCat(name, ", rank ", options_.rank, ": prefill ", kPrefillRows, " on 8 tasks");
     figure.what = "speed against the same batch of base rows";
-    figure.mark = ">= 0.80";
+    figure.mark = Mark::AtLeast(0.90);
     report_(figure);
   }
   return Unload(8);
@@ -230,7 +190,7 @@ absl::Status AdapterBench::Rerouting() {
           StrCat("rerouting alone: ", c.kind == BenchCase::Kind::kDecode ? "decode 8" : "prefill 512",
                  " on 8 tasks");
       figure.what = "speed with maps that change nothing against none";
-      figure.mark = ">= 0.99";
+      figure.mark = Mark::AtLeast(0.99);
       report_(figure);
     }
   }
@@ -243,15 +203,16 @@ absl::Status AdapterBench::Replaced() {
   {
     GH_ASSIGN_OR_RETURN(const Loaded loaded, Load(shape, 8));
     const BenchAdapters active = Active(loaded, 8);
-    const ModelCost cost = CostOf(spec_);
+    const ModelCost cost = CostOf(spec_, options_.formats);
     const double base = StepBytes(spec_, cost, forward_->SlotsRead(kDecode8));
     const double mixed = StepBytes(spec_, cost, forward_->SlotsRead(kDecode8, active));
     AdapterFigure figure = Compare(kDecode8, {}, active);
-    for (double* value : {&figure.ratio, &figure.low, &figure.high}) *value /= mixed / base;
+    for (double* value : {&figure.ratio.median, &figure.ratio.low, &figure.ratio.high})
+      *value /= mixed / base;
     figure.name = "ESFT, 5 experts a layer: decode 8 on 8 tasks";
     figure.what = StrCat("time beside base rows, over the bytes that are read beside theirs (",
                          static_cast<int>(100.0 * (mixed / base - 1.0) + 0.5), " % more)");
-    figure.mark = "<= 1.03";
+    figure.mark = Mark::AtMost(1.03);
     report_(figure);
   }
   return Unload(8);
@@ -273,96 +234,6 @@ absl::Status AdapterBench::Scaling(const std::string& name, const GeneratedAdapt
     GH_RETURN_IF_ERROR(Unload(count));
   }
   return absl::OkStatus();
-}
-
-// The 99th percentile of steps while an adapter is loaded and unloaded all the time, against that of quiet
-// steps.
-absl::Status AdapterBench::Loading() {
-  const auto percentile = [&](double seconds) {
-    std::vector<double> times;
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-    for (int64_t i = 0; std::chrono::steady_clock::now() < end || times.size() < 20; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      forward_->Step(kDecode8, kDecode8.context + i % kKvBlockTokens);
-      times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    }
-    std::sort(times.begin(), times.end());
-    return std::pair(times[times.size() / 2], times[times.size() * 99 / 100]);
-  };
-  const GeneratedAdapterShape shape{.experts_per_layer = {6}};
-  std::vector<double> medians, tails;
-  double bytes = 0.0, seconds = 0.0;
-  absl::Status status;
-  for (int round = 0; round < options_.rounds; ++round) {
-    const auto quiet = percentile(3.0 * options_.seconds);
-    std::atomic<bool> stop{false};
-    std::thread loader([&] {
-      while (!stop && status.ok()) {
-        LoadRequest request;
-        request.name = "beside";
-        request.open = [&] {
-          return absl::StatusOr<std::unique_ptr<AdapterSource>>(MakeGeneratedAdapter(spec_, shape, 99));
-        };
-        const auto info = manager_->Load(request);
-        status = info.status();
-        if (!info.ok()) return;
-        bytes += static_cast<double>(info->tensor_bytes);
-        seconds += info->load_seconds;
-        status = manager_->Unload("beside", std::nullopt, absl::Seconds(10)).status();
-      }
-    });
-    const auto busy = percentile(3.0 * options_.seconds);
-    stop = true;
-    loader.join();
-    GH_RETURN_IF_ERROR(status);
-    medians.push_back(busy.first / quiet.first);
-    tails.push_back(busy.second / quiet.second);
-  }
-  AdapterFigure figure = Figure(tails);
-  figure.name = "steps of others during a load: 99th percentile (decode 8)";
-  figure.what = StrCat("time against quiet steps; loads ran at ",
-                       static_cast<int>(bytes / 1e6 / std::max(seconds, 1e-9)), " MB/s beside them");
-  figure.mark = "<= 1.10";
-  report_(figure);
-  figure = Figure(medians);
-  figure.name = "steps of others during a load: median (decode 8)";
-  figure.what = "time against quiet steps";
-  report_(figure);
-  return absl::OkStatus();
-}
-
-// A load from files against reading their bytes: with the files in the page cache, and without.
-absl::Status AdapterBench::Files() {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / StrCat("guildhall-bench-", static_cast<int64_t>(getpid()));
-  const auto source = MakeGeneratedAdapter(spec_, {.experts_per_layer = {6}}, 7);
-  absl::Status status = WriteEsftFolder(spec_, *source, folder.string());
-  for (const bool cold : {true, false}) {
-    std::vector<double> ratios;
-    double rate = 0.0;
-    for (int round = 0; round < options_.rounds && status.ok(); ++round) {
-      const double read = ReadSeconds(folder, cold);
-      if (cold) DropCache(folder);
-      LoadRequest request;
-      request.name = "from-files";
-      request.open = [&] { return OpenAdapterFolder(folder.string(), *base_); };
-      const auto info = manager_->Load(request);
-      status = info.status();
-      if (!info.ok()) break;
-      rate = static_cast<double>(info->tensor_bytes) / info->load_seconds * 1e-6;
-      ratios.push_back(info->load_seconds / read);
-      status = manager_->Unload("from-files", std::nullopt, absl::Seconds(10)).status();
-    }
-    if (!status.ok()) break;
-    AdapterFigure figure = Figure(ratios);
-    figure.name = StrCat("load of an ESFT folder, ", cold ? "not in the page cache" : "in the page cache");
-    figure.what = StrCat("time against reading its files once (", static_cast<int64_t>(rate),
-                         " MB/s in the last round)");
-    report_(figure);
-  }
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
-  return status;
 }
 
 }  // namespace guildhall

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "bench/adapter_figure.h"
 #include "bench/forward_bench.h"
 #include "bench/generated_adapter.h"
 #include "bench/generated_weights.h"
@@ -21,20 +22,12 @@ struct AdapterBenchOptions {
   int rounds = 5;
   double seconds = 1.0;  // of each measurement
   int64_t rank = 16;
-  std::string only;  // one of kAdapterSections; empty: all
+  WeightFormats formats;          // of the base
+  std::vector<std::string> only;  // of kAdapterSections; empty: all
 };
 
 inline constexpr const char* kAdapterSections[] = {"idle",     "lora",    "lora-experts", "rerouting",
                                                    "replaced", "scaling", "loading",      "files"};
-
-// One line of the report.
-struct AdapterFigure {
-  std::string name;
-  double ratio = 0.0;  // median over the rounds
-  double low = 0.0, high = 0.0;
-  std::string what;  // which two things are compared
-  std::string mark;  // what is aimed at; empty: only reported
-};
 
 class AdapterBench {
  public:
@@ -43,7 +36,7 @@ class AdapterBench {
   ~AdapterBench();
 
   // All measurements; `report` is called after each, in order.
-  absl::Status Run(const std::function<void(const AdapterFigure&)>& report);
+  absl::Status Run(const AdapterReport& report);
 
   std::string Describe() const;  // the model and the machine, one line
 
@@ -62,8 +55,6 @@ class AdapterBench {
   absl::Status Replaced();
   absl::Status Rerouting();
   absl::Status Scaling(const std::string& name, const GeneratedAdapterShape& shape);
-  absl::Status Loading();
-  absl::Status Files();
 
   const AdapterBenchOptions options_;
   ModelSpec spec_;
@@ -72,7 +63,7 @@ class AdapterBench {
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<WeightManager> manager_;
   std::unique_ptr<ForwardBench> forward_;
-  std::function<void(const AdapterFigure&)> report_;
+  AdapterReport report_;
 };
 
 }  // namespace guildhall

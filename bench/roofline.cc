@@ -5,41 +5,69 @@
 namespace guildhall {
 namespace {
 
-double AttentionParameters(const ModelSpec& spec) {
+struct AttentionParameters {
+  double projections = 0.0;  // q, k, v, o and latent attention's q_a, q_b, kv_a
+  double kv_b = 0.0;         // latent attention's; keeps the checkpoint's numbers
+};
+
+AttentionParameters AttentionOf(const ModelSpec& spec) {
   const AttentionSpec& a = spec.attention;
   const double hidden = static_cast<double>(spec.hidden);
   if (a.kind == AttentionSpec::Kind::kGroupedQuery) {
-    return hidden * a.head_dim * (2.0 * a.heads + 2.0 * a.kv_heads);
+    return {hidden * a.head_dim * (2.0 * a.heads + 2.0 * a.kv_heads), 0.0};
   }
   const double q_out = static_cast<double>(a.heads) * (a.qk_nope_dim + a.qk_rope_dim);
   const double q = a.q_lora_rank > 0 ? a.q_lora_rank * (hidden + q_out) : hidden * q_out;
-  const double kv = hidden * (a.kv_lora_rank + a.qk_rope_dim) +
-                    static_cast<double>(a.kv_lora_rank) * a.heads * (a.qk_nope_dim + a.v_head_dim);
-  return q + kv + static_cast<double>(a.heads) * a.v_head_dim * hidden;
+  const double kv_a = hidden * (a.kv_lora_rank + a.qk_rope_dim);
+  const double kv_b = static_cast<double>(a.kv_lora_rank) * a.heads * (a.qk_nope_dim + a.v_head_dim);
+  return {q + kv_a + static_cast<double>(a.heads) * a.v_head_dim * hidden, kv_b};
 }
+
+// Adds matrices of one format to a cost.
+class Tally {
+ public:
+  Tally(const ModelSpec& spec, ModelCost& cost) : own_(FormatOf(spec.dtype)), cost_(cost) {}
+
+  // Read by every step and multiplied with every row.
+  void Dense(double parameters, std::optional<WeightFormat> format) {
+    cost_.dense_bytes += Bytes(parameters, format);
+    Active(parameters, format);
+  }
+  double Bytes(double parameters, std::optional<WeightFormat> format) const {
+    return parameters * BitsPerWeight(format.value_or(own_)) / 8.0;
+  }
+  void Active(double parameters, std::optional<WeightFormat> format) {
+    const WeightFormat f = format.value_or(own_);
+    ActiveParameters& active = cost_.active;
+    (IsQuantized(f) ? active.int8 : (f == WeightFormat::kBF16 ? active.bf16 : active.fp32)) += parameters;
+  }
+
+ private:
+  const WeightFormat own_;
+  ModelCost& cost_;
+};
 
 }  // namespace
 
-ModelCost CostOf(const ModelSpec& spec) {
+ModelCost CostOf(const ModelSpec& spec, const WeightFormats& formats) {
   const double hidden = static_cast<double>(spec.hidden);
-  const double element = static_cast<double>(DTypeSize(spec.dtype));
   const double expert = 3.0 * hidden * static_cast<double>(spec.expert_width);
-  double dense = hidden * static_cast<double>(spec.vocabulary);  // the head
-  double routers = 0.0;
+  const AttentionParameters attention = AttentionOf(spec);
   ModelCost cost;
+  Tally tally(spec, cost);
+  tally.Dense(hidden * static_cast<double>(spec.vocabulary), formats.head);
   for (const LayerSpec& layer : spec.layers) {
-    dense += AttentionParameters(spec);
+    tally.Dense(attention.projections, formats.attention);
+    tally.Dense(attention.kv_b, std::nullopt);
     if (!layer.moe) {
-      dense += 3.0 * hidden * static_cast<double>(spec.dense_width);
+      tally.Dense(3.0 * hidden * static_cast<double>(spec.dense_width), formats.dense);
       continue;
     }
-    dense += 3.0 * hidden * static_cast<double>(spec.shared_width);
-    routers += hidden * spec.gate.experts;
-    cost.expert_bytes += expert * spec.gate.experts * element;
-    cost.active_parameters += expert * spec.gate.k;
+    tally.Dense(3.0 * hidden * static_cast<double>(spec.shared_width), formats.shared_experts);
+    tally.Dense(hidden * spec.gate.experts, WeightFormat::kF32);  // the router
+    cost.expert_bytes += tally.Bytes(expert * spec.gate.experts, formats.experts);
+    tally.Active(expert * spec.gate.k, formats.experts);
   }
-  cost.dense_bytes = dense * element + routers * 4.0;  // routers are float
-  cost.active_parameters += dense + routers;
   return cost;
 }
 
@@ -50,8 +78,12 @@ double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots) {
   return cost.dense_bytes + cost.expert_bytes * slots / (static_cast<double>(layers) * spec.gate.experts);
 }
 
-Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, double bandwidth, double peak) {
-  return {static_cast<double>(rows) * bandwidth / bytes, peak / (2.0 * cost.active_parameters)};
+Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, const MachineLimits& limits) {
+  const double bf16 = limits.bf16 > 0.0 ? limits.bf16 : limits.fp32;
+  const double int8 = limits.int8 > 0.0 ? limits.int8 : limits.fp32;
+  const double seconds =
+      2.0 * (cost.active.fp32 / limits.fp32 + cost.active.bf16 / bf16 + cost.active.int8 / int8);
+  return {static_cast<double>(rows) * limits.read / bytes, 1.0 / seconds};
 }
 
 }  // namespace guildhall

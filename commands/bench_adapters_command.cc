@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "bench/adapter_bench.h"
-#include "bench/shapes.h"
+#include "commands/bench_flags.h"
 #include "commands/commands.h"
 
 namespace guildhall {
@@ -27,16 +27,10 @@ int RunAdapterBench(const AdapterBenchFlags& flags) {
                   flags.options.rounds);
     status = (*bench)->Run([&](const AdapterFigure& figure) {
       if (flags.json) {
-        report["figures"].push_back({{"name", figure.name},
-                                     {"ratio", figure.ratio},
-                                     {"low", figure.low},
-                                     {"high", figure.high},
-                                     {"what", figure.what},
-                                     {"mark", figure.mark}});
+        report["figures"].push_back(AdapterFigureJson(figure));
         return;
       }
-      std::printf("%5.3f (%5.3f .. %5.3f)  %-66s %-8s\n%24s%s\n", figure.ratio, figure.low, figure.high,
-                  figure.name.c_str(), figure.mark.c_str(), "", figure.what.c_str());
+      std::printf("%s", AdapterFigureText(figure).c_str());
       std::fflush(stdout);
     });
     if (status.ok() && flags.json) std::printf("%s\n", DumpJson(report, 2).c_str());
@@ -54,26 +48,15 @@ void AddBenchAdaptersCommand(CLI::App& bench, Action& action) {
   CLI::App* command =
       bench.add_subcommand("adapters", "what adapters cost beside base rows of a generated shape");
   auto flags = std::make_shared<AdapterBenchFlags>();
-  command->add_option("--shape", flags->options.shape, "the shape to generate")
-      ->check(CLI::IsMember(ShapeNames()))
-      ->capture_default_str();
-  command->add_option("--layers", flags->options.layers, "fewer layers than the shape has; 0: all")
-      ->check(CLI::Range(0, 1000));
+  AddShapeFlags(*command, flags->options.shape, flags->options.layers);
+  AddWeightsFlag(*command, flags->options.formats);
+  AddCpuFlags(*command, flags->options.cpu);
+  AddRoundFlags(*command, flags->options.rounds, flags->options.seconds);
   command->add_option("--rank", flags->options.rank, "of the LoRA adapters")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--threads", flags->options.cpu.threads, "0: the CPUs that the process may use")
-      ->check(CLI::Range(0, 1024));
-  command->add_flag("--pin", flags->options.cpu.pin, "bind the threads to CPUs");
-  command->add_option("--isa", flags->options.cpu.isa,
-                      "portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
-  command->add_option("--rounds", flags->options.rounds, "pairs of measurements of each figure")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command->add_option("--seconds", flags->options.seconds, "of each measurement")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_option("--only", flags->options.only, "one section instead of all")
+  command->add_option("--only", flags->options.only, "these sections instead of all")
+      ->delimiter(',')
       ->check(
           CLI::IsMember(std::vector<std::string>(std::begin(kAdapterSections), std::end(kAdapterSections))));
   command->add_flag("--json", flags->json, "print JSON");

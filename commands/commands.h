@@ -15,6 +15,8 @@ void AddBenchCommand(CLI::App& app, Action& action);
 // Under bench.
 void AddBenchAdaptersCommand(CLI::App& bench, Action& action);
 void AddBenchFragmentationCommand(CLI::App& bench, Action& action);
+void AddBenchShapesCommand(CLI::App& bench, Action& action);
+void AddBenchTableCommand(CLI::App& bench, Action& action);
 // Under adapters.
 void AddAdapterInspectCommand(CLI::App& adapters, Action& action);
 void AddAdapterDiffCommand(CLI::App& adapters, Action& action);

@@ -1,0 +1,143 @@
+#include "bench/speed_table.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+#include "base/str_cat.h"
+#include "bench/adapter_bench.h"
+#include "bench/shapes.h"
+#include "engine/memory_budget.h"
+
+namespace guildhall {
+namespace {
+
+constexpr const char* kAdapterParts[] = {"idle",     "lora",    "lora-experts", "rerouting",
+                                         "replaced", "loading", "files"};
+
+absl::StatusOr<WeightFormats> FormatsOf(const std::string& text) {
+  // The generated checkpoint is bf16: its own numbers are what "bf16" asks for.
+  if (text == "bf16") return WeightFormats{};
+  return ParseWeightFormats(text);
+}
+
+// What an empty list of levels means here.
+absl::StatusOr<std::vector<std::string>> LevelsOf(const SpeedTableOptions& options) {
+  if (!options.levels.empty()) return options.levels;
+  CpuOptions one;
+  one.threads = 1;
+  GH_ASSIGN_OR_RETURN(const auto best, MakeCpuBackend(one));
+  std::vector<std::string> levels{best->Isa()};
+  if (levels[0] == "avx512") levels.emplace_back("avx2");
+  return levels;
+}
+
+absl::StatusOr<std::vector<ModelBenchOptions>> ModelsOf(const SpeedTableOptions& options,
+                                                        const std::string& shape,
+                                                        const std::vector<std::string>& levels) {
+  std::vector<ModelBenchOptions> models;
+  for (const std::string& level : levels) {
+    for (const std::string& format : options.formats) {
+      ModelBenchOptions model;
+      model.shape = shape;
+      GH_ASSIGN_OR_RETURN(model.formats, FormatsOf(format));
+      model.layers = options.layers;
+      model.cpu = {.threads = options.threads, .pin = options.pin, .isa = level};
+      models.push_back(model);
+    }
+  }
+  return models;
+}
+
+absl::StatusOr<double> WeightBytes(const ModelBenchOptions& model) {
+  GH_ASSIGN_OR_RETURN(const ModelSpec spec, ShapeSpec(model.shape, model.dtype, model.layers));
+  const double embedding = static_cast<double>(spec.hidden * spec.vocabulary) * 2.0;
+  return CostOf(spec, model.formats).all_bytes() + embedding;
+}
+
+void Append(ModelBench& bench, SpeedTable& table) {
+  const ModelBenchOptions& model = bench.options();
+  const WeightFormat format = model.formats.experts.value_or(FormatOf(model.dtype));
+  const std::string isa = bench.backend().Isa();
+  for (const CaseFigures& figures : bench.figures()) {
+    table.entries.push_back({model.shape, bench.FormatText(), isa,
+                             static_cast<int>(bench.spec().layers.size()), figures,
+                             CaseMark(model.shape, figures.bench_case, format, isa == "avx512")});
+  }
+  const std::string machine = bench.backend().Describe();
+  if (std::find(table.machines.begin(), table.machines.end(), machine) == table.machines.end()) {
+    table.machines.push_back(machine);
+  }
+}
+
+// Every second round runs backward: what comes second finds another machine.
+void RunRounds(std::vector<std::unique_ptr<ModelBench>>& benches, int rounds, double seconds) {
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t i = 0; i < benches.size(); ++i) {
+      benches[round % 2 == 0 ? i : benches.size() - 1 - i]->Round(seconds);
+    }
+  }
+}
+
+absl::Status MeasureAdapters(const SpeedTableOptions& options, const std::string& format, SpeedTable& table) {
+  AdapterBenchOptions adapters;
+  adapters.shape = options.shapes.front();
+  adapters.layers = options.adapter_layers;
+  GH_ASSIGN_OR_RETURN(adapters.formats, FormatsOf(format));
+  adapters.cpu = {.threads = options.threads, .pin = options.pin, .isa = ""};
+  adapters.rounds = options.rounds;
+  adapters.seconds = options.seconds;
+  adapters.only.assign(std::begin(kAdapterParts), std::end(kAdapterParts));
+  GH_ASSIGN_OR_RETURN(auto bench, AdapterBench::Make(adapters));
+  const std::string model = bench->Describe();
+  return bench->Run([&](const AdapterFigure& figure) { table.adapters.push_back({model, format, figure}); });
+}
+
+}  // namespace
+
+std::vector<std::vector<size_t>> GroupByMemory(const std::vector<double>& bytes, double limit) {
+  std::vector<std::vector<size_t>> groups;
+  double used = 0.0;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (groups.empty() || used + bytes[i] > limit) {
+      groups.emplace_back();
+      used = 0.0;
+    }
+    groups.back().push_back(i);
+    used += bytes[i];
+  }
+  return groups;
+}
+
+absl::StatusOr<SpeedTable> MeasureSpeedTable(const SpeedTableOptions& options,
+                                             const std::function<void(const std::string&)>& say) {
+  SpeedTable table;
+  table.rounds = options.rounds;
+  table.seconds = options.seconds;
+  GH_ASSIGN_OR_RETURN(const auto levels, LevelsOf(options));
+  for (const std::string& shape : options.shapes) {
+    GH_ASSIGN_OR_RETURN(const auto models, ModelsOf(options, shape, levels));
+    std::vector<double> bytes;
+    for (const ModelBenchOptions& model : models) {
+      GH_ASSIGN_OR_RETURN(bytes.emplace_back(), WeightBytes(model));
+    }
+    GH_ASSIGN_OR_RETURN(const AvailableMemory memory, ReadAvailableMemory());
+    const double limit = static_cast<double>(memory.bytes) * options.memory_share;
+    for (const std::vector<size_t>& group : GroupByMemory(bytes, limit)) {
+      std::vector<std::unique_ptr<ModelBench>> benches;
+      for (const size_t i : group) {
+        GH_ASSIGN_OR_RETURN(benches.emplace_back(), ModelBench::Make(models[i]));
+        say(StrCat(benches.back()->Describe(), "; ", benches.back()->backend().Isa()));
+      }
+      RunRounds(benches, options.rounds, options.seconds);
+      for (const auto& bench : benches) Append(*bench, table);
+    }
+  }
+  if (!options.adapters) return table;
+  for (const std::string& format : options.adapter_formats) {
+    say(StrCat("adapters over ", options.shapes.front(), ", ", format));
+    GH_RETURN_IF_ERROR(MeasureAdapters(options, format, table));
+  }
+  return table;
+}
+
+}  // namespace guildhall

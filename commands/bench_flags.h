@@ -1,0 +1,28 @@
+// Flags that the benchmarks share.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "kernels/backend.h"
+#include "weights/weight_formats.h"
+
+namespace CLI {
+class App;
+}
+
+namespace guildhall {
+
+// --shape and --layers.
+void AddShapeFlags(CLI::App& command, std::string& shape, int& layers);
+// --threads, --pin and --isa.
+void AddCpuFlags(CLI::App& command, CpuOptions& cpu);
+// --weights (or --format): "int8", or "experts=int4,attention=int8".
+void AddWeightsFlag(CLI::App& command, WeightFormats& formats);
+// --rounds and --seconds.
+void AddRoundFlags(CLI::App& command, int& rounds, double& seconds);
+
+// Writes `text` to `path`, "-" being standard output. INTERNAL with the path when it cannot be written.
+absl::Status WriteTextFile(const std::string& path, const std::string& text);
+
+}  // namespace guildhall
