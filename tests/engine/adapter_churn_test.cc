@@ -247,7 +247,7 @@ class Churn {
 
   const uint32_t seed_;
   // Room for the least KV cache and about half of the adapters.
-  ManagerFixture f_{uint64_t{18} * ManagerFixture::kPage + 16 * kBlock, {.load_threads = 2}};
+  ManagerFixture f_{uint64_t{18} * ManagerFixture::kPage + 16 * kBlock, {.formats = {}, .load_threads = 2}};
   FakeModel model_;
   std::unique_ptr<Engine> engine_;
   std::atomic<bool> done_{false};
