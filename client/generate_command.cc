@@ -26,6 +26,7 @@ struct GenerateFlags {
   std::optional<int64_t> top_k, max_tokens;
   std::optional<uint64_t> seed;
   bool ignore_eos = false;
+  std::optional<int64_t> speculate;
 };
 
 v1::GenerateRequest MakeRequest(const GenerateFlags& flags) {
@@ -54,6 +55,7 @@ v1::GenerateRequest MakeRequest(const GenerateFlags& flags) {
   if (flags.seed) sampling->set_seed(*flags.seed);
   if (flags.ignore_eos) sampling->set_ignore_eos(true);
   for (const std::string& stop : flags.stop) sampling->add_stop(stop);
+  if (flags.speculate) request.mutable_speculation()->set_max_draft_tokens(*flags.speculate);
   request.mutable_logprobs()->set_chosen(flags.logprobs);
   return request;
 }
@@ -71,6 +73,11 @@ void PrintUsage(const v1::GenerateEnd& end) {
                static_cast<long long>(end.usage().cached_tokens()),
                static_cast<long long>(end.usage().output_tokens()), first_ms, each_ms,
                static_cast<unsigned long long>(end.seed()));
+  const auto drafted = static_cast<long long>(end.usage().drafted_tokens());
+  if (drafted == 0) return;
+  const auto accepted = static_cast<long long>(end.usage().accepted_tokens());
+  std::fprintf(stderr, "[prompt lookup: %lld of %lld guessed tokens were right, %.0f %%]\n", accepted,
+               drafted, 100.0 * static_cast<double>(accepted) / static_cast<double>(drafted));
 }
 
 void PrintChunk(const GenerateFlags& flags, const v1::GenerateChunk& chunk) {
@@ -128,6 +135,8 @@ void AddGenerateCommand(CLI::App& app, Action& action) {
   command->add_option("--seed", flags->seed, "same seed, same text");
   command->add_option("--stop", flags->stop, "a string that ends the answer (may be repeated)");
   command->add_flag("--ignore-eos", flags->ignore_eos, "go on past the model's end token");
+  command->add_option("--speculate", flags->speculate,
+                      "guess up to so many tokens at a time where the text repeats itself; 0: never");
   command->add_flag("--logprobs", flags->logprobs, "print a line per token with its log-probability");
   command->add_flag("-u,--usage", flags->usage, "print tokens and times to standard error at the end");
   command->callback([flags, command, &action] {

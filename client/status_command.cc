@@ -3,6 +3,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <memory>
+#include <string>
 
 #include "client/adapter_text.h"
 #include "client/channel.h"
@@ -37,6 +38,18 @@ void PrintEngine(const v1::EngineStatus& engine) {
               engine.prefix_hit_tokens());
 }
 
+// "123 of 200", or "-" where nothing was guessed.
+std::string GuessText(const v1::TaskStatus& task) {
+  if (task.drafted_tokens() == 0) return "-";
+  return std::to_string(task.accepted_tokens()) + " of " + std::to_string(task.drafted_tokens());
+}
+
+void PrintSteps(const v1::EngineStatus& engine) {
+  std::printf("steps    %" PRId64 " prompt tokens beside decoding, %" PRIu64
+              " requests overtaken for shared experts\n",
+              engine.prompt_rows(), engine.overtakings());
+}
+
 void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {
   for (const v1::MemoryItem& item : status.memory()) {
     std::printf("memory   %-24s %14s  %s\n", item.name().c_str(), SizeText(item.bytes()).c_str(),
@@ -44,13 +57,14 @@ void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {
   }
   if (status.has_budget()) std::printf("%s", BudgetText(status.budget()).c_str());
   if (status.adapters_size() > 0) std::printf("%s", AdapterTable(status.adapters()).c_str());
-  std::printf("%-16s %7s %8s %7s %9s %9s %14s %14s\n", "TASK", "weight", "running", "queued", "requests",
-              "rejected", "prompt tokens", "output tokens");
+  std::printf("%-16s %7s %8s %7s %9s %9s %14s %14s %14s\n", "TASK", "weight", "running", "queued", "requests",
+              "rejected", "prompt tokens", "output tokens", "guessed right");
   for (const v1::TaskStatus& task : status.tasks()) {
     std::printf("%-16s %7.2f %8" PRId64 " %7" PRId64 " %9" PRIu64 " %9" PRIu64 " %14" PRIu64 " %14" PRIu64
-                "\n",
+                " %14s\n",
                 task.id().empty() ? "\"\"" : task.id().c_str(), task.weight(), task.running(), task.queued(),
-                task.requests(), task.rejected(), task.prompt_tokens(), task.output_tokens());
+                task.requests(), task.rejected(), task.prompt_tokens(), task.output_tokens(),
+                GuessText(task).c_str());
   }
 }
 
@@ -69,6 +83,7 @@ int PrintStatus(const Connection& connection, bool json) {
   }
   PrintModel(response);
   PrintEngine(response.engine());
+  PrintSteps(response.engine());
   PrintMemoryAndTasks(response);
   return 0;
 }

@@ -58,6 +58,8 @@ void AddTaskPutFlags(CLI::App& command, TaskPutFlags& flags) {
   command.add_option("--weight", flags.weight, "share of the tokens relative to other tasks");
   command.add_option("--max-queued", flags.max_queued, "requests of the task that may wait");
   command.add_option("--max-running", flags.max_running, "requests of the task computed at a time");
+  command.add_option("--speculate", flags.speculate,
+                     "guess up to so many tokens at a time where the text repeats itself; 0: never");
   AddSamplingFlags(command, flags);
   command.footer(
       "  guildhall tasks put math --adapter math --temperature 0\n"
@@ -81,6 +83,7 @@ v1::TaskDefinition TaskOf(const TaskPutFlags& flags) {
   if (flags.weight) task.set_weight(*flags.weight);
   if (flags.max_queued) task.set_max_queued(*flags.max_queued);
   if (flags.max_running) task.set_max_running(*flags.max_running);
+  if (flags.speculate) task.mutable_speculation()->set_max_draft_tokens(*flags.speculate);
   v1::SamplingOptions& sampling = *task.mutable_sampling();
   if (flags.temperature) sampling.set_temperature(*flags.temperature);
   if (flags.top_p) sampling.set_top_p(*flags.top_p);

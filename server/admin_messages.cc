@@ -106,6 +106,12 @@ absl::Status TakeSampling(const v1::SamplingOptions& from, Values& values) {
   return values.status();
 }
 
+void TakeSpeculation(const v1::SpeculationOptions& from, Values& values) {
+  if (from.has_max_draft_tokens()) values.Take("speculation.max_draft_tokens", from.max_draft_tokens());
+  if (from.has_min_ngram()) values.Take("speculation.min_ngram", from.min_ngram());
+  if (from.has_max_ngram()) values.Take("speculation.max_ngram", from.max_ngram());
+}
+
 absl::Status CheckSizes(const v1::TaskDefinition& from) {
   if (!ValidTaskId(from.id())) {
     return FieldError("task.id", StrCat("expected up to 128 letters, digits and . _ : / -, beginning with a "
@@ -195,6 +201,7 @@ absl::StatusOr<TaskConfig> ReadTaskDefinition(const v1::TaskDefinition& from, Ta
   if (from.has_weight()) values.Take("weight", from.weight());
   if (from.has_max_queued()) values.Take("max_queued", from.max_queued());
   if (from.has_max_running()) values.Take("max_running", from.max_running());
+  TakeSpeculation(from.speculation(), values);
   GH_RETURN_IF_ERROR(TakeSampling(from.sampling(), values));
   return begin;
 }

@@ -26,6 +26,8 @@ void FillEngine(const EngineStatus& from, v1::EngineStatus& to) {
   to.set_steps(from.steps);
   to.set_preemptions(from.preemptions);
   to.set_prefix_hit_tokens(from.prefix_hit_tokens);
+  to.set_overtakings(from.overtakings);
+  to.set_prompt_rows(from.rows_beside);
   to.set_output_tokens_per_second(from.tokens_per_second);
   to.set_consecutive_numeric_failures(from.consecutive_numeric_failures);
   for (const auto& task : from.tasks) {
@@ -45,6 +47,8 @@ void FillTask(const EngineStatus::Task& from, v1::TaskStatus& to) {
   to.set_rejected(from.rejected);
   to.set_prompt_tokens(from.prompt_tokens);
   to.set_output_tokens(from.output_tokens);
+  to.set_drafted_tokens(from.drafted_tokens);
+  to.set_accepted_tokens(from.accepted_tokens);
 }
 
 void FillTasks(const Deployment& deployment, const EngineStatus& engine, v1::GetStatusResponse& response) {

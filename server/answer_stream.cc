@@ -189,6 +189,8 @@ class AnswerWriter {
     message.mutable_usage()->set_cached_tokens(summary.usage.cached_tokens);
     message.mutable_usage()->set_output_tokens(summary.usage.output_tokens);
     message.mutable_usage()->set_preemptions(summary.usage.preemptions);
+    message.mutable_usage()->set_drafted_tokens(summary.usage.drafted_tokens);
+    message.mutable_usage()->set_accepted_tokens(summary.usage.accepted_tokens);
     v1::Timings& timings = *message.mutable_timings();
     SetDuration(end.timings.queue, *timings.mutable_queue());
     SetDuration(end.timings.prefill, *timings.mutable_prefill());

@@ -4,6 +4,7 @@
 #include "base/str_cat.h"
 #include "server/config_loader.h"
 #include "server/listen_address.h"
+#include "server/step_target.h"
 
 namespace guildhall {
 namespace {
@@ -90,6 +91,13 @@ absl::Status CheckConfig(const ServerConfig& config) {
     return absl::InvalidArgumentError(StrCat("engine.max_running (", config.engine.max_running,
                                              ") is above engine.token_budget (", config.engine.token_budget,
                                              "): every running sequence needs a row of the step"));
+  }
+  GH_RETURN_IF_ERROR(ParseStepTarget(config.engine.target_step_ms).status());
+  const SpeculationConfig& speculation = config.engine.speculation;
+  if (speculation.min_ngram > speculation.max_ngram) {
+    return absl::InvalidArgumentError(StrCat("engine.speculation.min_ngram (", speculation.min_ngram,
+                                             ") is above engine.speculation.max_ngram (",
+                                             speculation.max_ngram, ")"));
   }
   if (config.memory.page_bytes % 4096 != 0) {
     return absl::InvalidArgumentError(

@@ -97,6 +97,7 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   request.task = validated.task->id;
   request.prompt = std::move(prompt.ids);
   request.sampling = validated.sampling;
+  request.speculation = validated.speculation;
   request.deadline = Deadline(context, validated.time_limit);
   request.stream = std::make_shared<TokenStream>(static_cast<size_t>(deployment.stream_capacity));
   request.cache_salt = std::move(validated.cache_salt);
@@ -240,6 +241,9 @@ grpc::Status InferenceService::ListTasks(grpc::ServerContext*, const v1::ListTas
       info.set_has_chat_template(task->has_chat_template);
       info.set_has_system_prompt(!task->system_prompt.empty());
       FillDefaults(task->defaults, *info.mutable_defaults());
+      info.mutable_speculation()->set_max_draft_tokens(task->speculation.max_draft_tokens);
+      info.mutable_speculation()->set_min_ngram(task->speculation.min_ngram);
+      info.mutable_speculation()->set_max_ngram(task->speculation.max_ngram);
     }
     return absl::OkStatus();
   }));

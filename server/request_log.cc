@@ -40,7 +40,12 @@ std::string RequestLogText(const RequestLogLine& line) {
     const AnswerSummary& summary = *line.summary;
     StrAppend(&text, " finish=", ReasonText(summary.reason), " prompt=", line.prompt_tokens,
               " cached=", summary.usage.cached_tokens, " output=", summary.usage.output_tokens,
-              " preemptions=", summary.usage.preemptions, " queue_ms=", Milliseconds(summary.timings.queue),
+              " preemptions=", summary.usage.preemptions);
+    if (summary.usage.drafted_tokens > 0) {
+      StrAppend(&text, " drafted=", summary.usage.drafted_tokens,
+                " accepted=", summary.usage.accepted_tokens);
+    }
+    StrAppend(&text, " queue_ms=", Milliseconds(summary.timings.queue),
               " prefill_ms=", Milliseconds(summary.timings.prefill),
               " first_token_ms=", Milliseconds(summary.timings.first_token));
   }

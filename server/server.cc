@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "kernels/ops.h"
+#include "server/step_target.h"
 
 namespace guildhall {
 namespace {
@@ -49,6 +50,10 @@ absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerCon
   options.token_budget = static_cast<int>(config.engine.token_budget);
   options.prefill_chunk = static_cast<int>(config.engine.prefill_chunk);
   options.prefix_cache = config.engine.prefix_cache;
+  GH_ASSIGN_OR_RETURN(const StepTarget step, ParseStepTarget(config.engine.target_step_ms));
+  options.step_bound = step.mode;
+  options.target_step = step.target;
+  options.co_batching_patience = static_cast<int>(config.engine.co_batching_patience);
   options.stall_limit = absl::Seconds(config.engine.stall_limit_s);
   options.eos_tokens = std::move(parts.eos_tokens);
   if (parts.share_budget) parts.share_budget(options);

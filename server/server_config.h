@@ -121,6 +121,8 @@ struct EngineConfig {
   int64_t token_budget = 512;
   int64_t prefill_chunk = 256;
   bool prefix_cache = true;
+  std::string target_step_ms = "auto";  // see step_target.h
+  int64_t co_batching_patience = 8;
   double stall_limit_s = 60.0;
   int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
   bool profile = false;           // log at the end where the engine's time went

@@ -61,6 +61,18 @@ absl::Status TakeText(const TaskConfig& config, const TextAssets& text, const st
                    std::string(inherited.status().message()), "); set chat_template or chat_template_file"));
 }
 
+absl::StatusOr<Speculation> SpeculationOf(const SpeculationDefaults& task, const SpeculationConfig& server,
+                                          const std::string& where) {
+  const Speculation merged{
+      .max_draft_tokens = static_cast<int32_t>(task.max_draft_tokens.value_or(server.max_draft_tokens)),
+      .min_ngram = static_cast<int32_t>(task.min_ngram.value_or(server.min_ngram)),
+      .max_ngram = static_cast<int32_t>(task.max_ngram.value_or(server.max_ngram))};
+  if (merged.min_ngram <= merged.max_ngram) return merged;
+  return TaskError(where, task.min_ngram ? "speculation.min_ngram" : "speculation.max_ngram",
+                   StrCat("min_ngram (", merged.min_ngram, ") is above max_ngram (", merged.max_ngram,
+                          "), engine.speculation included; set both"));
+}
+
 }  // namespace
 
 std::string TaskNames(const std::vector<std::string>& ids) {
@@ -85,6 +97,7 @@ absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConf
   if (const auto stops = StopMatcher::Create(task->defaults.stop); !stops.ok()) {
     return TaskError(where, "sampling.stop", std::string(stops.status().message()));
   }
+  GH_ASSIGN_OR_RETURN(task->speculation, SpeculationOf(config.speculation, engine_.speculation, where));
   task->policy.id = config.id;
   task->policy.weight = config.weight;
   task->policy.max_queued = static_cast<int>(config.max_queued);

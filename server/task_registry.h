@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/engine.h"
+#include "engine/speculation.h"
 #include "server/server_config.h"
 #include "text/folder.h"
 
@@ -25,6 +26,7 @@ struct Task {
   std::string system_prompt;
   bool text_is_chat = false;  // plain text is one user message
   SamplingDefaults defaults;  // task -> generation_config.json -> server, merged
+  Speculation speculation;    // task -> server, merged
   TaskPolicy policy;
 };
 

@@ -155,6 +155,23 @@ absl::Status TakeLogprobs(const v1::LogprobOptions& options, const ServedLimits&
   return absl::OkStatus();
 }
 
+absl::Status TakeSpeculation(const v1::SpeculationOptions& options, const ServedLimits& limits,
+                             Speculation& out) {
+  const int64_t most = std::min<int64_t>(limits.config.draft_tokens, kMaxDraftTokens);
+  // A default gives way to the limit.
+  out.max_draft_tokens = static_cast<int32_t>(std::min<int64_t>(out.max_draft_tokens, most));
+  GH_RETURN_IF_ERROR(TakeInteger("speculation.max_draft_tokens", options.has_max_draft_tokens(),
+                                 options.max_draft_tokens(), std::nullopt, most, out.max_draft_tokens));
+  GH_RETURN_IF_ERROR(TakeInteger("speculation.min_ngram", options.has_min_ngram(), options.min_ngram(),
+                                 std::nullopt, kMaxNgram, out.min_ngram));
+  GH_RETURN_IF_ERROR(TakeInteger("speculation.max_ngram", options.has_max_ngram(), options.max_ngram(),
+                                 std::nullopt, kMaxNgram, out.max_ngram));
+  if (out.min_ngram >= 1 && out.min_ngram <= out.max_ngram) return absl::OkStatus();
+  return FieldError(options.has_min_ngram() ? "speculation.min_ngram" : "speculation.max_ngram",
+                    StrCat("expected 1 <= min_ngram <= max_ngram, found ", out.min_ngram, " and ",
+                           out.max_ngram, ", the task's defaults included"));
+}
+
 absl::StatusOr<absl::Duration> TakeTimeLimit(const v1::GenerateRequest& request, const ServedLimits& limits) {
   const absl::Duration cap = absl::Seconds(limits.config.time_limit_s);
   if (!request.has_time_limit()) return cap;
@@ -199,6 +216,8 @@ absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& req
   out.sampling.ignore_eos =
       options.has_ignore_eos() ? options.ignore_eos() : defaults.ignore_eos.value_or(false);
   out.sampling.seed = options.has_seed() ? options.seed() : random_seed;
+  out.speculation = task->speculation;
+  GH_RETURN_IF_ERROR(TakeSpeculation(request.speculation(), limits, out.speculation));
   GH_ASSIGN_OR_RETURN(out.time_limit, TakeTimeLimit(request, limits));
   if (request.cache_salt().size() > kMaxSaltBytes) {
     return FieldError("cache_salt", StrCat("expected at most ", kMaxSaltBytes, " bytes, found ",

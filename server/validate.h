@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/sampling_params.h"
+#include "engine/speculation.h"
 #include "guildhall/v1/inference.pb.h"
 #include "server/server_config.h"
 #include "server/task_registry.h"
@@ -50,6 +51,7 @@ struct ValidatedRequest {
       false;  // by the request; else prompt_builder's caller lowers it to what the context leaves
   std::vector<std::string> stop;
   bool include_stop = false;
+  Speculation speculation;
   absl::Duration time_limit = absl::InfiniteDuration();
   std::string cache_salt;
 };

@@ -97,6 +97,10 @@ TEST_CASE(
   const ServerProcess other(
       {"engine.prefill_chunk=64", "engine.prefix_cache=false", "cpu.threads=1", "memory.kv=4MiB"});
   const std::vector<Answer> elsewhere = AskTogether(other.address(), requests);
+  // One that guesses tokens and checks several in a step.
+  const ServerProcess guessing({"engine.speculation.max_draft_tokens=8", "engine.speculation.min_ngram=1"});
+  const std::vector<Answer> guessed = AskTogether(guessing.address(), requests);
+  int64_t accepted = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     INFO(requests[i].task() << ": " << requests[i].text());
     REQUIRE(alone[i].status.ok());
@@ -104,7 +108,12 @@ TEST_CASE(
     CHECK(SameBits(together[i].logprobs, alone[i].logprobs));
     CHECK(elsewhere[i].tokens == alone[i].tokens);
     CHECK(SameBits(elsewhere[i].logprobs, alone[i].logprobs));
+    CHECK(guessed[i].tokens == alone[i].tokens);
+    CHECK(SameBits(guessed[i].logprobs, alone[i].logprobs));
+    CHECK(guessed[i].end.finish_reason() == alone[i].end.finish_reason());
+    accepted += guessed[i].end.usage().accepted_tokens();
   }
+  CHECK(accepted > 0);
 }
 
 TEST_CASE("SIGTERM lets the open request end, refuses new ones and exits with 0") {

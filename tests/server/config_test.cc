@@ -10,6 +10,7 @@
 #include "server/config_keys.h"
 #include "server/config_loader.h"
 #include "server/listen_address.h"
+#include "server/step_target.h"
 
 namespace guildhall {
 namespace {
@@ -206,7 +207,37 @@ TEST_CASE("keys that need or exclude each other are checked together") {
   CHECK_THAT(Refusal(FromSet("server.tls.key", "k")), Catch::Contains("belong together"));
   CHECK_THAT(Refusal(FromSet("server.listen", "127.0.0.1:50052")), Catch::Contains("are the same"));
   CHECK_THAT(Refusal(FromSet("engine.prefill_chunk", "513")), Catch::Contains("above engine.token_budget"));
+  CHECK_THAT(Refusal(FromSet("engine.speculation.max_ngram", "1")),
+             Catch::Contains("engine.speculation.min_ngram (2) is above"));
   CHECK_THAT(Refusal(FromSet("tasks.t.adapters", "x")), Catch::Contains("no adapters.preload.x"));
+}
+
+TEST_CASE("the step's target is auto, none or milliseconds") {
+  CHECK(ParseStepTarget("auto")->mode == StepCost::Mode::kAuto);
+  CHECK(ParseStepTarget("none")->mode == StepCost::Mode::kUnbounded);
+  const auto target = ParseStepTarget("12.5");
+  REQUIRE(target.ok());
+  CHECK(target->mode == StepCost::Mode::kTarget);
+  CHECK(target->target == absl::Microseconds(12500));
+  for (const char* bad : {"", "soon", "0", "-5", "12ms", "1e9", "nan", " 5"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseStepTarget(bad).ok());
+    CHECK_THAT(Refusal(FromSet("engine.target_step_ms", bad)), Catch::Contains("0.1 to 60000, found"));
+  }
+}
+
+TEST_CASE("weight formats by kind: one of the known words, auto without one") {
+  CHECK(FromSet("weights.experts", "int4")->config.weights.experts == "int4");
+  CHECK(FromSet("weights.head", "int4_offset")->config.weights.attention == "auto");
+  CHECK(FromEnvironment({{"GUILDHALL_WEIGHTS_SHARED_EXPERTS", "bf16"}})->config.weights.shared_experts ==
+        "bf16");
+  CHECK_THAT(Refusal(FromSet("weights.dense", "int3")),
+             Catch::Contains("weights.dense") && Catch::Contains("int4_offset") && Catch::Contains("int3"));
+  CHECK_THAT(Refusal(FromFile(R"({"weights": {"expert": "int8"}})")), Catch::Contains("weights.expert"));
+  CHECK(FromSet("adapters.expert_format", "keep")->config.adapters.expert_format == "keep");
+  CHECK_THAT(Refusal(FromSet("adapters.expert_format", "int8")),
+             Catch::Contains("base") && Catch::Contains("keep"));
+  CHECK_FALSE(FromSet("weights.map", "true")->config.weights.map == WeightsConfig().map);
 }
 
 TEST_CASE("listen addresses") {

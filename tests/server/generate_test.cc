@@ -261,6 +261,39 @@ TEST_CASE("requests of mixed tasks at the same time each get their own answer") 
   CHECK(requests == texts.size());
 }
 
+TEST_CASE("speculation changes no byte of an answer and tells how many guesses were right") {
+  std::string said;
+  for (int i = 0; i < 12; ++i) said += "and over and over, ";
+  ServerConfig config = TestConfig();
+  config.tasks["tell"].speculation.max_draft_tokens = 8;
+  TestServer server(Saying({{50, said + "STOP here"}}), config);
+  auto stub = server.Inference();
+  v1::GenerateRequest request = IdRequest(50, 400);
+  request.mutable_logprobs()->set_chosen(true);
+  request.mutable_sampling()->add_stop("STOP");
+  const Answer plain = Ask(*stub, request);
+  CHECK(plain.text == said);
+  CHECK(plain.end.usage().drafted_tokens() == 0);
+  request.mutable_speculation()->set_max_draft_tokens(16);
+  const Answer speculated = Ask(*stub, request);
+  CHECK(speculated.text == plain.text);
+  CHECK(speculated.tokens == plain.tokens);
+  CHECK(speculated.end.finish_reason() == v1::FINISH_REASON_STOP);
+  CHECK(speculated.end.stop_text() == "STOP");
+  CHECK(speculated.end.usage().output_tokens() == plain.end.usage().output_tokens());
+  CHECK(speculated.end.usage().accepted_tokens() > 10);
+  CHECK(speculated.end.usage().accepted_tokens() <= speculated.end.usage().drafted_tokens());
+  // The task's default, and the counts of the status.
+  request.clear_speculation();
+  request.set_task("tell");
+  CHECK(Ask(*stub, request).end.usage().accepted_tokens() > 10);
+  server.WaitUntilIdle();
+  const v1::GetStatusResponse status = server.Status();
+  for (const auto& task : status.tasks()) {
+    if (task.id() != "plain") CHECK(task.accepted_tokens() > 10);
+  }
+}
+
 TEST_CASE("tasks are listed with what a request gets that sets nothing") {
   ServerConfig config = TestConfig();
   config.tasks["tell"].sampling.top_k = 5;
@@ -276,6 +309,8 @@ TEST_CASE("tasks are listed with what a request gets that sets nothing") {
   CHECK(response.tasks(2).has_system_prompt());
   CHECK(response.tasks(2).has_chat_template());
   CHECK(response.tasks(2).defaults().top_k() == 5);
+  CHECK(response.tasks(2).speculation().max_draft_tokens() == 0);
+  CHECK(response.tasks(2).speculation().min_ngram() == 2);
   CHECK(response.tasks(1).defaults().top_k() == 0);
   CHECK(response.tasks(1).defaults().temperature() == 0.0f);
 }

@@ -74,6 +74,12 @@ TEST_CASE("every whole number of a request at its edges") {
   CheckInteger("logprobs.top", 0, 20, [](auto& r, int64_t v) { r.mutable_logprobs()->set_top(v); });
   CheckInteger("sampling.top_k", 0, 2147483647,
                [](auto& r, int64_t v) { r.mutable_sampling()->set_top_k(v); });
+  CheckInteger("speculation.max_draft_tokens", 0, 32,
+               [](auto& r, int64_t v) { r.mutable_speculation()->set_max_draft_tokens(v); });
+  CheckInteger("speculation.min_ngram", 1, 6,
+               [](auto& r, int64_t v) { r.mutable_speculation()->set_min_ngram(v); });
+  CheckInteger("speculation.max_ngram", 2, 64,
+               [](auto& r, int64_t v) { r.mutable_speculation()->set_max_ngram(v); });
   CheckInteger("time_limit", 1, 3600, [](auto& r, int64_t v) { r.mutable_time_limit()->set_seconds(v); });
   constexpr int32_t kMin = std::numeric_limits<int32_t>::min(), kMax = std::numeric_limits<int32_t>::max();
   for (const int32_t value : {kMin, -1, 0, 1, 2047, 2048, kMax}) {
@@ -194,6 +200,21 @@ TEST_CASE("what a request leaves open comes from the task, below it the engine's
   CHECK(set->sampling.max_tokens == 0);
   CHECK(set->max_tokens_given);
   CHECK(set->stop == std::vector<std::string>{"X"});
+}
+
+TEST_CASE(
+    "speculation comes from the request, below it the task, and a default gives way to the server's limit") {
+  auto task = std::make_shared<Task>();
+  task->speculation = {.max_draft_tokens = 40, .min_ngram = 3, .max_ngram = 5};
+  v1::GenerateRequest request = IdRequest(5, 10);
+  auto open = ValidateGenerate(request, task, TestLimits(), 1);
+  REQUIRE(open.ok());
+  CHECK(open->speculation == Speculation{.max_draft_tokens = 32, .min_ngram = 3, .max_ngram = 5});
+  request.mutable_speculation()->set_max_draft_tokens(0);
+  request.mutable_speculation()->set_min_ngram(1);
+  auto set = ValidateGenerate(request, task, TestLimits(), 1);
+  REQUIRE(set.ok());
+  CHECK(set->speculation == Speculation{.max_draft_tokens = 0, .min_ngram = 1, .max_ngram = 5});
 }
 
 TEST_CASE("defaults merge per value: the task over generation_config.json over the server") {
