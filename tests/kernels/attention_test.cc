@@ -48,6 +48,23 @@ void CheckCase(const AttentionCase& c) {
 
 }  // namespace
 
+TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales for each token and head") {
+  const auto backend = MakeTestBackend("");
+  const auto bytes = [&](KvShape shape, KvFormat format) {
+    shape.format = format;
+    return backend->KvBlockBytes(shape);
+  };
+  const KvShape grouped = Shape(2, 128, 64), latent = Latent(576, 512), odd = Shape(1, 5, 3);
+  CHECK(bytes(grouped, KvFormat::kF32) == 2 * 16 * 192 * 4);
+  CHECK(bytes(grouped, KvFormat::kBF16) == 2 * 16 * 192 * 2);
+  CHECK(bytes(grouped, KvFormat::kInt8) == 2 * (16 * 192 + 2 * 16 * 4));
+  CHECK(bytes(latent, KvFormat::kBF16) == 16 * 576 * 2);
+  CHECK(bytes(latent, KvFormat::kInt8) == 16 * 576 + 2 * 16 * 4);
+  // An odd key is filled up with a zero; scales begin a line of memory.
+  CHECK(bytes(odd, KvFormat::kBF16) == 16 * (6 + 3) * 2);
+  CHECK(bytes(odd, KvFormat::kInt8) == 192 + 2 * 16 * 4);
+}
+
 TEST_CASE("attention with heads of 1 to 130 elements") {
   for (int dim = 1; dim <= 130; dim += dim < 35 ? 1 : 7) {
     for (KvFormat format : kKvFormats) {
