@@ -25,10 +25,12 @@ std::vector<std::vector<int32_t>> RandomSequences(const Golden& golden, int64_t 
   return sequences;
 }
 
-void CheckInvariance(const std::string& name, const std::string& isa) {
+void CheckInvariance(const std::string& name, const std::string& isa, const char* weights) {
   const Golden golden = LoadGolden(name);
-  LoadedModel one = LoadModel(golden.directory, isa, 1);
-  LoadedModel two = LoadModel(golden.directory, isa, 2);
+  const auto formats = ParseWeightFormats(weights);
+  REQUIRE(formats.ok());
+  LoadedModel one = LoadModel(golden.directory, isa, 1, *formats);
+  LoadedModel two = LoadModel(golden.directory, isa, 2, *formats);
   std::mt19937 random(7);
   const auto sequences = RandomSequences(golden, one.decoder->vocabulary(), random);
   std::vector<std::vector<float>> alone;
@@ -41,7 +43,8 @@ void CheckInvariance(const std::string& name, const std::string& isa) {
     Decoder& decoder = round == 1 ? *one.decoder : *two.decoder;
     const auto mixed = FeedTogether(decoder, sequences, rule, random);
     for (size_t s = 0; s < sequences.size(); ++s) {
-      INFO(name << " " << isa << " round " << round << ", sequence of " << sequences[s].size());
+      INFO(name << " " << isa << " " << weights << " round " << round << ", sequence of "
+                << sequences[s].size());
       CHECK(SameBits(mixed[s], alone[s]));
     }
   }
@@ -51,7 +54,18 @@ void CheckInvariance(const std::string& name, const std::string& isa) {
 
 TEST_CASE("logits do not depend on batch, order, chunks, blocks or threads, to the bit, for every family") {
   for (const std::string& name : GoldenNames()) {
-    for (const std::string& isa : IsaLevels()) CheckInvariance(name, isa);
+    for (const std::string& isa : IsaLevels()) CheckInvariance(name, isa, "auto");
+  }
+}
+
+TEST_CASE("nor in any weight format, to the bit, for every family") {
+  for (const std::string& name : GoldenNames()) {
+    for (const std::string& isa : IsaLevels()) {
+      for (const char* weights :
+           {"int8", "int4", "int4_offset", "experts=int4,attention=int8,head=int8,dense=int4_offset"}) {
+        CheckInvariance(name, isa, weights);
+      }
+    }
   }
 }
 
