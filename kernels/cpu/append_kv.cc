@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 
 #include "base/check.h"
+#include "hwy/cache_control.h"
 
 #include <limits>
 #include <type_traits>
@@ -48,13 +49,21 @@ void NarrowRow(const float* from, float /*scale*/, float* to, int64_t count) {
 void NarrowRow(const float* from, float scale, int8_t* to, int64_t count) {
   const D d;
   const hn::RebindToSigned<D> di;
-  const auto inverse = hn::Set(d, scale == scale ? 1.0f / scale : 0.0f);
-  alignas(64) float part[kLanes];
+  if (scale != scale) {
+    for (int64_t i = 0; i < count; ++i) to[i] = 0;
+    return;
+  }
+  const auto inverse = hn::Set(d, 1.0f / scale);
+  alignas(64) float part[kLanes] = {};
   alignas(64) int32_t codes[kLanes];
   for (int64_t i = 0; i < count; i += kLanes) {
     const int64_t here = HWY_MIN(kLanes, count - i);
-    for (int64_t j = 0; j < kLanes; ++j) part[j] = scale == scale && j < here ? from[i + j] : 0.0f;
-    hn::Store(hn::NearestInt(hn::Mul(hn::Load(d, part), inverse)), di, codes);
+    const float* numbers = from + i;
+    if (here < kLanes) {
+      for (int64_t j = 0; j < here; ++j) part[j] = from[i + j];
+      numbers = part;
+    }
+    hn::Store(hn::NearestInt(hn::Mul(hn::LoadU(d, numbers), inverse)), di, codes);
     for (int64_t j = 0; j < here; ++j) to[i + j] = static_cast<int8_t>(codes[j]);
   }
 }
@@ -64,8 +73,14 @@ void NarrowRow(const float* from, float scale, int8_t* to, int64_t count) {
 float ScaleOf(const float* from, int64_t count) {
   constexpr uint32_t kInfinite = 0x7f800000u;
   constexpr float kLeast = 0x1p-100f;  // its inverse is finite; what it rounds to 0 weighs nothing
-  uint32_t most = 0;
-  for (int64_t i = 0; i < count; ++i) {
+  const hn::RebindToUnsigned<D> du;
+  auto sizes = hn::Zero(du);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    sizes = hn::Max(sizes, hn::And(hn::BitCast(du, hn::LoadU(D(), from + i)), hn::Set(du, 0x7fffffffu)));
+  }
+  uint32_t most = hn::GetLane(hn::MaxOfLanes(du, sizes));
+  for (; i < count; ++i) {
     const uint32_t size = std::bit_cast<uint32_t>(from[i]) & 0x7fffffffu;
     most = HWY_MAX(most, size);
   }
@@ -128,16 +143,30 @@ void AppendHead(const KvShape& shape, const KvLayout& layout, const float* key, 
           [&](int64_t e) { return ValuePlace<T>(e, token, shape.value_dim); });
 }
 
+std::byte* FindHead(const AppendKvArgs& args, const KvLayout& layout, int64_t row, int64_t head) {
+  return static_cast<std::byte*>(args.cache) +
+         static_cast<size_t>(args.slot[row] / kKvBlockTokens) * layout.block +
+         static_cast<size_t>(head) * layout.head;
+}
+
+// A transposed key touches every line of its head's keys: fetched while the one before is written.
+void FetchKeys(const KvLayout& layout, const std::byte* head) {
+  for (size_t i = 0; i < layout.values; i += 64) hwy::Prefetch(head + i);
+}
+
 template <typename T>
 void AppendRowsOf(const AppendKvArgs& args, int64_t begin, int64_t end) {
   const KvShape& shape = args.shape;
   const KvLayout layout(shape);
   for (int64_t row = begin; row < end; ++row) {
-    const int64_t block = args.slot[row] / kKvBlockTokens;
     const int64_t token = args.slot[row] % kKvBlockTokens;
     for (int64_t h = 0; h < shape.kv_heads; ++h) {
-      std::byte* head = static_cast<std::byte*>(args.cache) + static_cast<size_t>(block) * layout.block +
-                        static_cast<size_t>(h) * layout.head;
+      std::byte* head = FindHead(args, layout, row, h);
+      if (h + 1 < shape.kv_heads) {
+        FetchKeys(layout, FindHead(args, layout, row, h + 1));
+      } else if (row + 1 < end) {
+        FetchKeys(layout, FindHead(args, layout, row + 1, 0));
+      }
       const float* key = args.k + row * args.k_stride + h * shape.key_dim;
       const float* value = shape.value_in_key ? nullptr : args.v + row * args.v_stride + h * shape.value_dim;
       AppendHead<T>(shape, layout, key, value, token, head);
