@@ -10,7 +10,8 @@
 
 #include "base/check.h"
 #include "kernels/cpu/epilogue.h"
-#include "kernels/cpu/low_rank.h"
+#include "kernels/cpu/ffn_job.h"
+#include "kernels/cpu/ffn_low_rank.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/row_chunks.h"
@@ -18,29 +19,7 @@
 namespace guildhall {
 namespace {
 
-// ExpertFfnArgs and FfnArgs brought to one form.
-struct Job {
-  const float* x;
-  std::span<const FfnWeights> table;
-  std::span<const int32_t> active;  // slots with entries, the largest group first
-  const int32_t* group_begin;       // null: one slot whose entries are 0, 1, 2, ...
-  const int32_t* group_entry;
-  const float* weight;
-  float* y;
-  int64_t rows, k, hidden, width;
-  int64_t x_stride, y_stride;
-  const LowRankRows<FfnLowRankTerms>& low_rank;
-  const int32_t* expert;  // (rows, k) or null: all 0
-
-  int64_t Begin(int32_t slot) const { return group_begin != nullptr ? group_begin[slot] : 0; }
-  int64_t Size(int32_t slot) const {
-    return group_begin != nullptr ? group_begin[slot + 1] - group_begin[slot] : rows;
-  }
-  int64_t Entry(int64_t place) const { return group_entry != nullptr ? group_entry[place] : place; }
-  int64_t LargestGroup() const { return active.empty() ? 0 : Size(active[0]); }
-};
-
-void CheckWeights(const Job& job, const FfnWeights& weights) {
+void CheckWeights(const FfnJob& job, const FfnWeights& weights) {
   GH_CHECK(!weights.gate_up.empty());
   GH_CHECK(!weights.down.empty());
   GH_CHECK_EQ(weights.gate_up.out, 2 * job.width);
@@ -64,109 +43,14 @@ struct GroupRange {
         end(std::min(groups.count(), (block + 1) * kBlockPanels / groups.group_panels())) {}
 };
 
-PanelGroups GateUpGroups(const Job& job, const FfnWeights& weights, const MicroKernels& kernels) {
+PanelGroups GateUpGroups(const FfnJob& job, const FfnWeights& weights, const MicroKernels& kernels) {
   return PanelGroups(weights.gate_up, 2 * CeilDiv(job.width, kPanelColumns), kernels);
-}
-
-// A place's h in Scratch::hidden, as the expert's `down` reads it. The int8 form stands behind a float one,
-// which is there for low-rank changes only.
-size_t HiddenOffset(RowFormat format, int64_t width) {
-  return format == RowFormat::kInt8 ? RowBytes(RowFormat::kFloat, width) : 0;
-}
-
-InputRows HiddenRows(const Job& job, RowFormat format, const CpuContext& context) {
-  return {context.scratch.hidden + HiddenOffset(format, job.width), HiddenRowBytes(job.width)};
-}
-
-// The low-rank changes of a product of the entries at given places of the grouping. Places of one expert and
-// one task are neighbours, because rows of one task are.
-class EntryChanges {
- public:
-  EntryChanges(const Job& job, LowRank FfnLowRank::*product) : job_(job), product_(product) {}
-
-  // Names task and expert of the entry at a place; -1: no change.
-  int64_t KeyOf(int64_t place) const {
-    const int64_t entry = job_.Entry(place);
-    const int32_t task = job_.low_rank.row_task[entry / job_.k];
-    if (task < 0) return -1;
-    return int64_t{task} << 32 | ExpertOf(entry);
-  }
-  FfnLowRankTerms TermsOf(int64_t key) const { return job_.low_rank.tasks[static_cast<size_t>(key >> 32)]; }
-  // A term's change, for entries of `key`.
-  auto PickFor(int64_t key) const {
-    const int64_t expert = key & 0xffffffff;
-    return [expert, product = product_](const FfnLowRankTerm& term) -> const LowRank& {
-      return term.change[expert].*product;
-    };
-  }
-  float* Place(int64_t place) const { return job_.low_rank.workspace + place * job_.low_rank.stride; }
-
- private:
-  int64_t ExpertOf(int64_t entry) const { return job_.expert != nullptr ? job_.expert[entry] : 0; }
-
-  const Job& job_;
-  LowRank FfnLowRank::*const product_;
-};
-
-// x_of(place): the input of the product; bf16_of(slot): whether it is bf16 there.
-template <typename BF16Of, typename XOf>
-void ShrinkEntries(const Job& job, LowRank FfnLowRank::*product, BF16Of bf16_of, XOf x_of,
-                   CpuContext& context) {
-  const EntryChanges changes(job, product);
-  const auto key_of = [&](int64_t place) { return changes.KeyOf(place); };
-  const auto slots = static_cast<int64_t>(job.active.size());
-  const int64_t most =
-      std::clamp<int64_t>(job.rows * job.k / (4 * context.pool.threads()), kMaxTileRows, kShrinkRows);
-  const int64_t chunks = CeilDiv(job.LargestGroup(), most);
-  context.pool.Run(slots * chunks, [&](int64_t item, int worker) {
-    const int32_t slot = job.active[static_cast<size_t>(item / chunks)];
-    const int64_t begin = job.Begin(slot) + item % chunks * most;
-    const int64_t end = std::min(job.Begin(slot) + job.Size(slot), begin + most);
-    ForRuns(begin, end, most, key_of, [&](int64_t first, int64_t last) {
-      ShrinkRows rows{.rows = static_cast<int>(last - first), .bf16 = bf16_of(slot)};
-      for (int r = 0; r < rows.rows; ++r) {
-        rows.x[r] = x_of(first + r);
-        rows.u[r] = changes.Place(first + r);
-      }
-      const int64_t key = changes.KeyOf(first);
-      ShrinkTerms(changes.TermsOf(key), changes.PickFor(key), rows, context.scratch.Worker(worker), context);
-    });
-  });
-}
-
-// Adds the changes to some panels of the tile of places [place, place + rows).
-void ExpandEntries(const Job& job, LowRank FfnLowRank::*product, int64_t place, int rows, ExpandTile tile,
-                   const CpuContext& context) {
-  const EntryChanges changes(job, product);
-  const auto key_of = [&](int64_t p) { return changes.KeyOf(p); };
-  float* const begin = tile.tile;
-  ForRuns(place, place + rows, kMaxTileRows, key_of, [&](int64_t first, int64_t last) {
-    tile.tile = begin + (first - place) * tile.stride;
-    tile.rows = static_cast<int>(last - first);
-    for (int r = 0; r < tile.rows; ++r) tile.u[r] = changes.Place(first + r);
-    const int64_t key = changes.KeyOf(first);
-    ExpandTerms(changes.TermsOf(key), changes.PickFor(key), tile, context.isa);
-  });
-}
-
-// Gate and up stand in alternating panels of the tile; among the changes' outputs up stands behind gate.
-void ExpandGateUp(const Job& job, int64_t place, int rows, int64_t column, int columns, float* tile,
-                  const CpuContext& context) {
-  for (const int64_t half : {int64_t{0}, UpBegin(job.width)}) {
-    ExpandEntries(job, &FfnLowRank::gate_up, place, rows,
-                  {.tile = tile + (half == 0 ? 0 : kPanelColumns),
-                   .column = half + column,
-                   .end = half + column + columns,
-                   .panels = static_cast<int>(CeilDiv(columns, kPanelColumns)),
-                   .panel_stride = 2 * kPanelColumns},
-                  context);
-  }
 }
 
 // x in every row format that some expert's gate and up read.
 using Inputs = std::array<InputRows, kRowFormats>;
 
-Inputs PrepareInputs(const Job& job, CpuContext& context) {
+Inputs PrepareInputs(const FfnJob& job, CpuContext& context) {
   Inputs inputs;
   std::byte* destination = context.scratch.input;
   size_t bytes = context.scratch.input_bytes;
@@ -186,7 +70,7 @@ Inputs PrepareInputs(const Job& job, CpuContext& context) {
 
 // h of some rows of one block of columns, converted for `down`. Rows of h are kept by their place in the
 // grouping, so that an expert's rows are neighbours. `h`: (rows, kHiddenColumns).
-void StoreHidden(const Job& job, const FfnWeights& weights, int64_t place, int64_t rows, int64_t block,
+void StoreHidden(const FfnJob& job, const FfnWeights& weights, int64_t place, int64_t rows, int64_t block,
                  const float* h, const CpuContext& context) {
   const RowFormat format = RowFormatOf(context.kernels, weights.down.format);
   const int64_t column = block * kHiddenColumns;
@@ -202,7 +86,7 @@ void StoreHidden(const Job& job, const FfnWeights& weights, int64_t place, int64
   }
 }
 
-void GateUpBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
+void GateUpBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
                  const Inputs& inputs, const CpuContext& context) {
   constexpr int64_t kRows = kMaxTiles * kMaxTileRows;
   const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
@@ -237,7 +121,7 @@ void GateUpBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int
   }
 }
 
-void DownGroup(const Job& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
+void DownGroup(const FfnJob& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
                const CpuContext& context) {
   const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
   const int64_t first = job.Begin(slot);
@@ -248,14 +132,7 @@ void DownGroup(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
       context.kernels, weights.down.format, group, job.width, begin, end,
       [&](int64_t i) { return h[first + i]; },
       [&](int64_t i, int rows, float* tile) {
-        if (!job.low_rank.none()) {
-          ExpandEntries(job, &FfnLowRank::down, first + i, rows,
-                        {.tile = tile,
-                         .column = column,
-                         .end = column + columns,
-                         .panels = static_cast<int>(CeilDiv(columns, kPanelColumns))},
-                        context);
-        }
+        if (!job.low_rank.none()) ExpandDown(job, first + i, rows, column, columns, tile, context);
         float* y[kMaxTileRows];
         for (int r = 0; r < rows; ++r)
           y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
@@ -271,7 +148,7 @@ void DownGroup(const Job& job, int32_t slot, const PanelGroup& group, int64_t be
       });
 }
 
-void DownBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
+void DownBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
                const CpuContext& context) {
   const PanelGroups groups(job.table[static_cast<size_t>(slot)].down, CeilDiv(job.hidden, kPanelColumns),
                            context.kernels);
@@ -282,7 +159,7 @@ void DownBlock(const Job& job, int32_t slot, int64_t block, int64_t begin, int64
 // body(slot, block, begin, end) for all active slots, blocks of `panels` panels and rows of their entries.
 // `shape`: the first slot's matrix, whose size stands for all.
 template <typename Body>
-void ForBlocks(const Job& job, const Matrix& shape, int64_t panels, CpuContext& context, Body body) {
+void ForBlocks(const FfnJob& job, const Matrix& shape, int64_t panels, CpuContext& context, Body body) {
   const auto slots = static_cast<int64_t>(job.active.size());
   const int64_t blocks = CeilDiv(panels, kBlockPanels);
   const ItemPlan plan = PlanItems(blocks, kBlockPanels * PanelBytes(shape.format, shape.in),
@@ -298,7 +175,7 @@ void ForBlocks(const Job& job, const Matrix& shape, int64_t panels, CpuContext& 
   });
 }
 
-void AddOutputs(const Job& job, CpuContext& context) {
+void AddOutputs(const FfnJob& job, CpuContext& context) {
   ForRowChunks(context.pool, job.rows, job.k * job.hidden, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       AddWeighedSum({.parts = context.scratch.entry_out + row * job.k * job.hidden,
@@ -312,38 +189,22 @@ void AddOutputs(const Job& job, CpuContext& context) {
   });
 }
 
-// The form of h that low-rank changes of `down` read.
-RowFormat ShrinkFormat(const Job& job, int32_t slot, const CpuContext& context) {
-  const RowFormat format = RowFormatOf(context.kernels, job.table[static_cast<size_t>(slot)].down.format);
-  return format == RowFormat::kInt8 ? RowFormat::kFloat : format;
-}
-
-void RunExperts(const Job& job, CpuContext& context) {
+void RunExperts(const FfnJob& job, CpuContext& context) {
   const Inputs inputs = PrepareInputs(job, context);
   const FfnWeights& shape = job.table[static_cast<size_t>(job.active[0])];
-  if (!job.low_rank.none()) {
-    ShrinkEntries(
-        job, &FfnLowRank::gate_up, [](int32_t) { return false; },
-        [&](int64_t place) { return job.x + job.Entry(place) / job.k * job.x_stride; }, context);
-  }
+  if (!job.low_rank.none()) ShrinkGateUp(job, context);
   ForBlocks(job, shape.gate_up, 2 * CeilDiv(job.width, kPanelColumns), context,
             [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
               GateUpBlock(job, slot, block, begin, end, inputs, context);
             });
-  if (!job.low_rank.none()) {
-    const InputRows h = HiddenRows(job, RowFormat::kFloat, context);
-    ShrinkEntries(
-        job, &FfnLowRank::down,
-        [&](int32_t slot) { return ShrinkFormat(job, slot, context) == RowFormat::kBF16; },
-        [&](int64_t place) { return h[place]; }, context);
-  }
+  if (!job.low_rank.none()) ShrinkDown(job, context);
   ForBlocks(job, shape.down, CeilDiv(job.hidden, kPanelColumns), context,
             [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
               DownBlock(job, slot, block, begin, end, context);
             });
 }
 
-void RunJob(const Job& job, CpuContext& context) {
+void RunJob(const FfnJob& job, CpuContext& context) {
   if (job.rows == 0) return;
   GH_CHECK_LE(job.rows * job.k, context.scratch.limits.max_entries);
   GH_CHECK_LE(job.hidden, context.scratch.limits.hidden);

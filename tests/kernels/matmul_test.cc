@@ -250,3 +250,39 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
     }
   }
 }
+
+TEST_CASE("products with quantized weights have the same bits at every level") {
+  Random random(6);
+  for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4, WeightFormat::kInt4Offset}) {
+    for (const Shape& shape : kShapes) {
+      INFO(WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+      TestWeights weights = MakeWeights(random, DType::kF32, shape.out, shape.in);
+      const auto x = random.Floats(13 * shape.in);
+      const std::vector<float> before(static_cast<size_t>(13 * shape.out), 0.0f);
+      std::vector<float> first;
+      for (const std::string& isa : TestIsas()) {
+        auto backend = MakeTestBackend(isa);
+        const PackedWeights packed = PackWeightsAs(*backend, weights, format);
+        const auto y = Run(*backend, packed.matrix, x, 13, kEpilogues[0], {}, before);
+        if (first.empty()) first = y;
+        REQUIRE(SameBits(y, first));
+      }
+    }
+  }
+}
+
+TEST_CASE("a weight that is no number makes its output NaN, and no other") {
+  for (const std::string& isa : TestIsas()) {
+    auto backend = MakeTestBackend(isa);
+    Random random(7);
+    for (const WeightFormat format : kAllFormats) {
+      TestWeights weights = MakeWeights(random, DType::kF32, 40, 70);
+      const float nan = std::nanf("");
+      std::memcpy(weights.bytes.data() + (21 * 70 + 33) * sizeof(float), &nan, sizeof(nan));
+      const PackedWeights packed = PackWeightsAs(*backend, weights, format);
+      const auto x = random.Floats(7 * 70);
+      const auto y = Run(*backend, packed.matrix, x, 7, kEpilogues[0], {}, std::vector<float>(7 * 40, 0.0f));
+      for (size_t i = 0; i < y.size(); ++i) REQUIRE(std::isnan(y[i]) == (i % 40 == 21));
+    }
+  }
+}
