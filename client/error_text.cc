@@ -85,6 +85,10 @@ std::string ErrorText(const grpc::Status& status, const std::string& server) {
   return std::string(CodeName(status.error_code())) + ": " + status.error_message() + DetailText(status);
 }
 
+std::string ErrorCodeName(const grpc::Status& status) {
+  return NotReached(status) ? "NOT_REACHED" : CodeName(status.error_code());
+}
+
 int ErrorExitCode(const grpc::Status& status) {
   return NotReached(status) ? 2 : 3;
 }

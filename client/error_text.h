@@ -11,6 +11,9 @@ namespace guildhall {
 // and the server's address where they help. `server` is what the user asked for.
 std::string ErrorText(const grpc::Status& status, const std::string& server);
 
+// "INVALID_ARGUMENT"; "NOT_REACHED" where no server answered.
+std::string ErrorCodeName(const grpc::Status& status);
+
 // The exit code of a client command for a failed call: 2 when the server was not reached, else 3.
 int ErrorExitCode(const grpc::Status& status);
 
