@@ -4,10 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
 namespace guildhall {
 namespace {
 
@@ -45,9 +41,9 @@ __attribute__((target("sse4.2"))) uint32_t Crc32cHardware(std::span<const std::b
   uint64_t sum = ~before;
   const std::byte* at = bytes.data();
   size_t left = bytes.size();
-  for (; left >= 8; left -= 8, at += 8) sum = _mm_crc32_u64(sum, Load64(at));
+  for (; left >= 8; left -= 8, at += 8) sum = __builtin_ia32_crc32di(sum, Load64(at));
   auto low = static_cast<uint32_t>(sum);
-  for (; left > 0; --left, ++at) low = _mm_crc32_u8(low, static_cast<uint8_t>(*at));
+  for (; left > 0; --left, ++at) low = __builtin_ia32_crc32qi(low, static_cast<uint8_t>(*at));
   return ~low;
 }
 #endif

@@ -49,7 +49,7 @@ struct LayerWeights {
 struct DecoderWeights {
   Buffer memory;
   std::shared_ptr<const MappedFile> mapping;  // instead of memory, where weights are served from a file
-  const std::byte* embedding = nullptr;  // (vocabulary, hidden) of embedding_dtype, row-major
+  const std::byte* embedding = nullptr;       // (vocabulary, hidden) of embedding_dtype, row-major
   DType embedding_dtype = DType::kF32;
   const float* final_norm = nullptr;  // (hidden)
   Matrix head;                        // (vocabulary, hidden)

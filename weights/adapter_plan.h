@@ -50,8 +50,8 @@ struct AdapterPlan {
 inline constexpr size_t kPackScratch = 8;
 
 struct AdapterPlanOptions {
-  WeightFormats formats;   // of replaced experts and shared experts; unset: as the files have them
-  int padded_experts = 0;  // > 0: an adapter that replaces experts takes so many places in each MoE layer
+  WeightFormats formats = {};  // of replaced experts and shared experts; unset: as the files have them
+  int padded_experts = 0;      // > 0: an adapter that replaces experts takes so many places in each MoE layer
 };
 
 // `manifest`, `spec` and `backend` outlive the plan. FAILED_PRECONDITION names what the forward pass cannot

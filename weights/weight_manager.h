@@ -61,7 +61,7 @@ struct WeightManagerOptions {
   int padded_experts = 0;
   // The base's. Replaced experts and shared experts are packed in the formats of theirs; unset: as the
   // adapter's files have them.
-  WeightFormats formats;
+  WeightFormats formats = {};
   int load_threads = 1;    // that pack; they run at a low priority
   int64_t max_rows = 512;  // of a step, for the workspaces
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -70,7 +71,8 @@ struct ManagerFixture {
 
 // The bytes of what the adapter replaced are those of a packing of the same tensors elsewhere.
 inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t seed, int layer, int expert,
-                        DType dtype = DType::kBF16) {
+                        DType dtype = DType::kBF16, std::optional<WeightFormat> asked = {}) {
+  const WeightFormat format = asked.value_or(FormatOf(dtype));
   const bool shared = expert < 0;
   const WeightKey gate{shared ? WeightRole::kSharedGate : WeightRole::kExpertGate, layer, expert};
   const WeightKey up{shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, layer, expert};
@@ -81,14 +83,14 @@ inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t s
   const TensorView up_view = TinyTensor(seed, up, 0, dtype, width, spec.hidden, u);
   const TensorView down_view = TinyTensor(seed, down, 0, dtype, spec.hidden, width, d);
   const Backend& backend = TestBackend();
-  const size_t gate_up_bytes = backend.PackedGateUpBytes(FormatOf(dtype), width, spec.hidden);
-  const size_t down_bytes = backend.PackedBytes(FormatOf(dtype), spec.hidden, width);
+  const size_t gate_up_bytes = backend.PackedGateUpBytes(format, width, spec.hidden);
+  const size_t down_bytes = backend.PackedBytes(format, spec.hidden, width);
   Buffer memory = Buffer::Allocate(gate_up_bytes + 64 + down_bytes, "expected").value();
   std::byte* down_place = memory.data() + (gate_up_bytes + 63) / 64 * 64;
-  backend.PackGateUp(gate_view, up_view, FormatOf(dtype), memory.data());
-  backend.Pack({&down_view, 1}, FormatOf(dtype), down_place);
-  return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden &&
-         ffn.gate_up.format == FormatOf(dtype) && ffn.down.out == spec.hidden && ffn.down.in == width &&
+  backend.PackGateUp(gate_view, up_view, format, memory.data());
+  backend.Pack({&down_view, 1}, format, down_place);
+  return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden && ffn.gate_up.format == format &&
+         ffn.down.out == spec.hidden && ffn.down.in == width &&
          std::memcmp(ffn.gate_up.data, memory.data(), gate_up_bytes) == 0 &&
          std::memcmp(ffn.down.data, down_place, down_bytes) == 0;
 }

@@ -73,8 +73,9 @@ AdapterManifest Generated(const Published& published, std::mt19937& random) {
 // Adapters in memory, and how much of it is theirs.
 class World {
  public:
+  explicit World(WeightFormats formats = {}) : formats_(formats) {}
   size_t Add(const AdapterManifest& manifest) {
-    AdapterPlan plan = PlanAdapter(spec_, TestBackend(), manifest).value();
+    AdapterPlan plan = PlanAdapter(spec_, TestBackend(), manifest, {formats_, 0}).value();
     REQUIRE(memory_.Allocate(plan.runs).ok());
     adapters_.push_back(std::move(plan));
     return adapters_.size() - 1;
@@ -105,6 +106,7 @@ class World {
   }
 
  private:
+  const WeightFormats formats_;
   const ModelSpec spec_ = LiteSpec();
   std::shared_ptr<CountingPageMemory::Counts> counts_ = std::make_shared<CountingPageMemory::Counts>();
   AdapterMemory memory_{std::make_unique<CountingPageMemory>(kPage, counts_),
@@ -139,6 +141,19 @@ TEST_CASE("One to twenty adapters at the published counts keep the promise, each
       if (n > 0) CHECK(world.Overhead() < 1.02);
     }
     CHECK(world.Overhead() < 1.005);
+  }
+}
+
+TEST_CASE("Over quantized experts the promise holds for their bytes") {
+  for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4, WeightFormat::kInt4Offset}) {
+    World world({.experts = format});
+    const AdapterManifest manifest = ReadConfig("law");
+    const size_t index = world.Add(manifest);
+    INFO(WeightFormatName(format));
+    CHECK(static_cast<double>(world.tensor_bytes(index)) ==
+          static_cast<double>(manifest.replaced.size()) * 8650752 * BitsPerWeight(format) / 8);
+    CHECK(world.Keeps(index));
+    CHECK(world.Overhead() < 1.06);  // the pages' rounding counts for more where experts are smaller
   }
 }
 

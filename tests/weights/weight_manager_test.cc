@@ -287,7 +287,9 @@ class FewAddresses {
 
 TEST_CASE("A combination that gets no workspace is given to nobody, and what leaves meanwhile leaves") {
   // (2^23 rows, 32 columns): a GiB that nobody touches.
-  ManagerFixture f(uint64_t{64} << 20, {.max_rows = int64_t{1} << 22});
+  WeightManagerOptions options;
+  options.max_rows = int64_t{1} << 22;
+  ManagerFixture f(uint64_t{64} << 20, options);
   const AdapterManifest lora = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 17)});
   const AdapterManifest one = EsftManifest({{1, 0}}), two = EsftManifest({{2, 0}});
   REQUIRE(f.Load("a", lora).ok());
@@ -330,6 +332,22 @@ TEST_CASE("A change of kv_b makes room for every head") {
   CHECK(narrow < 8 * 3 * 16 * sizeof(float));
   REQUIRE(f.Load("b", LoraManifest({TinyChange(f.spec, {WeightRole::kKvB, 1}, 5)})).ok());
   CHECK(f.manager->Tables()->workspace->size() >= 8 * 2 * 16 * sizeof(float));
+}
+
+TEST_CASE("Replaced experts are packed in the base's formats, or as their files have them") {
+  WeightManagerOptions options;
+  options.formats.experts = WeightFormat::kInt4;
+  options.formats.shared_experts = WeightFormat::kInt8;
+  ManagerFixture f(uint64_t{64} << 20, options), kept;
+  const AdapterManifest manifest = EsftManifest({{1, -1}, {1, 2}, {2, 0}});
+  for (ManagerFixture* fixture : {&f, &kept}) REQUIRE(fixture->Load("a", manifest, 7).ok());
+  const auto set = f.Acquire("a").value(), own = kept.Acquire("a").value();
+  const auto tables = f.manager->Tables();
+  CHECK(HoldsExpert(f.spec, tables->layers[1].slots[4], 7, 1, 2, DType::kBF16, WeightFormat::kInt4));
+  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[4], 7, 2, 0, DType::kBF16, WeightFormat::kInt4));
+  CHECK(HoldsExpert(f.spec, *set->layers[1].shared, 7, 1, -1, DType::kBF16, WeightFormat::kInt8));
+  CHECK(HoldsExpert(kept.spec, *own->layers[1].shared, 7, 1, -1));
+  CHECK(f.manager->Info("a")->tensor_bytes < kept.manager->Info("a")->tensor_bytes);
 }
 
 }  // namespace
