@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "engine/request.h"
-#include "engine/step_profile.h"
 #include "engine/step_cost.h"
+#include "engine/step_profile.h"
 #include "model/language_model.h"
 #include "weights/byte_budget.h"
 #include "weights/weight_manager.h"
@@ -28,10 +28,10 @@ struct TaskPolicy {
 
 struct EngineOptions {
   StepProfile* profile = nullptr;  // measures the engine thread; outlives the engine
-  int max_queued = 256;     // requests waiting, all tasks
-  int max_running = 64;     // sequences that hold KV blocks
-  int token_budget = 512;   // rows of one step, decode rows first
-  int prefill_chunk = 256;  // most prompt rows of one sequence in one step
+  int max_queued = 256;            // requests waiting, all tasks
+  int max_running = 64;            // sequences that hold KV blocks
+  int token_budget = 512;          // rows of one step, decode rows first
+  int prefill_chunk = 256;         // most prompt rows of one sequence in one step
   bool prefix_cache = true;
   // How many prompt rows may make decoding ones wait, see StepCost. The target is of StepCost::Mode::kTarget.
   StepCost::Mode step_bound = StepCost::Mode::kUnbounded;

@@ -78,7 +78,7 @@ struct WeightsConfig {
 struct CpuConfig {
   int64_t threads = 0;  // 0: the CPUs that the process may use
   bool pin = true;      // where the team is as large as the allowed CPUs
-  std::string isa;  // "": GUILDHALL_ISA, else the best one
+  std::string isa;      // "": GUILDHALL_ISA, else the best one
 };
 
 struct MemoryConfig {
