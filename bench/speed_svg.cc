@@ -162,7 +162,8 @@ class Picture {
     }
     const double size = width >= 24 ? 9.0 : 7.5;
     if (e.mark.set()) svg_.Line(x, y_of(e.mark.value), x + width, y_of(e.mark.value), kMarkColour, 3);
-    svg_.Text(middle, y_of(share.high) - 4, Number(share.median, 2),
+    // Above the whisker and the mark, which would strike it out.
+    svg_.Text(middle, y_of(std::max(share.high, e.mark.value)) - 4, Number(share.median, 2),
               {.size = size,
                .anchor = Anchor::kMiddle,
                .bold = true,
