@@ -40,7 +40,7 @@ PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> pa
 PackedWeights PackWeights(const Backend& backend, const TestWeights& weights);
 PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up);
 // In any format. Where that is a quantized one, the weights' `values` become those that the packed bytes
-// stand for, and a row of NaN is left out of no account: a scale of NaN makes them NaN.
+// stand for: NaN where a scale is.
 PackedWeights PackWeightsAs(const Backend& backend, TestWeights& weights, WeightFormat format);
 PackedWeights PackGateUpWeightsAs(const Backend& backend, TestWeights& gate, TestWeights& up,
                                   WeightFormat format);
