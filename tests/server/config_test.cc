@@ -233,7 +233,8 @@ TEST_CASE("weight formats by kind: one of the known words, auto without one") {
         "bf16");
   CHECK_THAT(Refusal(FromSet("weights.dense", "int3")),
              Catch::Contains("weights.dense") && Catch::Contains("int4_offset") && Catch::Contains("int3"));
-  CHECK_THAT(Refusal(FromFile(R"({"weights": {"expert": "int8"}})")), Catch::Contains("weights.expert"));
+  CHECK_THAT(Refusal(FromFile(R"({"weights": {"expert": "int8"}})")),
+             Catch::Contains(R"(weights: unknown key "expert"; did you mean "experts"?)"));
   CHECK(FromSet("adapters.expert_format", "keep")->config.adapters.expert_format == "keep");
   CHECK_THAT(Refusal(FromSet("adapters.expert_format", "int8")),
              Catch::Contains("base") && Catch::Contains("keep"));
