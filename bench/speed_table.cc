@@ -41,6 +41,8 @@ absl::StatusOr<std::vector<ModelBenchOptions>> ModelsOf(const SpeedTableOptions&
       model.shape = shape;
       GH_ASSIGN_OR_RETURN(model.formats, FormatsOf(format));
       model.layers = options.layers;
+      model.decode = options.decode;
+      model.prefill = options.prefill;
       model.cpu = {.threads = options.threads, .pin = options.pin, .isa = level};
       models.push_back(model);
     }

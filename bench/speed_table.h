@@ -16,6 +16,7 @@ struct SpeedTableOptions {
   std::vector<std::string> formats{"bf16", "int8", "int4"};  // as ParseWeightFormats reads them
   std::vector<std::string> levels;                           // empty: this CPU's best, and avx2 below it
   int layers = 0;                                            // of each model; 0: the shape's own
+  std::vector<int64_t> decode{1, 4, 16, 32}, prefill{512};
   int threads = 0;
   bool pin = false;
   int rounds = 5;

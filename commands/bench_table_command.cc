@@ -57,6 +57,12 @@ void AddWhat(CLI::App& command, SpeedTableOptions& options) {
       ->capture_default_str();
   command.add_option("--isa", options.levels, "levels; default: this CPU's best, and avx2 below it")
       ->delimiter(',');
+  command.add_option("--decode", options.decode, "decode steps of so many sequences")
+      ->delimiter(',')
+      ->capture_default_str();
+  command.add_option("--prefill", options.prefill, "prefill steps of so many tokens")
+      ->delimiter(',')
+      ->capture_default_str();
   command.add_option("--layers", options.layers, "of each model; 0: the shape's own")
       ->check(CLI::Range(0, 1000));
   command
