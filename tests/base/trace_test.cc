@@ -63,7 +63,7 @@ TEST_CASE("a trace is written as the trace event format, times from the first ev
   CHECK(names[1].at("name") == "thread_name");
 }
 
-TEST_CASE("pieces of one loop become one span that counts them; another loop begins a new one") {
+TEST_CASE("pieces of one loop become one span that counts them, another loop begins a new one") {
   Trace trace(1);
   const int name = trace.Name("o");
   trace.AddPiece(0, name, 7, 100, 200);

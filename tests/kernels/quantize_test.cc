@@ -92,7 +92,7 @@ TEST_CASE("rows have the same blocks at every level, and no code is more than ha
   }
 }
 
-TEST_CASE("a block of a row that holds no number has the scale NaN; a tiny one is zero") {
+TEST_CASE("a block of a row that holds no number has the scale NaN, a tiny one is zero") {
   for (const Isa isa : SupportedIsas()) {
     for (const float broken : {kNaN, -kNaN, kInfinity, -kInfinity}) {
       std::vector<float> x(96, 1.0f);

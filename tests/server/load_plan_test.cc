@@ -102,7 +102,7 @@ TEST_CASE("tasks come in turn, alike, or by rank") {
   for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].task + one[i].prompt == two[i].task + two[i].prompt);
 }
 
-TEST_CASE("prompt files: the asked tasks in their order; what is missing is named") {
+TEST_CASE("prompt files: the asked tasks in their order, what is missing is named") {
   const TempFolder folder;
   std::ofstream(folder / "p.json") << R"({"a": {"examples": [{"prompt": "x", "expected": "y"}], "more": 1},
                                           "b": {"examples": [{"prompt": "z"}]}, "c": {"examples": []}})";
