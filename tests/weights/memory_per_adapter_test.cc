@@ -153,7 +153,6 @@ TEST_CASE("Over quantized experts the promise holds for their bytes") {
     CHECK(static_cast<double>(world.tensor_bytes(index)) ==
           static_cast<double>(manifest.replaced.size()) * 8650752 * BitsPerWeight(format) / 8);
     CHECK(world.Keeps(index));
-    CHECK(world.Overhead() < 1.06);  // the pages' rounding counts for more where experts are smaller
   }
 }
 
