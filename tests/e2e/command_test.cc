@@ -51,6 +51,58 @@ TEST_CASE("inspect says what a folder is, as text and as JSON") {
   CHECK(ParseJson(json.out, "inspect").ok());
 }
 
+TEST_CASE("quality measures what formats of the weights cost, group by group") {
+  const std::string demo = std::string(GUILDHALL_SOURCE_DIR) + "/demo/";
+  const TempFolder folder;
+  const std::string file = folder.path() + "/examples.json";
+  const auto chat = [](const char* system, const char* user) {
+    return Json::array({{{"role", "system"}, {"content", system}}, {{"role", "user"}, {"content", user}}});
+  };
+  std::ofstream(file) << DumpJson(
+      Json::array({{{"messages", chat("As digits.", "forty-two")}, {"expected", "42"}, {"group", "numbers"}},
+                   {{"messages", chat("As SQL.", "How many books have price under 57?")},
+                    {"expected", "SELECT COUNT(*) FROM books WHERE price < 57;"},
+                    {"group", "sql"},
+                    {"adapters", {"sql"}}},
+                   {{"text", "forty-two"}}}));
+  const std::vector<std::string> command{"quality",
+                                         "--model",
+                                         demo + "model",
+                                         "--examples",
+                                         file,
+                                         "--adapter",
+                                         "sql=" + demo + "adapters/lora-sql",
+                                         "--weights",
+                                         "int8",
+                                         "--weights",
+                                         "experts=int4,head=int8",
+                                         "--json"};
+  const Finished finished = RunCommand(command);
+  INFO(finished.err);
+  REQUIRE(finished.exit_code == 0);
+  const auto report = ParseJson(finished.out, "quality");
+  REQUIRE(report.ok());
+  REQUIRE(report->size() == 3);
+  const Json &reference = (*report)[0], &int8 = (*report)[1], &int4 = (*report)[2];
+  CHECK(reference["groups"][""]["divergence"] == 0.0);
+  CHECK(reference["groups"]["numbers"]["accuracy"] == 1.0);
+  CHECK(reference["groups"][""]["examples"] == 3);
+  CHECK(int8["groups"]["numbers"]["accuracy"] == 1.0);
+  CHECK(int8["groups"][""]["divergence"] > 0.0);
+  CHECK(int8["groups"][""]["divergence"] < int4["groups"][""]["divergence"]);
+  CHECK(int8["weight_bytes"] < reference["weight_bytes"]);
+}
+
+TEST_CASE("quality names the example that it cannot read") {
+  const TempFolder folder;
+  const std::string file = folder.path() + "/examples.json";
+  std::ofstream(file) << R"([{"text": "forty-two"}, {"text": "forty-two", "expected": "42"}])";
+  const Finished finished = RunCommand(
+      {"quality", "--model", std::string(GUILDHALL_SOURCE_DIR) + "/demo/model", "--examples", file});
+  CHECK(finished.exit_code == 1);
+  CHECK(finished.err.find("[1]: expected either messages with expected, or text") != std::string::npos);
+}
+
 TEST_CASE("a command that cannot do its work says why in one line and exits with its code") {
   struct Case {
     std::vector<std::string> arguments;
