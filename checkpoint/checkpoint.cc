@@ -74,8 +74,9 @@ absl::StatusOr<TensorView> Checkpoint::Read(const WeightKey& key, std::vector<st
   const BoundWeight& bound = Bound(key);
   if (bound.file == nullptr) {
     return absl::FailedPreconditionError(
-        StrCat("tensor ", bound.name, ": ", directory_,
-               " has packed weights, and this needs the checkpoint's own numbers: serve the folder that they "
+        StrCat("tensor ", bound.name,
+               ": the base model's folder has packed weights, and this needs the checkpoint's own numbers: "
+               "serve the folder that they "
                "were made of, with the same weights.* formats"));
   }
   TensorView view = bound.view;

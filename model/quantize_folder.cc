@@ -62,8 +62,9 @@ class TemporaryFolder {
   fs::path path_;
 };
 
-absl::Status SyncDirectory(const fs::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+// Makes a file or a folder durable.
+absl::Status Sync(const fs::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::FailedPreconditionError(StrCat(path.string(), ": ", std::strerror(errno)));
   const bool synced = fsync(fd) == 0 || errno == EINVAL;
   close(fd);
@@ -97,6 +98,8 @@ absl::Status CopySmallFiles(const fs::path& from, const fs::path& to) {
     fs::copy(from / name, to / name, fs::copy_options::recursive, error);
     if (error) return FileError(from / name, "copy", error);
   }
+  for (const fs::directory_entry& copied : fs::recursive_directory_iterator(to))
+    GH_RETURN_IF_ERROR(Sync(copied));
   return absl::OkStatus();
 }
 
@@ -152,7 +155,7 @@ absl::Status TakeName(TemporaryFolder& folder, const fs::path& out) {
   }
   folder.Keep();
   if (replaces) fs::remove_all(old, error);
-  return SyncDirectory(out.parent_path());
+  return Sync(out.parent_path());
 }
 
 }  // namespace
@@ -179,7 +182,7 @@ absl::StatusOr<PackedManifest> QuantizeFolder(const Checkpoint& source, const Ba
   manifest.tool = options.tool;
   GH_ASSIGN_OR_RETURN(manifest.sources, SourcesOf(source));
   GH_RETURN_IF_ERROR(WriteText(folder.path() / kPackedManifestFile, FormatPackedManifest(manifest)));
-  GH_RETURN_IF_ERROR(SyncDirectory(folder.path()));
+  GH_RETURN_IF_ERROR(Sync(folder.path()));
   GH_RETURN_IF_ERROR(TakeName(folder, place));
   return manifest;
 }
