@@ -149,7 +149,9 @@ void AddTrafficFlags(CLI::App& command, LoadFlags& flags) {
       ->check(CLI::Validator(
           [](std::string& text) {
             const size_t equals = text.find('=');
-            return equals > 0 && equals + 1 < text.size() ? std::string() : "expected NAME=PATH";
+            return equals != std::string::npos && equals > 0 && equals + 1 < text.size()
+                       ? std::string()
+                       : "expected NAME=PATH";
           },
           "NAME=PATH"));
   command.add_option("--admin", flags.admin, "the administration listener, for --churn")

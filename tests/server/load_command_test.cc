@@ -56,9 +56,10 @@ TEST_CASE("load counts requests, tokens and times by task") {
   CHECK(json["tasks"]["plain"]["requests"] == 6);
   CHECK(json["tasks"]["plain"]["with_expected"] == 3);
   CHECK(json["tasks"]["plain"]["exact"] == 0);
+  CHECK(json["all"]["first_token_ms"]["p50"] > 0.0);
+  // A whole answer may come in one chunk, which leaves no time of later tokens.
   for (const char* times : {"first_token_ms", "token_ms", "total_ms"}) {
     INFO(times);
-    CHECK(json["all"][times]["p50"] > 0.0);
     CHECK(json["all"][times]["p99"] >= json["all"][times]["p50"]);
   }
   CHECK(json["all"]["total_ms"]["p50"] >= json["all"]["first_token_ms"]["p50"]);
