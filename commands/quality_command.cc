@@ -20,12 +20,13 @@ struct QualityFlags {
   std::string examples_file;
   std::vector<std::string> adapters;  // NAME=DIR
   std::vector<std::string> weights{"int8", "experts=int4,attention=int8,head=int8", "int4"};
+  std::vector<std::string> kv_formats{"int8"};
   bool json = false;
 };
 
 // One model in one set of formats, over all examples.
 struct QualityRun {
-  std::string formats;
+  std::string formats;  // as the report says it
   uint64_t weight_bytes = 0;
   std::unique_ptr<QualityMeter> meter;
 };
@@ -47,17 +48,24 @@ class QualityMeasure {
 
   absl::Status Run() {
     GH_ASSIGN_OR_RETURN(folders_, ParseNamedFolders(flags_.adapters));
-    GH_RETURN_IF_ERROR(Measure("auto"));
-    for (const std::string& formats : flags_.weights) GH_RETURN_IF_ERROR(Measure(formats));
+    BaseModelOptions options = flags_.model;
+    GH_RETURN_IF_ERROR(Measure("weights auto", options));
+    for (const std::string& formats : flags_.weights) {
+      GH_ASSIGN_OR_RETURN(options.formats, ParseWeightFormats(formats));
+      GH_RETURN_IF_ERROR(Measure("weights " + formats, options));
+    }
+    options.formats = {};
+    for (const std::string& format : flags_.kv_formats) {
+      options.kv_format = ParseKvFormat(format);
+      GH_RETURN_IF_ERROR(Measure("weights auto, KV cache " + format, options));
+    }
     return absl::OkStatus();
   }
 
   const std::vector<QualityRun>& runs() const { return runs_; }
 
  private:
-  absl::Status Measure(const std::string& formats) {
-    BaseModelOptions options = flags_.model;
-    GH_ASSIGN_OR_RETURN(options.formats, ParseWeightFormats(formats));
+  absl::Status Measure(const std::string& formats, const BaseModelOptions& options) {
     LoadProgress progress("loading " + options.path + " (" + formats + ")");
     GH_ASSIGN_OR_RETURN(const BaseModel model, LoadBaseModel(options, {}, [&](size_t done, size_t all) {
                           progress.Update(done, all);
@@ -101,7 +109,7 @@ class QualityMeasure {
 
 void PrintText(const std::vector<QualityRun>& runs) {
   for (const QualityRun& run : runs) {
-    std::printf("weights %s: %.1f MB\n", run.formats.c_str(), static_cast<double>(run.weight_bytes) * 1e-6);
+    std::printf("%s: %.1f MB\n", run.formats.c_str(), static_cast<double>(run.weight_bytes) * 1e-6);
     std::printf("  %-20s %9s %10s %11s %12s %12s %10s\n", "group", "examples", "accuracy", "perplexity",
                 "divergence", "worst", "agreement");
     for (const auto& [group, f] : run.meter->Figures()) {
@@ -129,7 +137,7 @@ void PrintJson(const std::vector<QualityRun>& runs) {
                        {"agreement", f.agreement}};
     }
     report.push_back(
-        {{"weights", run.formats}, {"weight_bytes", run.weight_bytes}, {"groups", std::move(groups)}});
+        {{"formats", run.formats}, {"weight_bytes", run.weight_bytes}, {"groups", std::move(groups)}});
   }
   std::printf("%s\n", DumpJson(report, 2).c_str());
 }
@@ -161,6 +169,12 @@ void AddQualityCommand(CLI::App& app, Action& action) {
   command
       ->add_option("--weights", flags->weights,
                    "formats to compare (repeatable): int8, or experts=int4,attention=int8,head=int8")
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  command
+      ->add_option("--kv-dtype", flags->kv_formats,
+                   "formats of the KV cache to compare, beside the checkpoint's weights")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->allow_extra_args(false)
       ->capture_default_str();
   command

@@ -82,7 +82,9 @@ TEST_CASE("quality measures what formats of the weights cost, group by group") {
   REQUIRE(finished.exit_code == 0);
   const auto report = ParseJson(finished.out, "quality");
   REQUIRE(report.ok());
-  REQUIRE(report->size() == 3);
+  REQUIRE(report->size() == 4);
+  CHECK((*report)[3]["formats"] == "weights auto, KV cache int8");
+  CHECK((*report)[3]["groups"][""]["divergence"] > 0.0);
   const Json &reference = (*report)[0], &int8 = (*report)[1], &int4 = (*report)[2];
   CHECK(reference["groups"][""]["divergence"] == 0.0);
   CHECK(reference["groups"]["numbers"]["accuracy"] == 1.0);
