@@ -170,7 +170,7 @@ void Scheduler::ShareTheRest(Plan& plan) {
       turn_ = (turn_ + 1) % tasks_.size();
     }
     if (passed < tasks_.size()) {
-      const size_t next = Preferred();
+      const size_t next = Preferred(plan);
       const auto head = static_cast<size_t>(order_[tasks_[next].next]);
       Visit(tasks_[next], plan);
       if (next != turn_ && candidates_[head].admitted) CountOvertaken(next, plan);

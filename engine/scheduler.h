@@ -8,23 +8,20 @@
 //     it always gets on and nothing livelocks; where even all blocks that can be had now are too few for it,
 //     it waits with what it has.
 //  2. Decode rows first, on credit: all of them if they fit, except those of a task that is over-served by
-//  more
-//     than `kCredit` token budgets. Beside them the step takes no more than `rows_beside`.
+//     more than `kCredit` token budgets. Beside them the step takes no more than `rows_beside`.
 //  3. Weighted deficit round robin over tasks shares the rest; the cost is rows. Within a task: decoding
 //     sequences (the one that waited longest first), prompts in progress, then the queue in order of arrival.
 //  4. Admission. Among the heads of queues whose tasks may spend now, the one that adds the fewest expert
-//  slots
-//     to those in use comes first, else the order of the round robin decides. A head that others overtook
-//     `co_batching_patience` times is overtaken no more. Only the order changes: what each task may spend
-//     does not.
-//  5. A queue's head that finds no block or no place closes admission for all: what becomes free gathers for
-//     it. Before that, paused sequences are preempted for it if that helps.
+//     slots to those in use comes first, if it fits as things are; else the order of the round robin decides.
+//     A head that others overtook `co_batching_patience` times is overtaken no more. Only the order changes:
+//     what each task may spend does not.
+//  5. A queue's head that finds no block or no place in its task's turn closes admission for all: what
+//     becomes free gathers for it. Before that, paused sequences are preempted for it if that helps.
 //  6. Drafts (guessed tokens) of decoding sequences take rows, logit rows and blocks that nobody else can use
-//  in
-//     this step: one row each in turn, charged like any other. They preempt nobody and take no block that a
-//     running sequence will need.
+//     in this step: one row each in turn, charged like any other. They preempt nobody and take no block that
+//     a running sequence will need.
 //  7. Debts count only between tasks that compete: a step that gave everybody all they could take forgives
-//  all.
+//     all.
 #pragma once
 
 #include <cstddef>
@@ -149,6 +146,7 @@ class Scheduler {
     int32_t blocks = 0;  // held, and those set aside for it in this step
     int32_t rows = 0;    // granted
     int32_t overtaken = 0;
+    bool passed_over = false;  // waiting only: shares much, but does not fit in this step
   };
 
   void SetRelativeWeights();
@@ -162,12 +160,15 @@ class Scheduler {
   void Emit(Plan& plan) const;
 
   void Visit(Task& task, Plan& plan);
-  size_t Preferred();
+  size_t Preferred(const Plan& plan);
+  size_t SharesMost();
+  bool FitsNow(const Candidate& candidate, const Plan& plan) const;
   bool Competes(const Task& task) const;
   void CountOvertaken(size_t task, Plan& plan);
   bool TopUp();
   bool Admit(Candidate& candidate, Plan& plan);
   bool FindPlace(const Candidate& candidate, Plan& plan);
+  int64_t BlocksToAdmit(int64_t length, const PrefixHit& hit) const;
   bool FindBlocks(int64_t length, PrefixHit& hit, Plan& plan);
   void Preempt(Candidate& victim, Plan& plan);
   Candidate* PickVictim(bool only_paused, int32_t only_task);

@@ -7,11 +7,22 @@
 
 namespace guildhall {
 
-// Rule 4. The task whose turn it is, unless its head waits for admission and another's head shares more.
-size_t Scheduler::Preferred() {
+// Rule 4. The task whose turn it is, unless its head waits for admission and another's head shares more and
+// fits. One that does not fit is passed over: only the turn's own head may close admission or preempt.
+size_t Scheduler::Preferred(const Plan& plan) {
   const bool places = running_ < limits_.max_running && !admission_closed_;
   if (limits_.co_batching_patience <= 0 || input_->slot_use == nullptr || !places || !Competes(tasks_[turn_]))
     return turn_;
+  while (true) {
+    const size_t best = SharesMost();
+    Candidate& head = candidates_[static_cast<size_t>(order_[tasks_[best].next])];
+    if (best == turn_ || FitsNow(head, plan)) return best;
+    head.passed_over = true;
+  }
+}
+
+// Among the turn's head and those that may overtake it.
+size_t Scheduler::SharesMost() {
   size_t best = turn_;
   int64_t fewest = std::numeric_limits<int64_t>::max();
   int compared = 0;
@@ -20,6 +31,7 @@ size_t Scheduler::Preferred() {
     if (!Competes(tasks_[at])) continue;
     ++compared;
     const Candidate& head = candidates_[static_cast<size_t>(order_[tasks_[at].next])];
+    if (head.passed_over && at != turn_) continue;
     if (const int64_t added = input_->slot_use->Added(head.index); added < fewest) {
       fewest = added;
       best = at;
@@ -27,6 +39,15 @@ size_t Scheduler::Preferred() {
     if (head.overtaken >= limits_.co_batching_patience) break;
   }
   return best;
+}
+
+// It could be admitted without anybody's going. What Admit finds then is the same.
+bool Scheduler::FitsNow(const Candidate& candidate, const Plan& plan) const {
+  PrefixHit hit = input_->find_prefix(candidate.index);
+  const SequenceView& view = View(candidate);
+  if (outputs_left_ == 0 && hit.blocks * kKvBlockTokens >= view.first_output) return false;
+  if (!plan.preempted.empty()) hit.unreferenced = hit.blocks;
+  return BlocksToAdmit(view.length, hit) <= AvailableToAdmit();
 }
 
 // The head of its queue could be admitted now, as far as its task goes.
@@ -104,13 +125,16 @@ bool Scheduler::FindPlace(const Candidate& candidate, Plan& plan) {
 
 // Blocks for all known tokens, beside what running prompts still need and one block for each running sequence
 // to grow into: who is admitted shall not be preempted at once.
+int64_t Scheduler::BlocksToAdmit(int64_t length, const PrefixHit& hit) const {
+  return KvBlocksFor(length) - hit.blocks + hit.unreferenced + committed_ + running_;
+}
+
+// On true they are there; paused sequences may have gone for them.
 bool Scheduler::FindBlocks(int64_t length, PrefixHit& hit, Plan& plan) {
   // After a preemption the blocks of the hit may be among those that the victim gave back: count them as
   // taken.
   if (!plan.preempted.empty()) hit.unreferenced = hit.blocks;
-  const auto needed = [&] {
-    return KvBlocksFor(length) - hit.blocks + hit.unreferenced + committed_ + running_;
-  };
+  const auto needed = [&] { return BlocksToAdmit(length, hit); };
   if (needed() <= AvailableToAdmit()) return true;
   hit.unreferenced = hit.blocks;
   int64_t possible = AvailableToAdmit();

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "engine/expert_sharing.h"
+#include "engine/kv_blocks.h"
 #include "engine/scheduler.h"
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
@@ -234,6 +235,130 @@ TEST_CASE("However many come that share more, a request is overtaken no more tha
   CAPTURE(patience, plain, patient);
   CHECK(patient <= plain + patience);
   if (patience >= 10) CHECK(patient > plain);  // it was overtaken: the bound is what ends it
+}
+
+// All tasks but task 0 share what runs; each of them wants more blocks than there are, task 0 a single one.
+struct NothingButTaskZeroFits final : SlotUse {
+  std::span<const SequenceView> waiting;
+  int64_t Added(int32_t i) override { return waiting[static_cast<size_t>(i)].task == 0 ? 100 : 0; }
+  void Admitted(int32_t) override {}
+};
+
+TEST_CASE("Who shares more but finds no blocks neither closes admission nor sends anybody away") {
+  const int32_t large = GENERATE(1, 5, 40);   // requests that do not fit
+  const bool paused = GENERATE(false, true);  // sequences that could be preempted
+  CAPTURE(large, paused);
+  Scheduler scheduler({.max_running = 64,
+                       .token_budget = 64,
+                       .total_blocks = 600,
+                       .max_tasks = 64,
+                       .co_batching_patience = 8},
+                      std::vector<SchedulerTask>(64));
+  // One that decodes and holds 50 blocks; 100 are free beside the paused ones'.
+  std::vector<SequenceView> running = {{.task = 63,
+                                        .arrival = 0,
+                                        .length = 700,
+                                        .first_output = 699,
+                                        .computed = 699,
+                                        .blocks = 50,
+                                        .private_blocks = 50}};
+  if (paused) {
+    running.push_back(running[0]);
+    running[1].arrival = running[1].admission = 1;
+    running[1].paused = true;
+    running[1].blocks = running[1].private_blocks = 450;
+  }
+  std::vector<SequenceView> waiting;
+  waiting.push_back({.task = 0, .arrival = 10, .length = 8, .first_output = 7});
+  for (int32_t task = 1; task <= large; ++task) {
+    const int32_t length = 500 * kKvBlockTokens;
+    waiting.push_back({.task = task,
+                       .arrival = 10 + static_cast<uint64_t>(task),
+                       .length = length,
+                       .first_output = length - 1});
+  }
+  NothingButTaskZeroFits slot_use;
+  slot_use.waiting = waiting;
+  Plan plan;
+  scheduler.Schedule({.running = running,
+                      .waiting = waiting,
+                      .available_blocks = 100,
+                      .find_prefix = [](int32_t) { return PrefixHit{}; },
+                      .slot_use = &slot_use},
+                     plan);
+  const auto admitted = [&](int32_t task) {
+    return std::any_of(plan.grants.begin(), plan.grants.end(), [&](const RowGrant& grant) {
+      return grant.admitted && waiting[static_cast<size_t>(grant.sequence)].task == task;
+    });
+  };
+  CHECK(admitted(0));
+  CHECK(plan.overtaken.empty());
+  // In its own turn, behind task 0, a large one may send the paused sequence away; nobody else is left then.
+  if (!paused) CHECK(plan.preempted.empty());
+}
+
+TEST_CASE("With scarce blocks a small request waits for no more admissions than the patience says") {
+  // The even tasks share what runs and come without end, small ones and some that never fit beside it.
+  const auto waits = [](int patience) {
+    constexpr int64_t kTotal = 40;
+    Scheduler scheduler({.max_running = 64,
+                         .token_budget = 256,
+                         .total_blocks = kTotal,
+                         .max_tasks = 16,
+                         .co_batching_patience = patience},
+                        std::vector<SchedulerTask>(16));
+    struct Use final : SlotUse {
+      std::vector<SequenceView> waiting;
+      int64_t Added(int32_t i) override { return waiting[static_cast<size_t>(i)].task % 2 == 0 ? 0 : 9; }
+      void Admitted(int32_t) override {}
+    } use;
+    std::vector<SequenceView>& waiting = use.waiting;
+    std::vector<SequenceView> running = {{.task = 14,
+                                          .arrival = 0,
+                                          .length = 100,
+                                          .first_output = 99,
+                                          .computed = 99,
+                                          .blocks = 10,
+                                          .private_blocks = 10}};
+    uint64_t arrivals = 1;
+    const auto add = [&](int32_t task, int32_t blocks) {
+      const int32_t length = blocks * kKvBlockTokens - 4;
+      waiting.push_back({.task = task, .arrival = arrivals++, .length = length, .first_output = length - 1});
+    };
+    add(1, 1);
+    for (int step = 0; step < 300; ++step) {
+      for (int32_t task = 0; task < 14; task += 2) {
+        const auto of_task = [&](const SequenceView& view) { return view.task == task; };
+        if (std::none_of(waiting.begin(), waiting.end(), of_task)) add(task, task % 4 == 0 ? 38 : 12);
+      }
+      int64_t held = 0;
+      for (const SequenceView& view : running) held += view.blocks;
+      Plan plan;
+      scheduler.Schedule({.running = running,
+                          .waiting = waiting,
+                          .available_blocks = kTotal - held,
+                          .find_prefix = [](int32_t) { return PrefixHit{}; },
+                          .slot_use = &use},
+                         plan);
+      for (const int32_t i : plan.overtaken) ++waiting[static_cast<size_t>(i)].overtaken;
+      REQUIRE(waiting[0].overtaken <= patience);
+      // Whoever is admitted runs for this step only: the next finds the same blocks.
+      std::vector<uint64_t> gone;
+      for (const RowGrant& grant : plan.grants) {
+        if (!grant.admitted) continue;
+        if (waiting[static_cast<size_t>(grant.sequence)].task == 1) return step;
+        gone.push_back(waiting[static_cast<size_t>(grant.sequence)].arrival);
+      }
+      std::erase_if(waiting, [&](const SequenceView& view) {
+        return std::find(gone.begin(), gone.end(), view.arrival) != gone.end();
+      });
+    }
+    return 300;
+  };
+  const int patience = GENERATE(1, 4, 8);
+  const int plain = waits(0), patient = waits(patience);
+  CAPTURE(patience, plain, patient);
+  CHECK(patient <= plain + patience);
 }
 
 }  // namespace
