@@ -12,6 +12,15 @@ int64_t PrefixLimit(const Sequence& sequence) {
   return std::min(sequence.length() - 1, sequence.FirstOutput());
 }
 
+int32_t KnownRows(const BatchEntry& entry) {
+  return std::min(entry.rows, entry.sequence->length() - entry.sequence->computed);
+}
+
+int64_t Lacking(const Sequence& sequence, int32_t rows) {
+  return std::max<int64_t>(
+      0, KvBlocksFor(sequence.computed + rows) - static_cast<int64_t>(sequence.blocks.size()));
+}
+
 }  // namespace
 
 SequenceBlocks::SequenceBlocks(LanguageModel& model, const EngineOptions& options, std::function<void()> wake)
@@ -48,21 +57,21 @@ bool SequenceBlocks::AcquirePrefix(Sequence& sequence) {
 
 void SequenceBlocks::Provide(std::span<const BatchEntry> entries) {
   int64_t needed = 0;
+  promised_ = 0;
   for (const BatchEntry& entry : entries) {
-    const int64_t held = static_cast<int64_t>(entry.sequence->blocks.size());
-    needed += std::max<int64_t>(0, KvBlocksFor(entry.sequence->computed + entry.rows) - held);
+    if (entry.sequence->ended) continue;
+    needed += Lacking(*entry.sequence, entry.rows);
+    promised_ += Lacking(*entry.sequence, KnownRows(entry));
   }
   memory_.Provide(needed);
 }
 
 SequenceBlocks::Given SequenceBlocks::Allocate(BatchEntry& entry) {
   Sequence& sequence = *entry.sequence;
-  const int64_t most = static_cast<int64_t>(sequence.blocks.size()) + blocks_.available();
-  if (KvBlocksFor(sequence.computed + entry.rows) > most) {
-    entry.rows = std::min(entry.rows, sequence.length() - sequence.computed);
-  }
+  promised_ = std::max<int64_t>(0, promised_ - Lacking(sequence, KnownRows(entry)));
+  if (Lacking(sequence, entry.rows) > blocks_.available() - promised_) entry.rows = KnownRows(entry);
   const auto needed = static_cast<size_t>(KvBlocksFor(sequence.computed + entry.rows));
-  if (static_cast<int64_t>(needed) > most) {
+  if (Lacking(sequence, entry.rows) > blocks_.available()) {
     entry.rows = 0;
     return Given::kNotNow;
   }

@@ -35,7 +35,8 @@ class SequenceBlocks {
   // Asks for the memory that the entries' rows need together.
   void Provide(std::span<const BatchEntry> entries);
   enum class Given { kRows, kNotNow, kNoMemory };
-  // Blocks for the entry's rows. Where they are short drafts are given up first. kNotNow: adapters were
+  // After Provide, once for each of its entries: blocks for the entry's rows. Drafts get what the known rows
+  // of all entries leave, and are given up where that is too little. kNotNow: adapters were
   // faster than the plan, there is nothing for any row; kNoMemory: for the list of blocks.
   Given Allocate(BatchEntry& entry);
 
@@ -47,6 +48,7 @@ class SequenceBlocks {
  private:
   KvBlocks blocks_;
   KvMemory memory_;
+  int64_t promised_ = 0;  // blocks that known rows lack, of entries that Allocate did not see yet
 };
 
 }  // namespace guildhall

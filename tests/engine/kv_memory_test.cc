@@ -8,6 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "engine/engine.h"
+#include "engine/sequence_blocks.h"
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
 
@@ -50,6 +51,36 @@ TEST_CASE("The cache has its least share from the start and grows by chunks whil
     CHECK(blocks.size() == 40);
   }
   CHECK(budget->free() == budget->total());
+}
+
+TEST_CASE("Drafts get the blocks that known rows leave, wherever their entry stands") {
+  // One of three blocks is free. Both have a row to compute: the first one's fits in its block, behind it
+  // come guesses that do not; the second one's row needs a block.
+  const bool drafts_first = GENERATE(true, false);
+  const int64_t total = GENERATE(3, 4);
+  FakeModel model({.kv_blocks = total});
+  SequenceBlocks blocks(model, SmallOptions(), [] {});
+  Sequence guesses, plain;
+  for (Sequence* sequence : {&guesses, &plain}) {
+    sequence->computed = sequence == &guesses ? 15 : 16;
+    sequence->tokens.assign(static_cast<size_t>(sequence->computed) + 1, 3);
+    BatchEntry prompt{.sequence = sequence, .rows = sequence->computed};
+    sequence->computed = 0;
+    blocks.Provide({&prompt, 1});
+    REQUIRE(blocks.Allocate(prompt) == SequenceBlocks::Given::kRows);
+    sequence->computed = prompt.rows;
+  }
+  std::vector<BatchEntry> entries = {{.sequence = &guesses, .rows = 1 + 5}, {.sequence = &plain, .rows = 1}};
+  if (!drafts_first) std::swap(entries[0], entries[1]);
+  blocks.Provide(entries);
+  for (BatchEntry& entry : entries) {
+    CHECK(blocks.Allocate(entry) == SequenceBlocks::Given::kRows);
+    CHECK(entry.rows == (entry.sequence == &plain || total == 3 ? 1 : 6));
+  }
+  CHECK(guesses.blocks.size() == (total == 3 ? 1 : 2));
+  CHECK(plain.blocks.size() == 2);
+  blocks.Release(guesses);
+  blocks.Release(plain);
 }
 
 TEST_CASE("A small cache grows in 32 steps, and no further than the model's blocks") {
