@@ -46,6 +46,7 @@ struct Sequence {
 
   const AdapterSet* adapters() const { return request->adapters.get(); }
   bool paused() const { return paused_since != absl::InfiniteFuture(); }
+  bool decodes() const { return !paused() && length() - computed == 1; }
   int32_t length() const { return static_cast<int32_t>(tokens.size()); }
   std::span<const int32_t> prompt() const { return {tokens.data(), static_cast<size_t>(prompt_tokens)}; }
   std::span<const int32_t> output() const {

@@ -7,21 +7,26 @@
 namespace guildhall {
 
 // One pass from the end: most places differ from the last token already.
-int64_t FindNgram(std::span<const int32_t> tokens, int32_t min_ngram, int32_t max_ngram) {
+int64_t FindNgram(std::span<const int32_t> tokens, int32_t min_ngram, int32_t max_ngram, int64_t* compared) {
   const auto size = static_cast<int64_t>(tokens.size());
   const int32_t* const text = tokens.data();
   int64_t best = 0;
   int64_t longest = min_ngram - 1;
-  for (int64_t end = size - 1; end > longest; --end) {
+  int64_t left = kMostCompared;
+  const int64_t last = std::max<int64_t>(0, size - 1 - kSearchedTokens);
+  int64_t end = size - 1;
+  for (; end > std::max(last, longest) && left > 0; --end) {
     if (text[end - 1] != text[size - 1]) continue;
     const int64_t most = std::min<int64_t>(max_ngram, end);
     int64_t equal = 1;
     while (equal < most && text[end - 1 - equal] == text[size - 1 - equal]) ++equal;
+    left -= equal - 1;
     if (equal <= longest) continue;
     best = end;
     longest = equal;
     if (longest == max_ngram) break;
   }
+  if (compared != nullptr) *compared = size - end + kMostCompared - left;
   return best;
 }
 
@@ -41,8 +46,14 @@ void Drafter::Propose(std::span<const int32_t> tokens, int64_t most) {
     return;
   }
   const int64_t end = FindNgram(tokens, params_.min_ngram, params_.max_ngram);
-  if (end == 0) return;
   const auto size = static_cast<int64_t>(tokens.size());
+  if (end == 0) {
+    const int64_t rest = std::min<int64_t>((1 << std::min(fruitless_, 8)) - 1, kMostFruitlessRest);
+    rest_ = static_cast<int32_t>(std::min(rest, size / kTokensPerRest));
+    ++fruitless_;
+    return;
+  }
+  fruitless_ = 0;
   for (int64_t i = end; i < end + most; ++i) {
     drafts_.push_back(i < size ? tokens[static_cast<size_t>(i)] : drafts_[static_cast<size_t>(i - size)]);
   }

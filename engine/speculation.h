@@ -25,7 +25,8 @@ struct Speculation {
 
 // One sequence's guesses and how far they are trusted. The trust follows the sequence's own hits: it doubles
 // where all guesses were right, falls to what was right, and after several steps without a hit it rests for
-// twice as many steps as the last time. Takes its memory in the constructor.
+// twice as many steps as the last time. Searches of a long text that find nothing rest likewise, for no more
+// than a step for each kTokensPerRest tokens. Takes its memory in the constructor.
 class Drafter {
  public:
   explicit Drafter(const Speculation& params = {});
@@ -47,16 +48,24 @@ class Drafter {
  private:
   static constexpr int32_t kFirstLength = 4;
   static constexpr int32_t kMostRest = 32;  // steps
+  static constexpr int32_t kMostFruitlessRest = 7;
+  static constexpr int64_t kTokensPerRest = 1024;
 
   Speculation params_;
   std::vector<int32_t> drafts_;  // room for max_draft_tokens
   int32_t length_ = 0;           // that is trusted now
   int32_t misses_ = 0;           // steps in a row without a hit
   int32_t rest_ = 0;             // steps to go without guesses
+  int32_t fruitless_ = 0;        // searches in a row that found nothing
 };
 
 // The end (one past the last token) of the last place before the text's own end where the longest suffix of
-// between `min_ngram` and `max_ngram` tokens occurs; 0: there is none.
-int64_t FindNgram(std::span<const int32_t> tokens, int32_t min_ngram, int32_t max_ngram);
+// between `min_ngram` and `max_ngram` tokens occurs; 0: there is none. Its work is bounded: it looks at the
+// last kSearchedTokens, and where these repeat themselves so much that kMostCompared tokens behind a first
+// equal one did not suffice, it goes by the places seen until then. `compared`: how many comparisons it took.
+inline constexpr int64_t kSearchedTokens = 1 << 16;
+inline constexpr int64_t kMostCompared = 1 << 15;
+int64_t FindNgram(std::span<const int32_t> tokens, int32_t min_ngram, int32_t max_ngram,
+                  int64_t* compared = nullptr);
 
 }  // namespace guildhall

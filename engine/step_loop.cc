@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "base/check.h"
+#include "engine/propose_drafts.h"
 #include "engine/token_stream.h"
 
 namespace guildhall {
@@ -30,10 +31,6 @@ StepCost::Options CostOptions(const LanguageModel& model, const EngineOptions& o
   return {.mode = options.step_bound,
           .target_seconds = absl::ToDoubleSeconds(options.target_step),
           .max_rows = std::min<int64_t>(options.token_budget, model.max_rows())};
-}
-
-bool Decodes(const Sequence& sequence) {
-  return !sequence.paused() && sequence.length() - sequence.computed == 1;
 }
 
 }  // namespace
@@ -70,7 +67,7 @@ bool StepLoop::Step() {
   EndCancelledAndLate();
   again_ = blocks_.memory().GiveBack();
   Mark(StepProfile::Phase::kAdmit);
-  Propose();
+  ProposeDrafts(running_, std::min<int64_t>(options_.token_budget, model_.max_outputs()));
   Schedule();
   AwaitMemory();
   Apply();
@@ -147,19 +144,6 @@ void StepLoop::EndIfCancelledOrLate(Sequence& sequence) {
   next_timer_ = std::min(next_timer_, limit);
 }
 
-// Guesses for those that decode. What is left of the answer and of the reader's room bounds them.
-void StepLoop::Propose() {
-  for (const auto& sequence : running_) {
-    if (!sequence->drafter.enabled()) continue;
-    sequence->drafter.Clear();
-    if (!Decodes(*sequence)) continue;
-    const Request& request = *sequence->request;
-    const auto outputs = static_cast<int64_t>(sequence->output().size());
-    const auto room = static_cast<int64_t>(request.stream->Room());
-    sequence->drafter.Propose(sequence->tokens, std::min(request.sampling.max_tokens - outputs, room) - 1);
-  }
-}
-
 SequenceView StepLoop::ViewOf(const Sequence& sequence) const {
   return {.task = sequence.task,
           .arrival = sequence.arrival,
@@ -182,7 +166,7 @@ void StepLoop::Schedule() {
     for (const auto& sequence : running_) running_views_.push_back(ViewOf(*sequence));
     for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
     const auto decodes = std::count_if(running_.begin(), running_.end(),
-                                       [](const auto& sequence) { return Decodes(*sequence); });
+                                       [](const auto& sequence) { return sequence->decodes(); });
     if (decodes > 0) counters_.rows_beside = cost_.RowsBeside(decodes);
     RunningSlotUse slot_use(sharing_, running_, waiting_);
     const KvBlocks& books = blocks_.books();
@@ -309,7 +293,7 @@ void StepLoop::Forward() {
   batch.tables = tables.get();
   ++counters_.steps;
   int64_t decode_rows = 0;
-  for (const BatchEntry& entry : entries_) decode_rows += Decodes(*entry.sequence) ? entry.rows : 0;
+  for (const BatchEntry& entry : entries_) decode_rows += entry.sequence->decodes() ? entry.rows : 0;
   const int64_t prompt_rows = batch.rows() - decode_rows;
   const int64_t begin_ns = NowNs();
   std::string_view failure;

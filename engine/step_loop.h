@@ -66,7 +66,6 @@ class StepLoop {
   PrefixSpace SpaceOf(const Request& request);
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
-  void Propose();
   void Schedule();
   void AwaitMemory();
   void Apply();
