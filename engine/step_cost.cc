@@ -83,15 +83,16 @@ int64_t StepCost::RowsBeside(int64_t decode_rows) const {
   if (options_.mode == Mode::kUnbounded || decode_rows <= 0) return options_.max_rows;
   const Bucket* const largest = Largest();
   const int64_t tried = largest == nullptr ? 0 : static_cast<int64_t>(std::llround(largest->rows));
-  const int64_t wanted =
-      options_.mode == Mode::kTarget ? RowsForTarget(decode_rows) : RowsForAuto(decode_rows);
+  const int64_t wanted = options_.mode == Mode::kTarget
+                             ? RowsForTarget(decode_rows, options_.target_seconds)
+                             : std::max(RowsForTarget(decode_rows, kFreeSeconds), RowsForAuto(decode_rows));
   const int64_t most = std::min(options_.max_rows, std::max(2 * tried, 2 * kLeastRows));
   return std::clamp(wanted, std::min(kLeastRows, options_.max_rows), most);
 }
 
 // The largest number whose estimate fits: the estimate never falls, so halving finds it.
-int64_t StepCost::RowsForTarget(int64_t decode_rows) const {
-  const double allowed = options_.target_seconds - DecodeSeconds(decode_rows);
+int64_t StepCost::RowsForTarget(int64_t decode_rows, double target_seconds) const {
+  const double allowed = target_seconds - DecodeSeconds(decode_rows);
   int64_t fits = 0;
   int64_t too_many = options_.max_rows + 1;
   while (too_many - fits > 1) {

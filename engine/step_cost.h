@@ -20,6 +20,9 @@ class StepCost {
   static constexpr int64_t kLeastRows = 16;
   // What kAuto wants of the best rate at which prompts could go.
   static constexpr double kAutoShare = 0.8;
+  // kAuto bounds no step that stays within this: shorter ones help no reader, and on small models times are
+  // mostly noise.
+  static constexpr double kFreeSeconds = 0.010;
   // In so many steps with prompts one tries more rows than the others.
   static constexpr uint64_t kProbeEvery = 64;
 
@@ -36,8 +39,8 @@ class StepCost {
 
   // How many rows may join `decode_rows` others. kTarget: as many as keep the step within the target. kAuto:
   // the fewest with which prompts go at kAutoShare of the best rate, the decoding rows' time included: what
-  // decoding waits longer for would gain little. At most twice of what was ever tried, from kLeastRows on.
-  // max_rows where nobody decodes or nothing bounds it.
+  // decoding waits longer for would gain little; or more, as many as keep it within kFreeSeconds. At most
+  // twice of what was ever tried, from kLeastRows on. max_rows where nobody decodes or nothing bounds it.
   int64_t RowsBeside(int64_t decode_rows) const;
 
   // Estimates; 0 where nothing was measured yet.
@@ -63,7 +66,7 @@ class StepCost {
   };
   static double At(const Curve& curve, double rows, Place& place);
   const Bucket* Largest() const;
-  int64_t RowsForTarget(int64_t decode_rows) const;
+  int64_t RowsForTarget(int64_t decode_rows, double target_seconds) const;
   int64_t RowsForAuto(int64_t decode_rows) const;
 
   Options options_;

@@ -152,6 +152,22 @@ TEST_CASE("Auto takes the fewest rows with which prompts go nearly at their best
   CHECK(rows / 640 <= 300);  // half of the rows do for that
 }
 
+TEST_CASE("Auto bounds nothing where steps are too short for anybody to notice, whatever noise says") {
+  const uint32_t seed = GENERATE(1u, 2u, 3u, 4u, 5u);
+  std::mt19937 random(seed);
+  const Machine machine{
+      .fixed = 0.3e-3, .per_decode_row = 5e-6, .waking_experts = 0.0, .per_prompt_row = 2e-6};
+  StepCost cost = Make(StepCost::Mode::kAuto);
+  int steps = 0;
+  // The first tries of each size are unlucky: a burst of others takes several times the step.
+  const auto noise = [&] {
+    const auto share = static_cast<double>(random() % 1000) / 1000.0;
+    return ++steps > 1 && steps < 8 ? 3.0 + 4.0 * share : 0.7 + 0.6 * share;
+  };
+  Run(cost, machine, 4, 12, noise);
+  for (int i = 0; i < 200; ++i) CHECK(Run(cost, machine, 4, 1, noise) == 512);
+}
+
 TEST_CASE("Auto finds out when larger steps have become worth it") {
   Machine machine{.waking_experts = 0.0, .per_prompt_row = 1e-3};  // each row costs the same: small steps do
   StepCost cost = Make(StepCost::Mode::kAuto);
