@@ -15,6 +15,11 @@ bool IsDecode(const BenchCase& c) {
   return c.kind == BenchCase::Kind::kDecode;
 }
 
+// Of the rows, those whose logits are wanted.
+double OutputShare(const BenchCase& c) {
+  return IsDecode(c) ? 1.0 : static_cast<double>(c.sequences) / static_cast<double>(c.rows);
+}
+
 DecoderOptions DecoderFor(const ModelBenchOptions& options) {
   DecoderOptions decoder;
   decoder.max_rows = decoder.max_outputs = 1;
@@ -88,8 +93,9 @@ void ModelBench::Round(double seconds) {
     const MachinePeaks peaks = probe_->Measure(context, true, 0.02);
     const double rate = forward_->RowsPerSecond(f.bench_case, seconds);
     const double read = (before + probe_->ReadGbps(context, true, 0.1)) / 2.0;
-    const Ceiling ceiling = CeilingOf(cost_, f.bench_case.rows, f.step_bytes, Limits(read, peaks));
-    const double operations = 2.0 * cost_.active.all();
+    const ActiveParameters active = cost_.Active(OutputShare(f.bench_case));
+    const Ceiling ceiling = CeilingOf(active, f.bench_case.rows, f.step_bytes, Limits(read, peaks));
+    const double operations = 2.0 * active.all();
     f.rows_per_second.push_back(rate);
     f.share.push_back(rate / (IsDecode(f.bench_case) ? ceiling.rows() : ceiling.arithmetic_rows));
     f.gbps.push_back(rate / static_cast<double>(f.bench_case.rows) * f.step_bytes * 1e-9);
@@ -108,7 +114,7 @@ std::string ModelBench::Describe() const {
   char line[256];
   std::snprintf(line, sizeof(line), "%s, %zu layers, %s weights: %.2f GB resident, %.2f G parameters active",
                 spec_.architecture.c_str(), spec_.layers.size(), FormatText().c_str(),
-                cost_.all_bytes() * 1e-9, cost_.active.all() * 1e-9);
+                cost_.all_bytes() * 1e-9, cost_.Active().all() * 1e-9);
   return line;
 }
 

@@ -28,17 +28,16 @@ class Tally {
  public:
   Tally(const ModelSpec& spec, ModelCost& cost) : own_(FormatOf(spec.dtype)), cost_(cost) {}
 
-  // Read by every step and multiplied with every row.
+  // Read by every step; multiplied with every row.
   void Dense(double parameters, std::optional<WeightFormat> format) {
     cost_.dense_bytes += Bytes(parameters, format);
-    Active(parameters, format);
+    Active(parameters, format, cost_.layers);
   }
   double Bytes(double parameters, std::optional<WeightFormat> format) const {
     return parameters * BitsPerWeight(format.value_or(own_)) / 8.0;
   }
-  void Active(double parameters, std::optional<WeightFormat> format) {
+  void Active(double parameters, std::optional<WeightFormat> format, ActiveParameters& active) const {
     const WeightFormat f = format.value_or(own_);
-    ActiveParameters& active = cost_.active;
     (IsQuantized(f) ? active.int8 : (f == WeightFormat::kBF16 ? active.bf16 : active.fp32)) += parameters;
   }
 
@@ -49,13 +48,22 @@ class Tally {
 
 }  // namespace
 
+ActiveParameters operator+(const ActiveParameters& a, const ActiveParameters& b) {
+  return {a.fp32 + b.fp32, a.bf16 + b.bf16, a.int8 + b.int8};
+}
+ActiveParameters operator*(double factor, const ActiveParameters& a) {
+  return {factor * a.fp32, factor * a.bf16, factor * a.int8};
+}
+
 ModelCost CostOf(const ModelSpec& spec, const WeightFormats& formats) {
   const double hidden = static_cast<double>(spec.hidden);
   const double expert = 3.0 * hidden * static_cast<double>(spec.expert_width);
   const AttentionParameters attention = AttentionOf(spec);
   ModelCost cost;
   Tally tally(spec, cost);
-  tally.Dense(hidden * static_cast<double>(spec.vocabulary), formats.head);
+  const double head = hidden * static_cast<double>(spec.vocabulary);
+  cost.dense_bytes += tally.Bytes(head, formats.head);
+  tally.Active(head, formats.head, cost.head);
   for (const LayerSpec& layer : spec.layers) {
     tally.Dense(attention.projections, formats.attention);
     tally.Dense(attention.kv_b, std::nullopt);
@@ -66,7 +74,7 @@ ModelCost CostOf(const ModelSpec& spec, const WeightFormats& formats) {
     tally.Dense(3.0 * hidden * static_cast<double>(spec.shared_width), formats.shared_experts);
     tally.Dense(hidden * spec.gate.experts, WeightFormat::kF32);  // the router
     cost.expert_bytes += tally.Bytes(expert * spec.gate.experts, formats.experts);
-    tally.Active(expert * spec.gate.k, formats.experts);
+    tally.Active(expert * spec.gate.k, formats.experts, cost.layers);
   }
   return cost;
 }
@@ -78,11 +86,10 @@ double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots) {
   return cost.dense_bytes + cost.expert_bytes * slots / (static_cast<double>(layers) * spec.gate.experts);
 }
 
-Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, const MachineLimits& limits) {
+Ceiling CeilingOf(const ActiveParameters& active, int64_t rows, double bytes, const MachineLimits& limits) {
   const double bf16 = limits.bf16 > 0.0 ? limits.bf16 : limits.fp32;
   const double int8 = limits.int8 > 0.0 ? limits.int8 : limits.fp32;
-  const double seconds =
-      2.0 * (cost.active.fp32 / limits.fp32 + cost.active.bf16 / bf16 + cost.active.int8 / int8);
+  const double seconds = 2.0 * (active.fp32 / limits.fp32 + active.bf16 / bf16 + active.int8 / int8);
   return {static_cast<double>(rows) * limits.read / bytes, 1.0 / seconds};
 }
 

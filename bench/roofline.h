@@ -15,12 +15,17 @@ struct ActiveParameters {
   double int8 = 0.0;  // every quantized format
   double all() const { return fp32 + bf16 + int8; }
 };
+ActiveParameters operator+(const ActiveParameters& a, const ActiveParameters& b);
+ActiveParameters operator*(double factor, const ActiveParameters& a);
 
 // Bytes and parameters of a model's weights as a step touches them, KV cache and activations not counted.
 struct ModelCost {
   double dense_bytes = 0.0;   // read by every step: attention, norms, router, shared experts, head
   double expert_bytes = 0.0;  // all routed experts of all layers
-  ActiveParameters active;
+  ActiveParameters layers;    // of every row
+  ActiveParameters head;      // of the rows whose logits are wanted: the last of each sequence
+  // Of one row, when a share of the rows wants logits.
+  ActiveParameters Active(double share = 1.0) const { return layers + share * head; }
   double all_bytes() const { return dense_bytes + expert_bytes; }
 };
 // Kinds without a format of their own are of the spec's dtype.
@@ -42,7 +47,7 @@ struct Ceiling {
   double arithmetic_rows = 0.0;
   double rows() const { return bandwidth_rows < arithmetic_rows ? bandwidth_rows : arithmetic_rows; }
 };
-// Of steps of `rows` rows that read `bytes`.
-Ceiling CeilingOf(const ModelCost& cost, int64_t rows, double bytes, const MachineLimits& limits);
+// Of steps of `rows` rows that read `bytes` and multiply `active` parameters with each row.
+Ceiling CeilingOf(const ActiveParameters& active, int64_t rows, double bytes, const MachineLimits& limits);
 
 }  // namespace guildhall

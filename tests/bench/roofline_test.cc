@@ -34,9 +34,14 @@ TEST_CASE("the cost of bf16 weights: two bytes each, routers four") {
   const ModelCost cost = CostOf(TinySpec());
   CHECK(cost.dense_bytes == 2.0 * (kAttention + kHead) + 4.0 * kRouters);
   CHECK(cost.expert_bytes == 2.0 * 2 * 4 * kExpert);
-  CHECK(cost.active.bf16 == kAttention + kHead + 2 * 2 * kExpert);
-  CHECK(cost.active.fp32 == kRouters);
-  CHECK(cost.active.int8 == 0.0);
+  CHECK(cost.layers.bf16 == kAttention + 2 * 2 * kExpert);
+  CHECK(cost.layers.fp32 == kRouters);
+  CHECK(cost.layers.int8 == 0.0);
+  CHECK(cost.head.bf16 == kHead);
+  CHECK(cost.Active().bf16 == kAttention + kHead + 2 * 2 * kExpert);
+  // A prefill wants the logits of its last row alone.
+  CHECK(cost.Active(1.0 / 4.0).bf16 == kAttention + kHead / 4.0 + 2 * 2 * kExpert);
+  CHECK(cost.Active(0.0).fp32 == kRouters);
 }
 
 TEST_CASE("each kind of matrix counts by its own format") {
@@ -45,8 +50,8 @@ TEST_CASE("each kind of matrix counts by its own format") {
       CostOf(TinySpec(), {.experts = WeightFormat::kInt4, .attention = WeightFormat::kInt8});
   CHECK(cost.expert_bytes == Approx(2 * 4 * kExpert * 4.5 / 8.0));
   CHECK(cost.dense_bytes == Approx(kAttention * 8.5 / 8.0 + kHead * 2.0 + kRouters * 4.0));
-  CHECK(cost.active.int8 == kAttention + 2 * 2 * kExpert);
-  CHECK(cost.active.bf16 == kHead);
+  CHECK(cost.Active().int8 == kAttention + 2 * 2 * kExpert);
+  CHECK(cost.Active().bf16 == kHead);
 }
 
 TEST_CASE("latent attention's kv_b keeps the checkpoint's numbers") {
@@ -54,9 +59,9 @@ TEST_CASE("latent attention's kv_b keeps the checkpoint's numbers") {
   WeightFormats formats;
   for (const WeightKind& kind : kWeightKinds) formats.*kind.format = WeightFormat::kInt8;
   const ModelCost cost = CostOf(spec, formats);
-  CHECK(cost.active.bf16 == 2.0 * 512 * 16 * (128 + 128));
-  CHECK(cost.active.fp32 == 2048.0 * 64);
-  CHECK(cost.active.all() == Approx(CostOf(spec).active.all()));
+  CHECK(cost.Active().bf16 == 2.0 * 512 * 16 * (128 + 128));
+  CHECK(cost.Active().fp32 == 2048.0 * 64);
+  CHECK(cost.Active().all() == Approx(CostOf(spec).Active().all()));
 }
 
 TEST_CASE("a step reads the dense weights and the share of the experts that it touches") {
@@ -68,16 +73,15 @@ TEST_CASE("a step reads the dense weights and the share of the experts that it t
 }
 
 TEST_CASE("the ceiling: the lower of bandwidth and arithmetic, each instruction at its own peak") {
-  ModelCost cost;
-  cost.active = {.fp32 = 1e6, .bf16 = 2e6, .int8 = 4e6};
+  const ActiveParameters active{.fp32 = 1e6, .bf16 = 2e6, .int8 = 4e6};
   const MachineLimits limits{.read = 1e9, .fp32 = 2e9, .bf16 = 4e9, .int8 = 8e9};
   // 1 ms for each instruction: 333 rows per second.
-  const Ceiling ceiling = CeilingOf(cost, 8, 1e7, limits);
+  const Ceiling ceiling = CeilingOf(active, 8, 1e7, limits);
   CHECK(ceiling.arithmetic_rows == Approx(1000.0 / 3.0));
   CHECK(ceiling.bandwidth_rows == Approx(800.0));
   CHECK(ceiling.rows() == ceiling.arithmetic_rows);
   // Without dot products everything runs at the fp32 rate: 7 ms.
-  const Ceiling plain = CeilingOf(cost, 1, 1e7, {.read = 1e9, .fp32 = 2e9, .bf16 = 0.0, .int8 = 0.0});
+  const Ceiling plain = CeilingOf(active, 1, 1e7, {.read = 1e9, .fp32 = 2e9, .bf16 = 0.0, .int8 = 0.0});
   CHECK(plain.arithmetic_rows == Approx(1000.0 / 7.0));
   CHECK(plain.rows() == plain.bandwidth_rows);
 }
