@@ -19,6 +19,8 @@ Publisher::Result Publisher::Rows(Sequence& sequence, int32_t rows, std::span<co
   const int32_t first = std::max(sequence.FirstOutput(), sequence.computed);
   const std::span<const int32_t> drafts = sequence.drafter.drafts();
   Result result{.logit_rows = std::max(0, end - first), .drafted = std::max(0, end - length)};
+  guesses_ = drafts.first(static_cast<size_t>(result.drafted));
+  guesses_begin_ = length;
   for (int32_t position = first; position < std::min(end, length + result.accepted); ++position) {
     const auto row = static_cast<size_t>((position - first) * vocabulary_);
     Row(sequence, position, logits.subspan(row, static_cast<size_t>(vocabulary_)), now);
@@ -28,6 +30,7 @@ Publisher::Result Publisher::Rows(Sequence& sequence, int32_t rows, std::span<co
         sequence.tokens[static_cast<size_t>(next)] == drafts[static_cast<size_t>(next - length)];
     if (right) ++result.accepted;
   }
+  guesses_ = {};
   // The keys of wrong guesses lie behind this and are written over.
   sequence.computed = std::min({end, length + result.accepted, sequence.length()});
   if (result.drafted == 0) return result;
@@ -78,6 +81,11 @@ void Publisher::OutputRow(Sequence& sequence, std::span<const float> logits, abs
   numeric_failures_ = 0;
   const std::optional<FinishReason> reason = sequence.stop.After(*token, outputs + 1, sequence.length() + 1);
   TokenEvent event{.token = *token, .has_logprob = request.sampling.logprobs, .logprob = {}};
+  if (!guesses_.empty()) {
+    const auto at = static_cast<size_t>(sequence.length() - guesses_begin_);
+    event.drafted = at == 0 ? static_cast<int32_t>(guesses_.size()) : 0;
+    event.guessed = at < guesses_.size() && guesses_[at] == *token;
+  }
   if (event.has_logprob) event.logprob = MakeLogprob(logits, *token, request.sampling.top_logprobs, buffer_);
 
   sequence.tokens.push_back(*token);

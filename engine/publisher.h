@@ -43,6 +43,8 @@ class Publisher {
   Sampler sampler_;
   std::vector<float> buffer_;
   int numeric_failures_ = 0;
+  std::span<const int32_t> guesses_;  // that the step computed of the sequence at hand
+  int32_t guesses_begin_ = 0;         // position of the first
 };
 
 }  // namespace guildhall

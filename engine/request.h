@@ -56,6 +56,8 @@ struct TokenEvent {
   int32_t token = 0;
   bool has_logprob = false;
   TokenLogprob logprob;
+  int32_t drafted = 0;   // guesses that its step computed, told with the step's first token
+  bool guessed = false;  // it was one of them
 };
 
 struct Request {

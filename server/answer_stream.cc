@@ -129,6 +129,8 @@ class AnswerWriter {
     }
     chunk.mutable_text()->append(*text);
     if (deployment_.log_prompts) shown_ += *text;
+    drafted_ += event.drafted;
+    accepted_ += event.guessed ? 1 : 0;
     chunk.add_token_ids(event.token);
     if (event.has_logprob) FillLogprob(event.logprob, true, *chunk.add_logprobs());
     if (text_.matched()) request_.stream->Cancel(FinishReason::kStop);
@@ -157,8 +159,12 @@ class AnswerWriter {
                                     : ProtoReason(end.reason);
     if (gone_ && !complete) summary.reason = v1::FINISH_REASON_CANCELLED;
     summary.usage = end.usage;
-    // Past a stop string that only the text shows, the engine's own count goes on.
-    if (complete) summary.usage.output_tokens = static_cast<int32_t>(text_.tokens());
+    // Past a stop string that only the text shows, the engine's own counts go on.
+    if (complete) {
+      summary.usage.output_tokens = static_cast<int32_t>(text_.tokens());
+      summary.usage.drafted_tokens = drafted_;
+      summary.usage.accepted_tokens = accepted_;
+    }
     summary.timings = end.timings;
     WriteEnd(summary, end);
     summary.text = std::move(shown_);
@@ -197,9 +203,8 @@ class AnswerWriter {
     SetDuration(end.timings.first_token, *timings.mutable_first_token());
     SetDuration(end.timings.total, *timings.mutable_total());
     const absl::Duration decode = end.timings.total - end.timings.first_token;
-    const bool several = end.usage.output_tokens > 1;
-    SetDuration(several ? decode / (end.usage.output_tokens - 1) : absl::ZeroDuration(),
-                *timings.mutable_per_token());
+    const int32_t gaps = summary.usage.output_tokens - 1;
+    SetDuration(gaps > 0 ? decode / gaps : absl::ZeroDuration(), *timings.mutable_per_token());
     message.set_seed(request_.sampling.seed);
     if (request_.adapters != nullptr) {
       for (const AdapterSet::Member& member : request_.adapters->members) {
@@ -218,7 +223,8 @@ class AnswerWriter {
   AnswerText text_;
   bool prompt_written_ = false;
   bool gone_ = false;
-  absl::Status failure_;  // of detokenizing
+  int32_t drafted_ = 0, accepted_ = 0;  // in the steps of the answer's tokens; of these, in the answer
+  absl::Status failure_;                // of detokenizing
   std::string shown_;
 };
 

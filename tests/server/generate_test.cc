@@ -283,6 +283,8 @@ TEST_CASE("speculation changes no byte of an answer and tells how many guesses w
   CHECK(speculated.end.usage().output_tokens() == plain.end.usage().output_tokens());
   CHECK(speculated.end.usage().accepted_tokens() > 10);
   CHECK(speculated.end.usage().accepted_tokens() <= speculated.end.usage().drafted_tokens());
+  // The engine's steps run on behind the stop string: those tokens and guesses are not the answer's.
+  CHECK(speculated.end.usage().accepted_tokens() < speculated.end.usage().output_tokens());
   // The task's default, and the counts of the status.
   request.clear_speculation();
   request.set_task("tell");
@@ -291,6 +293,24 @@ TEST_CASE("speculation changes no byte of an answer and tells how many guesses w
   const v1::GetStatusResponse status = server.Status();
   for (const auto& task : status.tasks()) {
     if (task.id() != "plain") CHECK(task.accepted_tokens() > 10);
+  }
+}
+
+TEST_CASE("guesses that were right behind a stop string do not count") {
+  // The first chunk of the answer has the stop string; the engine guesses what follows, and is right.
+  std::string said = "one STOP";
+  for (int i = 0; i < 40; ++i) said += " and over and over,";
+  TestServer server(Saying({{50, said}}), TestConfig());
+  auto stub = server.Inference();
+  v1::GenerateRequest request = IdRequest(50, 700);
+  request.mutable_sampling()->add_stop("STOP");
+  request.mutable_speculation()->set_max_draft_tokens(16);
+  for (int i = 0; i < 20; ++i) {
+    const Answer answer = Ask(*stub, request);
+    CHECK(answer.end.stop_text() == "STOP");
+    CHECK(answer.end.usage().output_tokens() == static_cast<int>(answer.tokens.size()));
+    CHECK(answer.end.usage().accepted_tokens() < answer.end.usage().output_tokens());
+    CHECK(answer.end.usage().accepted_tokens() <= answer.end.usage().drafted_tokens());
   }
 }
 
