@@ -147,15 +147,15 @@ void AddEngineKeys(TableBuilder<ServerConfig>& t) {
   t.Add("engine.prefill_chunk", "most prompt tokens of one sequence in one step",
         GH_FIELD(engine.prefill_chunk), 1, 65536);
   t.Add("engine.prefix_cache", "keep the keys of prompts for later prompts", GH_FIELD(engine.prefix_cache));
-  t.Add(
-      "engine.target_step_ms",
-      "how long prompts may make a step with decoding sequences: milliseconds, none, or auto: as few prompt "
-      "tokens at a time as go at nearly the best rate",
-      GH_FIELD(engine.target_step_ms));
+  t.Add("engine.target_step_ms",
+        "how long prompts may make a step with decoding sequences: milliseconds, none, or auto: 10 ms, and "
+        "beyond that as few prompt tokens at a time as go at nearly the best rate",
+        GH_FIELD(engine.target_step_ms))
+      .number_too = true;
   t.Add(
       "engine.co_batching_patience",
-      "how often a waiting request may be overtaken by one that shares more experts with those that run; 0: "
-      "never",
+      "how often a waiting request may be overtaken by one that fits and shares more experts with those that "
+      "run, whether or not reading experts is what bounds the step; 0: never",
       GH_FIELD(engine.co_batching_patience), 0, 1000);
   t.Add("engine.stall_limit_s", "seconds until a reader that takes nothing is cancelled",
         GH_FIELD(engine.stall_limit_s), 0.05, 86400);

@@ -39,6 +39,7 @@ struct ConfigKey {
   double max = std::numeric_limits<double>::infinity();
   bool above_min = false;            // the smallest value itself is not allowed
   std::vector<std::string> choices;  // strings: the only values
+  bool number_too = false;           // strings: a number is taken as its text
   bool secret = false;               // never printed
   bool file = false;                 // a path or paths, relative to the configuration file that names them
 

@@ -35,6 +35,8 @@ Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
   const std::string type = key.JsonType();
   if (key.optional()) {
     schema["type"] = Json::array({type, "null"});
+  } else if (key.number_too) {
+    schema["type"] = Json::array({type, "number"});
   } else {
     schema["type"] = type;
   }

@@ -150,8 +150,9 @@ absl::Status AssignValue(const ConfigKey<Owner>& key, const Json& value, std::st
     }
     field = *parsed;
   } else if constexpr (std::is_same_v<Value, std::string>) {
-    if (!value.is_string()) return expected("a string");
-    const std::string text = value.get<std::string>();
+    const bool number = key.number_too && value.is_number();
+    if (!value.is_string() && !number) return expected(key.number_too ? "a string or a number" : "a string");
+    const std::string text = number ? DumpJson(value) : value.get<std::string>();
     if (!key.choices.empty() &&
         std::find(key.choices.begin(), key.choices.end(), text) == key.choices.end()) {
       std::string list;

@@ -226,6 +226,16 @@ TEST_CASE("the step's target is auto, none or milliseconds") {
   }
 }
 
+TEST_CASE("the step's target may be written as a number") {
+  CHECK(FromFile(R"({"engine": {"target_step_ms": 20}})")->config.engine.target_step_ms == "20");
+  CHECK(FromFile(R"({"engine": {"target_step_ms": 12.5}})")->config.engine.target_step_ms == "12.5");
+  CHECK(FromFile(R"({"engine": {"target_step_ms": "20"}})")->config.engine.target_step_ms == "20");
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"target_step_ms": 0}})")), Catch::Contains("0.1 to 60000"));
+  CHECK_THAT(Refusal(FromFile(R"({"engine": {"target_step_ms": true}})")),
+             Catch::Contains("engine.target_step_ms: expected a string or a number, found true"));
+  CHECK_THAT(Refusal(FromFile(R"({"cpu": {"isa": 2}})")), Catch::Contains("expected a string, found 2"));
+}
+
 TEST_CASE("weight formats by kind: one of the known words, auto without one") {
   CHECK(FromSet("weights.experts", "int4")->config.weights.experts == "int4");
   CHECK(FromSet("weights.head", "int4_offset")->config.weights.attention == "auto");
