@@ -11,6 +11,12 @@
 namespace guildhall {
 namespace {
 
+// The first `count` of 16 lanes; none below zero, all from 16 on.
+__mmask16 FirstLanes(int64_t count) {
+  if (count >= 16) return static_cast<__mmask16>(0xffffu);
+  return static_cast<__mmask16>(count <= 0 ? 0u : (1u << count) - 1u);
+}
+
 constexpr int kGroup = 4;  // queries of a register tile
 
 constexpr int Min(int a, int b) {
@@ -39,9 +45,7 @@ inline __m512i Round(__m512 high, __m512 low) {
 void RoundQuery(const float* x, int64_t count, int64_t padded, uint16_t* to) {
   for (int64_t i = 0; i < padded; i += 32) {
     const int64_t left = count - i;
-    const __mmask16 low = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << (left < 0 ? 0 : left)) - 1);
-    const __mmask16 high =
-        left >= 32 ? 0xffff : static_cast<__mmask16>((1u << (left < 16 ? 0 : left - 16)) - 1);
+    const __mmask16 low = FirstLanes(left), high = FirstLanes(left - 16);
     _mm512_storeu_si512(to + i,
                         Round(_mm512_maskz_loadu_ps(high, x + i + 16), _mm512_maskz_loadu_ps(low, x + i)));
   }
@@ -215,7 +219,7 @@ struct StoredPairs {
   void Load(int64_t count, __m512i* value) const {
     GH_UNROLL for (int v = 0; v < kVectors; ++v) {
       const int64_t left = count - v * 16;
-      const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1u << (left < 0 ? 0 : left)) - 1);
+      const __mmask16 mask = FirstLanes(left);
       value[v] = _mm512_maskz_loadu_epi32(mask, at + v * 32);
     }
   }

@@ -26,17 +26,20 @@ HWY_INLINE Vector Sigmoid(Floats d, Vector v) {
   return hn::IfThenElse(hn::IsNaN(v), v, result);
 }
 
-// `count` elements, zeros behind them. Memory past the end is not touched.
+// `count` elements, zeros behind them. Memory past the end is not touched: masked loads and stores do where a
+// level has no instruction for them.
 HWY_INLINE Vector LoadSome(Floats d, const float* p, size_t count) {
-  return count >= hn::Lanes(d) ? hn::LoadU(d, p) : hn::MaskedLoad(hn::FirstN(d, count), d, p);
+  if (count >= hn::Lanes(d)) return hn::LoadU(d, p);
+  alignas(64) float part[hn::MaxLanes(d)] = {};
+  for (size_t i = 0; i < count; ++i) part[i] = p[i];
+  return hn::Load(d, part);
 }
 
 HWY_INLINE void StoreSome(Floats d, Vector v, float* p, size_t count) {
-  if (count >= hn::Lanes(d)) {
-    hn::StoreU(v, d, p);
-  } else {
-    hn::BlendedStore(v, hn::FirstN(d, count), d, p);
-  }
+  if (count >= hn::Lanes(d)) return hn::StoreU(v, d, p);
+  alignas(64) float part[hn::MaxLanes(d)];
+  hn::Store(v, d, part);
+  for (size_t i = 0; i < count; ++i) p[i] = part[i];
 }
 
 void StoreTileImpl(const StoreArgs& args) {
