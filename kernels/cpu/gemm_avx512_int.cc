@@ -13,7 +13,9 @@ constexpr int kQuadBytes = kPanelColumns * 4;    // of one panel
 constexpr int kNumberBytes = kPanelColumns * 2;  // scales or offsets of one panel
 
 inline __m512i Broadcast(const int8_t* quad) {
-  return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(quad));
+  int32_t word;
+  __builtin_memcpy(&word, quad, sizeof(word));
+  return _mm512_set1_epi32(word);
 }
 
 // 16 bf16 numbers.
