@@ -1,6 +1,5 @@
 // Weight formats: how far the next tokens move, and that a sequence's company still changes no bit.
 #include <catch2/catch.hpp>
-#include <cmath>
 
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
@@ -35,41 +34,11 @@ WeightFormats Parse(const char* text) {
   return *formats;
 }
 
-// Sums over positions.
-struct Moved {
-  double divergence = 0.0;
-  int agreements = 0, positions = 0;
-};
-
-void Compare(const std::vector<float>& expected, const std::vector<float>& found, size_t vocabulary,
-             Moved& moved) {
-  REQUIRE(found.size() == expected.size());
-  for (size_t row = 0; row < expected.size(); row += vocabulary) {
-    const auto log_sum = [&](const std::vector<float>& logits, size_t& best) {
-      best = 0;
-      for (size_t i = 1; i < vocabulary; ++i) {
-        if (logits[row + i] > logits[row + best]) best = i;
-      }
-      double sum = 0.0;
-      for (size_t i = 0; i < vocabulary; ++i) sum += std::exp(double{logits[row + i]} - logits[row + best]);
-      return std::log(sum) + logits[row + best];
-    };
-    size_t a = 0, b = 0;
-    const double expected_sum = log_sum(expected, a), found_sum = log_sum(found, b);
-    for (size_t i = 0; i < vocabulary; ++i) {
-      const double log_p = expected[row + i] - expected_sum;
-      moved.divergence += std::exp(log_p) * (log_p - (found[row + i] - found_sum));
-    }
-    moved.agreements += a == b;
-    ++moved.positions;
-  }
-}
-
-Moved MeasureGolden(const Golden& golden, const LoadedModel& own, const LoadedModel& other) {
-  Moved moved;
+NextTokenDifference MeasureGolden(const Golden& golden, const LoadedModel& own, const LoadedModel& other) {
+  NextTokenDifference moved;
   for (const Golden::Sequence& sequence : golden.sequences) {
-    Compare(FeedAlone(*own.decoder, sequence.tokens), FeedAlone(*other.decoder, sequence.tokens),
-            static_cast<size_t>(own.decoder->vocabulary()), moved);
+    moved.Add(FeedAlone(*own.decoder, sequence.tokens), FeedAlone(*other.decoder, sequence.tokens),
+              static_cast<size_t>(own.decoder->vocabulary()));
   }
   return moved;
 }
@@ -86,9 +55,9 @@ TEST_CASE("each weight format moves the next tokens of every family by no more t
       for (size_t i = 0; i < std::size(kChoices); ++i) {
         const Choice& choice = kChoices[i];
         const LoadedModel other = LoadModel(golden.directory, isa, 1, Parse(choice.formats));
-        const Moved moved = MeasureGolden(golden, own, other);
-        const double divergence = moved.divergence / moved.positions;
-        const double agreement = static_cast<double>(moved.agreements) / moved.positions;
+        const NextTokenDifference moved = MeasureGolden(golden, own, other);
+        const double divergence = moved.mean();
+        const double agreement = moved.agreement();
         INFO(name << " " << isa << " " << choice.formats << ", " << moved.positions << " positions");
         CHECK(divergence <= choice.each.most_divergence);
         CHECK(agreement >= choice.each.least_agreement);
