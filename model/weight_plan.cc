@@ -51,7 +51,7 @@ class Walk {
              Matrix& matrix) {
     WeightItem item{.name = Name(what), .out = out, .in = in};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedBytes(item.format, out, in);
+    item.bytes = backend_.PackedBytes(PackShape::Stack(item.format, out, in));
     matrix = {out, in, item.format, nullptr};
     matrix.data = Take(item, [&source = source_, &backend = backend_, format = item.format,
                               keys = std::move(keys)](std::byte* place, WeightScratch& scratch) {
@@ -156,8 +156,8 @@ class Walk {
     WeightItem item{
         .name = Name("kv_b"), .out = int64_t{a.heads} * (a.qk_nope_dim + a.v_head_dim), .in = a.kv_lora_rank};
     const WeightFormat format = item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
-    const size_t k = Aligned(backend_.PackedBytes(format, a.kv_lora_rank, a.qk_nope_dim));
-    const size_t v = Aligned(backend_.PackedBytes(format, a.v_head_dim, a.kv_lora_rank));
+    const size_t k = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim)));
+    const size_t v = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank)));
     item.bytes = heads * (k + v);
     const std::byte* place = Take(std::move(item), [&source = source_, &backend = backend_, key, format, k,
                                                     v](std::byte* destination, WeightScratch& scratch) {
@@ -208,7 +208,7 @@ class Walk {
     WeightItem item{.name = Name(StrCat(what, ".gate_up")), .out = 2 * width, .in = spec_.hidden};
     const WeightKey keys[] = {gate, up};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedGateUpBytes(item.format, width, spec_.hidden);
+    item.bytes = backend_.PackedBytes(PackShape::GateUp(item.format, width, spec_.hidden));
     ffn.gate_up = {2 * width, spec_.hidden, item.format, nullptr};
     ffn.gate_up.data = Take(item, [&source = source_, &backend = backend_, gate, up, format = item.format](
                                       std::byte* place, WeightScratch& scratch) {

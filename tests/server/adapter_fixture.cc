@@ -41,7 +41,7 @@ class GatedSource final : public AdapterSource {
 BaseModel LoadBase() {
   BaseModelOptions options;
   options.path = kBase;
-  options.cpu.threads = 1;
+  options.backend.cpu.threads = 1;
   options.kv_budget = "64MiB";
   options.max_rows = 64;
   options.max_sequences = 8;
