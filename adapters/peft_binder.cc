@@ -208,8 +208,8 @@ bool LayersAreAmbiguous(const PeftConfig& config, const PeftDialect& dialect) {
   return config.layers && config.layers_patterns.empty() && dialect.experts == ExpertModules::kPerExpert;
 }
 
-// True where the names of target_modules would be those of experts, had the file's tools had modules for
-// them.
+// True where the names of target_modules would be those
+// of experts, had the file's tools had modules for them.
 bool WouldNameExperts(const PeftTargets& targets, const ModelModules& per_expert) {
   return std::any_of(
       per_expert.modules().begin(), per_expert.modules().end(),

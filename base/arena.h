@@ -9,10 +9,10 @@
 
 namespace guildhall {
 
-// Hands out pieces one after another. Without memory the pieces are null and only their sizes add up, so that
-// one function says what is needed at first and where it lies later. Owns nothing, reads and writes nothing:
-// the memory may be a device's. Whoever gives it sees to its size and that it begins at a multiple of
-// kAlignment.
+// Hands out pieces one after another. Without memory the pieces are null and only
+// their sizes add up, so that one function says what is needed at first and where it
+// lies later. Owns nothing, reads and writes nothing: the memory may be a device's.
+// Whoever gives it sees to its size and that it begins at a multiple of kAlignment.
 class Arena {
  public:
   Arena() = default;

@@ -13,8 +13,8 @@
 namespace guildhall {
 namespace {
 
-// Reads the text and remembers how far the parser has come, so that our own refusals can name line and
-// column.
+// Reads the text and remembers how far the parser has
+// come, so that our own refusals can name line and column.
 class TrackedIterator {
  public:
   using iterator_category = std::input_iterator_tag;

@@ -18,8 +18,8 @@
 namespace guildhall {
 namespace {
 
-// Long enough to bridge most serial pieces between two loops of a step, short enough to leave a CPU to
-// others.
+// Long enough to bridge most serial pieces between two
+// loops of a step, short enough to leave a CPU to others.
 constexpr auto kSpin = std::chrono::microseconds(40);
 // Where nobody else wants the CPU: waking a thread costs more than it waits.
 constexpr auto kLongSpin = std::chrono::microseconds(200);
@@ -77,8 +77,8 @@ class Spinner {
 
 }  // namespace
 
-// Nobody waits for a worker that has not taken an item: one that wakes late finds the loop over and goes back
-// to sleep.
+// Nobody waits for a worker that has not taken an item: one
+// that wakes late finds the loop over and goes back to sleep.
 struct ThreadPool::State {
   // The loop of now: written by the caller while no item is out, read by whoever has taken one.
   Function function = nullptr;
