@@ -1,33 +1,14 @@
 """The house rules notice what they are there for: each is shown a small tree that breaks it."""
 
-import json
-import shutil
-import tempfile
 import unittest
-from pathlib import Path
 
 import file_sizes
-import format as format_rule
-import headers_alone
 import include_ladder
 import leftovers
 import links
 import scripts
 from sources import own_files, read_includes, without_comments
-
-
-class TreeTest(unittest.TestCase):
-    """A folder with planted files."""
-
-    def setUp(self):
-        self.root = Path(tempfile.mkdtemp(prefix="house_test_")).resolve()
-        self.addCleanup(shutil.rmtree, self.root)
-
-    def plant(self, files: dict[str, str]):
-        for name, text in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+from tree import TreeTest
 
 
 class IncludeLadder(TreeTest):
@@ -156,68 +137,6 @@ class IncludeLadder(TreeTest):
     def test_build_folders_and_hidden_ones_are_not_ours(self):
         self.plant({"build/x/a.cc": "", ".cache/b.cc": "", "text/rust/target/c.h": "", "base/d.cc": ""})
         self.assertEqual(own_files(self.root), ["base/d.cc"])
-
-
-@unittest.skipUnless(shutil.which("g++"), "no g++ here")
-class HeadersAlone(TreeTest):
-    def check(self, files: dict[str, str]):
-        self.plant(files if (self.root / "base/a.cc").exists() else {"base/a.cc": "", **files})
-        build = self.root / "build"
-        build.mkdir(exist_ok=True)
-        command = f"ccache g++ -I{self.root} -std=c++20 -O3 -Wall -Werror -o base/a.o -c {self.root}/base/a.cc"
-        entry = {"directory": str(build), "command": command, "file": f"{self.root}/base/a.cc"}
-        (build / "compile_commands.json").write_text(json.dumps([entry]))
-        return headers_alone.check_headers(self.root, build)
-
-    def test_a_header_that_forgot_an_include(self):
-        problems, headers, _ = self.check(
-            {"base/good.h": "#pragma once\n#include <string>\nstd::string F();\n", "base/bad.h": "#pragma once\nstd::string G();\n"}
-        )
-        self.assertEqual(headers, 2)
-        self.assertEqual(len(problems), 1)
-        self.assertIn("base/bad.h does not compile alone", problems[0])
-
-    def test_a_header_without_a_guard(self):
-        problems, _, _ = self.check({"base/twice.h": "struct S {};\n"})
-        self.assertIn("redefinition", problems[0])
-
-    def test_a_header_whose_folder_is_not_compiled(self):
-        problems, _, _ = self.check({"engine/a.h": "#pragma once\n"})
-        self.assertIn("engine/a.h: no source of its folder", problems[0])
-
-    def test_a_header_that_its_source_includes_first_is_left_to_the_build(self):
-        compiled = [self.check({"base/a.h": "#pragma once\n", "base/a.cc": text})[2] for text in (
-            '#include <vector>\n#include "base/a.h"\n', '#include "base/a.h"\n#include <vector>\n')]
-        self.assertEqual(compiled, [1, 0])
-
-    def test_the_flags_of_a_folder_without_sources(self):
-        flags = {"kernels/cpu": "cpu", "text": "text", ".": "main"}
-        found = [headers_alone.nearest_flags(flags, name) for name in ("kernels/ops.h", "text/rust/x.h", "base/y.h")]
-        self.assertEqual(found, ["cpu", "text", "main"])
-
-    def test_a_warning_of_ours_is_an_error(self):
-        problems, _, _ = self.check({"base/warns.h": "#pragma once\ninline bool F(int a, unsigned b) { return a < b; }\n"})
-        self.assertIn("sign", problems[0])
-
-    def test_only_what_changed_is_compiled_again(self):
-        files = {"base/x.h": "#pragma once\n", "base/y.h": '#pragma once\n#include "base/x.h"\n', "base/z.h": "#pragma once\n"}
-        self.assertEqual(self.check(files)[2], 3)
-        self.assertEqual(self.check({})[2], 0)
-        self.assertEqual(self.check({"base/x.h": "#pragma once\nbroken\n"})[2], 2)  # x.h and y.h, which includes it
-        self.assertEqual(len(self.check({})[0]), 2)  # what failed is not remembered as good
-
-    def test_flags_lose_what_belongs_to_one_file(self):
-        command = "/usr/bin/ccache /usr/bin/g++ -DX=\\\"y\\\" -O2 -g -MD -MF d -o o -c /r/base/a.cc"
-        flags = headers_alone.compile_flags({"command": command, "file": "/r/base/a.cc", "directory": "/r"})
-        self.assertEqual(flags, ["/usr/bin/g++", '-DX="y"'])
-
-
-@unittest.skipUnless(format_rule.find_clang_format(), "no clang-format of the wanted version here")
-class Format(TreeTest):
-    def test_the_file_that_differs_is_named(self):
-        self.plant({".clang-format": "BasedOnStyle: Google\n", "base/a.cc": "int  x;\n", "base/b.cc": "int x;\n"})
-        program = format_rule.find_clang_format()
-        self.assertEqual(format_rule.unformatted(self.root, ["base/a.cc", "base/b.cc"], program), ["base/a.cc"])
 
 
 class FileSizes(TreeTest):
