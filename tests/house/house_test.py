@@ -3,6 +3,7 @@
 import unittest
 
 import file_sizes
+import function_sizes
 import include_ladder
 import leftovers
 import links
@@ -141,9 +142,52 @@ class IncludeLadder(TreeTest):
 
 class FileSizes(TreeTest):
     def test_a_file_above_the_limit(self):
-        self.plant({"base/a.cc": "\n" * 500, "base/b.cc": "\n" * 501, "scripts/c": "\n" * 600})
+        self.plant({"base/a.cc": "\n" * 400, "base/b.cc": "\n" * 401, "scripts/c": "\n" * 600})
         problems = file_sizes.too_long(self.root)
         self.assertEqual([p.split(":")[0] for p in problems], ["base/b.cc", "scripts/c"])
+
+    def test_a_tree_of_large_files(self):
+        self.plant({"base/a.cc": "\n" * 90, "base/b.cc": "\n" * 91, "base/c.cc": "\n" * 89, "scripts/d": "\n" * 300})
+        self.assertEqual(file_sizes.median_too_long(self.root), [])
+        self.plant({"base/c.cc": "\n" * 92})
+        self.assertIn("3 C++ sources have more than 91 lines", file_sizes.median_too_long(self.root)[0])
+
+
+class FunctionSizes(TreeTest):
+    def functions(self, text: str, file: str = "base/a.cc") -> list[tuple[str, int, int]]:
+        functions, whole = function_sizes.read_functions(file, text)
+        self.assertTrue(whole)
+        return [(f.name, f.line, f.lines) for f in functions]
+
+    def test_a_function_above_the_limit(self):
+        long, longest = ("void %s() {\n" + "  f();\n" * lines + "}\n" for lines in (59, 58))
+        self.plant({"base/a.cc": "namespace x {\n" + long % "Long" + longest % "Longest" + "}\n", "tests/b.cc": long % "Test"})
+        problems, count = function_sizes.too_long(self.root)
+        self.assertEqual((len(problems), count), (1, 2))
+        self.assertIn("base/a.cc:2: Long has 61 lines", problems[0])
+
+    def test_what_a_function_is(self):
+        for text, expected in [
+            ("int F(int a,\n      int b) {\n  return a;\n}\n", [("F", 1, 4)]),
+            ("class A : public B {\n public:\n  A() : b_{1}, c_(2) {}\n\n private:\n  int D() const {\n  }\n};\n",
+             [("A", 3, 1), ("D", 6, 2)]),
+            ("std::function<void(int)> x::F(O o = {}) {\n  if (o) {\n  }\n  auto g = [&] {\n  };\n}\n", [("x::F", 1, 6)]),
+            ("bool A::operator==(const A& a) const {\n}\n", [("A::operator==", 1, 2)]),
+            ("constexpr int kTable[] = {\n    F(1),\n};\nint b{3};\nauto c = F({1,\n2});\n", []),
+            ("struct alignas(64) A {\n  int a = 0;\n};\nenum class B : int { kC };\n", []),
+            ("template <class T>\nvoid F(T t) {\n}\n", [("F", 1, 3)]),
+            ("#define F(a) \\\n  { a\nvoid G() { f('{', \"{\", 1'000); /* { */ }  // {\n", [("G", 3, 1)]),
+        ]:
+            with self.subTest(text=text):
+                self.assertEqual(self.functions(text), expected)
+
+    def test_what_a_function_is_in_rust(self):
+        text = "#[derive(X)]\nstruct A { b: u8 }\nimpl<'a> A {\n    fn c(&self) -> char {\n        '{'\n    }\n}\n"
+        self.assertEqual(self.functions(text, "text/rust/src/a.rs"), [("c", 4, 3)])
+
+    def test_a_file_that_cannot_be_counted(self):
+        self.plant({"base/a.cc": "#if A\nvoid F() {\n#else\nvoid F(int) {\n#endif\n}\n"})
+        self.assertIn("braces do not find each other", function_sizes.too_long(self.root)[0][0])
 
 
 class Leftovers(TreeTest):
