@@ -72,6 +72,12 @@ class Format(TreeTest):
         program = format_rule.find_clang_format()
         self.assertEqual(format_rule.unformatted(self.root, ["base/a.cc", "base/b.cc"], program), ["base/a.cc"])
 
+    def test_a_comment_beyond_the_last_column(self):
+        lines = ["// " + "x" * 107, "int x;  // " + "x" * 100, "// " + "x" * 108, 'auto x = "http://' + "x" * 100 + '";']
+        self.plant({"base/a.cc": "\n".join(lines) + "\n"})
+        found = [problem.split(" ")[0] for problem in format_rule.long_comments(self.root, ["base/a.cc"])]
+        self.assertEqual(found, ["base/a.cc:2:", "base/a.cc:3:"])
+
     def test_without_the_wanted_version_nothing_passes(self):
         self.plant({"base/a.cc": "int x;\n"})
         with mock.patch.object(format_rule, "find_clang_format", return_value=None):
