@@ -31,8 +31,8 @@ class WeightNames {
   std::vector<ExpectedTensor> Layer(int layer) const;
   // Gate (width, hidden), up (width, hidden), down (hidden, width) of one routed expert.
   std::array<ExpectedTensor, 3> Expert(int layer, int expert) const;
-  // All experts of a layer in two tensors: [experts, 2 width, hidden], gate rows first, and [experts, hidden,
-  // width].
+  // All experts of a layer in two tensors: [experts, 2 width,
+  // hidden], gate rows first, and [experts, hidden, width].
   std::array<ExpectedTensor, 2> StackedExperts(int layer) const;
 
  private:

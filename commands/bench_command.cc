@@ -1,5 +1,5 @@
-// guildhall bench: forward passes of a generated shape, each figure beside what the same run measured of the
-// machine.
+// guildhall bench: forward passes of a generated shape, each
+// figure beside what the same run measured of the machine.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>

@@ -1,5 +1,5 @@
-// guildhall score: how probable a model finds given texts, with any adapters, through the engine in one
-// batch.
+// guildhall score: how probable a model finds given texts,
+// with any adapters, through the engine in one batch.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
