@@ -36,8 +36,7 @@ class WeightNames {
   std::array<ExpectedTensor, 2> StackedExperts(int layer) const;
 
  private:
-  void AddGroupedQuery(int layer, std::vector<ExpectedTensor>& out) const;
-  void AddLatent(int layer, std::vector<ExpectedTensor>& out) const;
+  void AddAttention(int layer, std::vector<ExpectedTensor>& out) const;
   void AddMoe(int layer, std::vector<ExpectedTensor>& out) const;
   // A gated FFN with its three roles, and their biases where the family has them.
   void AddFfn(int layer, const std::string& block, int64_t width, const std::array<WeightRole, 3>& roles,

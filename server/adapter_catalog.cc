@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "config/keys.h"
 #include "engine/memory_budget.h"
-#include "server/config_keys.h"
 #include "server/status_mapping.h"
 
 namespace guildhall {

@@ -9,9 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/listen_address.h"
+#include "config/listen_address.h"
+#include "config/server_config.h"
 #include "server/reflection_service.h"
-#include "server/server_config.h"
 
 namespace guildhall {
 

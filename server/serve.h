@@ -2,8 +2,8 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "config/server_config.h"
 #include "model/decoder.h"
-#include "server/server_config.h"
 
 namespace guildhall {
 

@@ -8,8 +8,8 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "config/step_target.h"
 #include "kernels/ops.h"
-#include "server/step_target.h"
 
 namespace guildhall {
 namespace {

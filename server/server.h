@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "config/server_config.h"
 #include "server/admin_service.h"
 #include "server/grpc_server.h"
 #include "server/inference_service.h"
 #include "server/open_calls.h"
-#include "server/server_config.h"
 #include "server/server_state.h"
 
 namespace guildhall {

@@ -78,16 +78,6 @@ DeploymentParts PartsOf(const BaseModel& base, WeightManager& weights, Gate& gat
 
 }  // namespace
 
-TempFolder::TempFolder() {
-  path_ = (fs::temp_directory_path() / "guildhall-adapters-XXXXXX").string();
-  REQUIRE(mkdtemp(path_.data()) != nullptr);
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 void Gate::Close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
