@@ -42,12 +42,14 @@ class ForwardBench {
   void Step(const BenchCase& bench_case, int64_t position, const BenchAdapters& adapters = {});
 
  private:
+  static size_t DistinctSlots(const Batch& batch, const StepOutput::Routes& routes);
   Batch Build(const BenchCase& bench_case, int64_t position, const BenchAdapters& adapters);
 
   Decoder& decoder_;
   std::mt19937 random_{1};
-  std::vector<int32_t> tokens_, positions_, sequence_, task_, table_, logit_rows_;
-  std::vector<int64_t> kv_slot_;
+  std::vector<int32_t> tokens_, positions_, sequence_, set_, table_;
+  std::vector<OutputRow> outputs_;
+  std::vector<int64_t> kv_place_;
 };
 
 }  // namespace guildhall

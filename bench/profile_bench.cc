@@ -50,40 +50,40 @@ absl::StatusOr<std::unique_ptr<ProfileBench>> ProfileBench::Make(const ModelBenc
                                                                  const ProgressFunction& progress) {
   auto bench = std::unique_ptr<ProfileBench>(new ProfileBench());
   GH_ASSIGN_OR_RETURN(const ModelSpec spec, ShapeSpec(options.shape, options.dtype, options.layers));
-  GH_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(options.backend));
-  if (traced) bench->trace_ = std::make_unique<Trace>(backend->Threads());
-  bench->backend_ = std::make_unique<ProfiledBackend>(std::move(backend), bench->trace_.get());
+  GH_ASSIGN_OR_RETURN(bench->backend_, MakeBackend(options.backend));
+  if (traced) bench->trace_ = std::make_unique<Trace>(bench->backend_->lanes());
+  bench->profile_ = std::make_unique<OpProfile>(*bench->backend_, bench->trace_.get());
   GH_ASSIGN_OR_RETURN(bench->decoder_, Decoder::Load(GeneratedWeights(spec), *bench->backend_,
                                                      DecoderOptionsFor(options), progress));
   ForEachProduct(bench->decoder_->weights(), [&](const Matrix& matrix, std::string_view name) {
-    bench->backend_->NameProduct(matrix, name);
+    bench->profile_->NameProduct(matrix, name);
   });
   bench->forward_ = std::make_unique<ForwardBench>(*bench->decoder_);
   return bench;
 }
 
 CaseProfile ProfileBench::Measure(const BenchCase& bench_case, double seconds) {
-  CaseProfile result{.bench_case = bench_case, .threads = backend_->Threads(), .ops = {}};
+  CaseProfile result{.bench_case = bench_case, .threads = backend_->lanes(), .ops = {}};
   forward_->Step(bench_case, bench_case.context);  // warm
-  backend_->Reset();
-  backend_->Start(/*traced=*/false);
+  profile_->Reset();
+  profile_->Start(/*traced=*/false);
   const int64_t begin = SteadyNs();
   while (static_cast<double>(result.wall_ns) < seconds * 1e9 || result.steps < 2) {
     forward_->Step(bench_case, bench_case.context + result.steps % kKvBlockTokens);
     ++result.steps;
     result.wall_ns = SteadyNs() - begin;
   }
-  backend_->Stop();
-  result.ops = backend_->profile();
+  profile_->Stop();
+  result.ops = profile_->profile();
   return result;
 }
 
 void ProfileBench::Record(const BenchCase& bench_case) {
   forward_->Step(bench_case, bench_case.context);
-  backend_->Start();
+  profile_->Start();
   for (int step = 0; step < kRecordedSteps; ++step)
     forward_->Step(bench_case, bench_case.context + step % kKvBlockTokens);
-  backend_->Stop();
+  profile_->Stop();
 }
 
 }  // namespace guildhall

@@ -10,7 +10,7 @@
 #include "base/profile.h"
 #include "base/trace.h"
 #include "bench/model_bench.h"
-#include "kernels/profiled_backend.h"
+#include "kernels/op_profile.h"
 
 namespace guildhall {
 
@@ -44,7 +44,8 @@ class ProfileBench {
   ProfileBench() = default;
 
   std::unique_ptr<Trace> trace_;
-  std::unique_ptr<ProfiledBackend> backend_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<OpProfile> profile_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<ForwardBench> forward_;
 };

@@ -1,5 +1,4 @@
-// The products of a layer that low-rank changes can touch, beside the feed-forward networks and the heads of
-// latent attention's kv_b.
+// The products of a layer that low-rank changes can touch.
 #pragma once
 
 namespace guildhall {
@@ -10,7 +9,18 @@ enum class Product {
   kQB,        // latent q_b
   kO,
   kSharedScore,  // the gate of the shared experts
+  // Latent attention's kv_b, absorbed: of each head.
+  kKUp,
+  kVUp,
+  // Feed-forward networks; of the routed ones: of each logical expert.
+  kExpertGateUp,
+  kExpertDown,
+  kSharedGateUp,
+  kSharedDown,
+  kDenseGateUp,
+  kDenseDown,
 };
-inline constexpr int kProducts = 5;
+inline constexpr int kStackedProducts = 5;  // those that stack weights by rows, up to kSharedScore
+inline constexpr int kProducts = 13;
 
 }  // namespace guildhall

@@ -106,7 +106,7 @@ absl::Status Stats(StatsFlags flags) {
     }
     sequences.push_back(read[i].tokens);
   }
-  const ExpertRelevance relevance = MeasureExperts(*model.decoder, sequences);
+  GH_ASSIGN_OR_RETURN(const ExpertRelevance relevance, MeasureExperts(*model.decoder, sequences));
   const RelevanceScore score = flags.score == "gate" ? RelevanceScore::kGate : RelevanceScore::kToken;
   const Chosen chosen = ChooseExperts(relevance, score, flags.p);
   if (!flags.config_file.empty()) {

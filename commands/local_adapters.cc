@@ -31,7 +31,7 @@ std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model) {
   options.max_rows = model.decoder->max_rows();
   options.formats = model.memory.formats;
   return std::make_unique<WeightManager>(model.decoder->spec(), *model.backend, model.decoder->base_experts(),
-                                         model.budget, options);
+                                         model.budget, model.decoder->workspace(), options);
 }
 
 absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,

@@ -21,8 +21,6 @@ struct BaseModelOptions {
   std::string path;  // a Hugging Face folder, or one that QuantizeFolder() wrote
   CheckpointOptions checkpoint;
   BackendOptions backend;
-  // Takes the back end before anything is loaded, and gives what is used in its place; null: itself.
-  std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend = {};
   WeightFormats formats;              // of a packed folder: its own, or unset
   bool map_weights = false;           // packed folders: serve from the mapped file, without a copy
   bool verify_weights = true;         // packed folders that are mapped: compare their checksums at load

@@ -8,10 +8,11 @@
 namespace guildhall {
 
 BatchBuilder::BatchBuilder(int64_t max_rows, int64_t max_sequences, int64_t max_blocks) {
-  for (std::vector<int32_t>* array : {&tokens_, &positions_, &sequence_, &task_, &logit_rows_}) {
+  for (std::vector<int32_t>* array : {&tokens_, &positions_, &sequence_, &set_}) {
     array->reserve(static_cast<size_t>(max_rows));
   }
-  kv_slot_.reserve(static_cast<size_t>(max_rows));
+  outputs_.reserve(static_cast<size_t>(max_rows));
+  kv_place_.reserve(static_cast<size_t>(max_rows));
   block_table_.reserve(static_cast<size_t>(max_sequences * max_blocks));
   sets_.reserve(static_cast<size_t>(max_sequences));
 }
@@ -44,9 +45,9 @@ Batch BatchBuilder::Build(std::span<BatchEntry> entries) {
   tokens_.clear();
   positions_.clear();
   sequence_.clear();
-  task_.clear();
-  logit_rows_.clear();
-  kv_slot_.clear();
+  set_.clear();
+  outputs_.clear();
+  kv_place_.clear();
   size_t stride = 1;  // no longer than this step needs
   for (const BatchEntry& entry : entries) stride = std::max(stride, entry.sequence->blocks.size());
   GH_CHECK_LE(stride * entries.size(), block_table_.capacity());
@@ -60,25 +61,24 @@ Batch BatchBuilder::Build(std::span<BatchEntry> entries) {
               block_table_.begin() + static_cast<std::ptrdiff_t>(i * stride));
     for (int32_t p = sequence.computed; p < sequence.computed + entries[i].rows; ++p) {
       const int64_t block = sequence.blocks[static_cast<size_t>(p / kKvBlockTokens)];
-      if (p >= first_output) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()));
+      if (p >= first_output) outputs_.push_back({.row = static_cast<int32_t>(tokens_.size())});
       tokens_.push_back(p < sequence.length() ? sequence.tokens[static_cast<size_t>(p)]
                                               : drafts[static_cast<size_t>(p - sequence.length())]);
       positions_.push_back(p);
       sequence_.push_back(static_cast<int32_t>(i));
-      task_.push_back(entries[i].set);
-      kv_slot_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
+      set_.push_back(entries[i].set);
+      kv_place_.push_back(block * kKvBlockTokens + p % kKvBlockTokens);
     }
   }
   return {.tokens = tokens_,
           .positions = positions_,
           .sequence = sequence_,
-          .kv_slot = kv_slot_,
-          .task = task_,
+          .kv_place = kv_place_,
+          .set = set_,
           .block_table = block_table_,
           .max_blocks = static_cast<int64_t>(stride),
-          .logit_rows = logit_rows_,
-          .sets = sets_,
-          .on_route = {}};
+          .outputs = outputs_,
+          .sets = sets_};
 }
 
 }  // namespace guildhall

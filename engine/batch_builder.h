@@ -33,10 +33,11 @@ class BatchBuilder {
   void OrderBySet(std::span<BatchEntry> entries);
   int32_t IndexOf(const AdapterSet* set);
 
-  std::vector<int32_t> tokens_, positions_, sequence_, task_, logit_rows_;  // (max_rows)
-  std::vector<int64_t> kv_slot_;                                            // (max_rows)
-  std::vector<int32_t> block_table_;                                        // (max_sequences, max_blocks)
-  std::vector<const AdapterSet*> sets_;                                     // (max_sequences) or fewer
+  std::vector<int32_t> tokens_, positions_, sequence_, set_;  // (max_rows)
+  std::vector<int64_t> kv_place_;                             // (max_rows)
+  std::vector<OutputRow> outputs_;                            // (max_rows)
+  std::vector<int32_t> block_table_;                          // (max_sequences, max_blocks)
+  std::vector<const AdapterSet*> sets_;                       // (max_sequences) or fewer
 };
 
 }  // namespace guildhall

@@ -27,6 +27,7 @@ KvMemory::KvMemory(LanguageModel& model, KvBlocks& blocks, const KvMemoryOptions
   GH_CHECK_GT(block_bytes_, 0u);
   GH_CHECK(budget_->TryTake(kKvCache, static_cast<uint64_t>(min_blocks_) * block_bytes_));
   blocks_.Shrink(min_blocks_);
+  model_.ReleaseKvBlocks(min_blocks_, blocks_.total() - min_blocks_);
   budget_->OnWantOfKv(std::move(wake));
 }
 
@@ -70,7 +71,12 @@ void KvMemory::Provide(int64_t count) {
 }
 
 bool KvMemory::Grow(int64_t blocks) {
-  if (blocks <= 0 || !budget_->TryTake(kKvCache, static_cast<uint64_t>(blocks) * block_bytes_)) return false;
+  const auto bytes = static_cast<uint64_t>(blocks) * block_bytes_;
+  if (blocks <= 0 || !budget_->TryTake(kKvCache, bytes)) return false;
+  if (!model_.GrowKvBlocks(blocks_.size(), blocks).ok()) {
+    budget_->Give(kKvCache, bytes);
+    return false;
+  }
   blocks_.Grow(blocks_.size() + blocks);
   return true;
 }

@@ -1,7 +1,6 @@
 #include "engine/step_loop.h"
 
 #include <algorithm>
-#include <exception>
 #include <new>
 #include <optional>
 #include <thread>
@@ -9,6 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "engine/propose_drafts.h"
 #include "engine/token_stream.h"
 
@@ -296,22 +296,22 @@ void StepLoop::Forward() {
   for (const BatchEntry& entry : entries_) decode_rows += entry.sequence->decodes() ? entry.rows : 0;
   const int64_t prompt_rows = batch.rows() - decode_rows;
   const int64_t begin_ns = NowNs();
-  std::string_view failure;
   Mark(StepProfile::Phase::kBuild);
-  try {
-    const std::span<const float> logits = model_.Forward(batch);
-    Mark(StepProfile::Phase::kForward);
-    GH_CHECK_EQ(logits.size(), batch.logit_rows.size() * static_cast<size_t>(model_.vocabulary()));
-    Publish(logits, absl::Now());
-    Mark(StepProfile::Phase::kPublish);
-    return cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
-  } catch (const std::bad_alloc&) {
-    failure = "the model found no memory for the step that this request was in";
-  } catch (...) {
-    failure = "the model failed in the step that this request was in";
-  }
+  const absl::StatusOr<StepOutput> output = RunStep(model_, batch);
+  Mark(StepProfile::Phase::kForward);
+  if (!output.ok()) return EndStep(output.status());
+  GH_CHECK_EQ(output->logits.size(), batch.outputs.size() * static_cast<size_t>(model_.vocabulary()));
+  Publish(output->logits, absl::Now());
+  Mark(StepProfile::Phase::kPublish);
+  cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
+}
+
+// The device failed: nobody in the step has a result, and their keys are lost.
+void StepLoop::EndStep(const absl::Status& failure) {
+  Log().error("a step failed: {}", std::string(failure.message()));
   for (const BatchEntry& entry : entries_) {
-    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal, failure, absl::Now());
+    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal,
+                        "the device failed in the step that this request was in", absl::Now());
   }
 }
 

@@ -75,6 +75,7 @@ class StepLoop {
   void AllocateBlocks(BatchEntry& entry);
   void EndForMemory(Sequence& sequence);
   void Forward();
+  void EndStep(const absl::Status& failure);
   void Publish(std::span<const float> logits, absl::Time now);
   void CollectEnded();
   bool Finish();

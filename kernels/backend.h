@@ -7,12 +7,13 @@
 #include "absl/status/status.h"
 #include "base/tensor_view.h"
 #include "kernels/device_memory.h"
+#include "kernels/op_list.h"
 #include "kernels/ops.h"
 #include "kernels/packing.h"
 
 namespace guildhall {
 
-class LoopObserver;  // base/thread_pool.h
+class OpObserver;  // kernels/op_observer.h
 
 // Upper bounds of a step; scratch memory is sized by them once, so that a step allocates nothing.
 struct StepLimits {
@@ -25,21 +26,23 @@ struct StepLimits {
   int64_t max_experts = 0;  // experts of a router
 };
 
-// Owned by main, outlives all that uses it. Ops are called by one thread (the engine's) and fan out by
-// themselves; they CHECK their arguments and cannot fail otherwise. Pack and the size questions may be called
-// from any thread.
+// Owned by who made it, outlives all that uses it. Packing and the questions of size may be asked by any
+// thread; a step belongs to one thread (the engine's): BeginStep, its ops in order, Finish. Ops CHECK their
+// arguments, enqueue, and cannot fail by themselves: what goes wrong on the device comes out of Finish.
 class Backend {
  public:
   virtual ~Backend() = default;
 
   // "cpu avx512-bf16, 2 threads (AMD EPYC ...)": what was chosen and why.
   virtual std::string Describe() const = 0;
-  // That share the work of an op.
-  virtual int Threads() const = 0;
+  // What works on an op in parallel: threads, for a profile's shares and a trace's tracks.
+  virtual int lanes() const = 0;
 
-  // Who is told of the parallel loops inside ops, from the next op on; null: nobody. Called as ops are.
-  virtual void Observe(LoopObserver* observer) = 0;
+  // Who is told of ops from the next one on; null: nobody, and nothing is measured. Called as ops are.
+  virtual void Observe(OpObserver* observer) = 0;
 
+  // Memory of ops for steps within `limits`, and how much that takes of the device's. RESOURCE_EXHAUSTED.
+  virtual size_t ScratchBytes(const StepLimits& limits) const = 0;
   virtual absl::Status Prepare(const StepLimits& limits) = 0;
 
   // Where the operands of ops are, and how the host gets there.
@@ -61,17 +64,17 @@ class Backend {
   // Bytes of one KV block of one layer.
   virtual size_t KvBlockBytes(const KvShape& shape) const = 0;
 
-  virtual void Embed(const EmbedArgs& args) = 0;
-  virtual void RmsNorm(const RmsNormArgs& args) = 0;
-  virtual void MatMul(const MatMulArgs& args) = 0;
-  virtual void HeadMatMul(const HeadMatMulArgs& args) = 0;
-  virtual void Rope(const RopeArgs& args) = 0;
-  virtual void AppendKv(const AppendKvArgs& args) = 0;
-  virtual void Attention(const AttentionArgs& args) = 0;
-  virtual void Route(const RouteArgs& args) = 0;
-  virtual void ExpertFfn(const ExpertFfnArgs& args) = 0;
-  virtual void Ffn(const FfnArgs& args) = 0;
-  virtual void GatherRows(const GatherRowsArgs& args) = 0;
+  // Brings a step's arrays to the device, once, and plans what its ops share. Valid until the next call; the
+  // inputs' arrays stay as they are until Finish().
+  virtual const StepData& BeginStep(const StepInputs& inputs) = 0;
+
+#define GH_DECLARE(Name, name) virtual void Name(const Name##Args& args) = 0;
+  GH_FOR_EACH_OP(GH_DECLARE)
+#undef GH_DECLARE
+
+  // Awaits what was enqueued. The first failure of the device since the last call; its memory may then hold
+  // anything, and who asked for the step ends what was in it.
+  virtual absl::Status Finish() = 0;
 };
 
 }  // namespace guildhall

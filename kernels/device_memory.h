@@ -85,8 +85,9 @@ class DeviceMemory {
   virtual absl::StatusOr<HostTwin> MakeTwin(std::byte* home, size_t bytes) = 0;
   // Brings a twin's bytes home. What is enqueued after it returns sees them; the twin may be written anew.
   virtual absl::Status Upload(const HostTwin& twin) = 0;
-  // Copies `to.size()` bytes at `home` to the host. The caller has seen to it that no op still writes there.
-  virtual absl::Status Download(const std::byte* home, std::span<std::byte> to) = 0;
+  // Brings the first `bytes` of a twin's home to the host. The caller has seen to it that no op still writes
+  // there.
+  virtual absl::Status Download(const HostTwin& twin, size_t bytes) = 0;
 
   // Device memory that holds `bytes` of the host, which `owner` keeps (a mapped file). Where ops may read
   // them in place it is the very same memory, kept by the buffer; else a copy. Errors as Allocate.

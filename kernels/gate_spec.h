@@ -22,7 +22,7 @@ struct GateSpec {
   };
 
   int experts = 0;  // logical experts
-  int k = 0;        // selected per row
+  int k = 0;        // selected per row, at most
   Activation activation = Activation::kSoftmaxAll;
   Selection selection = Selection::kTopK;
   GroupScore group_score = GroupScore::kMax;

@@ -1,10 +1,11 @@
-// Low-rank changes of products: y += scale * B (A x) for the rows whose task asks for it.
+// Low-rank changes of products, as ops read them: y += scale * B (A x) for the rows whose set asks for it.
+//
+// Plain data in device memory, built once: descriptors of changes when an adapter is published, tables of
+// terms when a set is made. Their owners keep them while a step may read them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <vector>
 
 #include "base/dtype.h"
 #include "kernels/matrix.h"
@@ -23,60 +24,68 @@ struct LowRankPart {
   const std::byte* b = nullptr;  // packed: PackShape::LowRankB
 };
 
-// One adapter's change of one product. Views: the owner of the packed bytes outlives it.
+// One adapter's change of one matrix.
 struct LowRank {
-  Matrix a;                        // (sum of the ranks, in), packed; empty with no parts
-  std::vector<LowRankPart> parts;  // by ascending (module, out_begin); parts do not overlap
+  Matrix a;                            // (sum of the ranks, in), packed; empty with no parts
+  const LowRankPart* parts = nullptr;  // (part_count) by ascending (module, out_begin), without overlap
+  int64_t part_count = 0;
   // DoRA, whose B carries the factors already. Null: none.
-  const float* gain =
-      nullptr;  // (out of the product; gate's, then up's): multiplies W x before B A x is added
-  const float* in_gain =
-      nullptr;  // (in of the product): multiplies x for W x alone; in products of heads only
+  const float* gain = nullptr;     // (out; gate's, then up's): multiplies W x before B A x is added
+  const float* in_gain = nullptr;  // (in): multiplies x for W x alone; in products of heads only
 
   bool empty() const { return a.empty() && gain == nullptr && in_gain == nullptr; }
 };
 
-// The changes of one feed-forward network.
-struct FfnLowRank {
-  LowRank gate_up;
-  LowRank down;
-
-  bool empty() const { return gate_up.empty() && down.empty(); }
-};
-
-// What a task applies to a product, in a fixed order: the terms of its adapters, each with the task's own
-// factor. With gains g_i: W x * (1 + sum (g_i - 1)) + sum of scale_i B_i (A_i x).
+// What one adapter of a set adds to a product. A product of heads has a change for each head, one of routed
+// experts for each logical expert (some of them empty), any other has one.
 struct LowRankTerm {
-  const LowRank* change = nullptr;
-  float scale = 1.0f;
+  const LowRank* change = nullptr;  // (heads), (experts) or (1)
+  float scale = 1.0f;               // the task's own factor
 };
-using LowRankTerms = std::span<const LowRankTerm>;
 
-// Of the heads of a head-wise product: change[head].
-struct HeadLowRankTerm {
-  const LowRank* change = nullptr;  // (heads)
-  float scale = 1.0f;
-};
-using HeadLowRankTerms = std::span<const HeadLowRankTerm>;
+// A set's terms of one product, in the set's order. With gains g_i: W x * (1 + sum (g_i - 1)) + sum of
+// scale_i B_i (A_i x).
+struct LowRankTerms {
+  const LowRankTerm* terms = nullptr;
+  int64_t count = 0;
 
-// Of the experts of a layer: change[logical expert] (those without a change are empty); of a single network:
-// change[0].
-struct FfnLowRankTerm {
-  const FfnLowRank* change = nullptr;  // (experts) or (1)
-  float scale = 1.0f;
+  bool empty() const { return count == 0; }
+  const LowRankTerm* begin() const { return terms; }
+  const LowRankTerm* end() const { return terms + count; }
 };
-using FfnLowRankTerms = std::span<const FfnLowRankTerm>;
+
+// What an adapter set changes. Products and expert maps have the numbers that the model gave them.
+struct SetTable {
+  const LowRankTerms* products = nullptr;       // (products); those that the set leaves alone have no terms
+  const int32_t* const* expert_maps = nullptr;  // (maps) each (experts) -> slot, -1: none; null: identity
+};
+
+// A maximal run of rows of one set, cut where a back end wants it shorter; base rows are in none.
+struct RowSegment {
+  int32_t begin = 0, end = 0;
+  int32_t set = 0;
+};
+
+// The sets of some rows: those of a step, or of its logits. Made by Backend::BeginStep.
+struct RowSets {
+  const SetTable* tables = nullptr;      // (sets); null: every row is the base's
+  const int32_t* set = nullptr;          // (rows) index into tables, -1: base; equal ones are neighbours
+  const RowSegment* segments = nullptr;  // (segment_count) ascending
+  int64_t segment_count = 0;
+
+  bool none() const { return tables == nullptr; }
+};
 
 // The low-rank changes of an op's rows. Default-constructed: none, and the op runs the very same instructions
 // as without adapters.
-template <typename Terms>
 struct LowRankRows {
-  const int32_t* row_task = nullptr;  // (rows) index into tasks, or -1; equal ones should be neighbours
-  std::span<const Terms> tasks;       // (tasks) the terms of each; may be empty for some
-  float* workspace = nullptr;         // (rows or entries, stride) floats of the caller's
-  int64_t stride = 0;                 // at least Backend::LowRankColumns of every task's terms
+  RowSets rows = {};
+  int32_t product = -1;        // whose terms
+  float* workspace = nullptr;  // (rows, rows * heads, or entries; stride) floats of the caller's
+  int64_t stride = 0;          // at least the sum of Backend::LowRankColumns over the terms of every set
 
-  bool none() const { return tasks.empty(); }
+  bool none() const { return rows.none(); }
+  const LowRankTerms& Terms(int32_t set) const { return rows.tables[set].products[product]; }
 };
 
 }  // namespace guildhall

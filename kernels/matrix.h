@@ -9,7 +9,7 @@
 namespace guildhall {
 
 // A packed (out, in) matrix for y = W x. A view: the owner of the packed bytes outlives it. The layout is the
-// backend's own; only Backend::Pack* writes it and only that backend's ops read it.
+// backend's own; only Backend::Pack writes it and only that backend's ops read it.
 struct Matrix {
   int64_t out = 0;
   int64_t in = 0;
@@ -19,9 +19,23 @@ struct Matrix {
   bool empty() const { return data == nullptr; }
 };
 
+// The matrices of all heads of a head-wise product, in heads of equal shape.
+struct HeadMatrices {
+  Matrix first;  // of head 0
+  int64_t heads = 0;
+  size_t head_stride = 0;  // bytes from one head's packed bytes to the next
+
+  bool empty() const { return first.empty(); }
+  Matrix operator[](int64_t head) const {
+    Matrix matrix = first;
+    matrix.data += static_cast<size_t>(head) * head_stride;
+    return matrix;
+  }
+};
+
 // One feed-forward network silu(gate x) * (up x) -> down: an expert, a shared expert or a dense layer.
 struct FfnWeights {
-  Matrix gate_up;                    // PackGateUp: out = 2 * width
+  Matrix gate_up;                    // PackShape::GateUp: out = 2 * width
   Matrix down;                       // (hidden, width)
   const float* gate_bias = nullptr;  // (width) or null
   const float* up_bias = nullptr;    // (width) or null

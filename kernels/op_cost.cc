@@ -52,13 +52,8 @@ OpCost CostOf(const MatMulArgs& args) {
 }
 
 OpCost CostOf(const HeadMatMulArgs& args) {
-  OpCost cost;
-  for (const Matrix& head : args.w) {
-    const OpCost product = Product(head, args.rows);
-    cost.bytes += product.bytes;
-    cost.flops += product.flops;
-  }
-  return cost;
+  const OpCost head = Product(args.w.first, args.rows);
+  return {head.bytes * D(args.w.heads), head.flops * D(args.w.heads)};
 }
 
 OpCost CostOf(const RopeArgs& args) {
@@ -72,18 +67,19 @@ OpCost CostOf(const AppendKvArgs& args) {
 
 // The rows of a sequence are neighbours, so its last row reaches the most keys and reads them for all.
 OpCost CostOf(const AttentionArgs& args) {
+  const StepData& step = *args.step;
   const auto keys = [&](int64_t row) {
-    const int64_t all = int64_t{args.position[row]} + 1;
+    const int64_t all = step.kv_place[row] < 0 ? 0 : int64_t{step.positions[row]} + 1;
     return args.window > 0 ? std::min<int64_t>(all, args.window) : all;
   };
   double pairs = 0.0, read = 0.0;
-  for (int64_t row = 0; row < args.rows; ++row) {
+  for (int64_t row = 0; row < step.rows; ++row) {
     pairs += D(keys(row));
-    const bool last = row + 1 == args.rows || args.sequence[row + 1] != args.sequence[row];
+    const bool last = row + 1 == step.rows || step.sequence[row + 1] != step.sequence[row];
     if (last) read += D(keys(row));
   }
   const double per_row = kFloat * D(args.heads * (args.shape.key_dim + args.shape.value_dim));
-  return {read * TokenBytes(args.shape) + D(args.rows) * per_row,
+  return {read * TokenBytes(args.shape) + D(step.rows) * per_row,
           2.0 * pairs * D(args.heads * (args.shape.key_dim + args.shape.value_dim))};
 }
 
@@ -91,10 +87,14 @@ OpCost CostOf(const RouteArgs& args) {
   return Product(args.w, args.rows);
 }
 
+OpCost CostOf(const GroupBySetArgs& args) {
+  return {3.0 * sizeof(int32_t) * D(args.rows), 0.0};
+}
+
 OpCost CostOf(const ExpertFfnArgs& args) {
   OpCost cost{3.0 * kFloat * D(args.rows * args.hidden),
-              FfnFlops(args.rows * args.k, args.hidden, args.width)};
-  for (size_t slot = 0; slot < args.table.size(); ++slot) {
+              FfnFlops(args.group_begin[args.slots], args.hidden, args.width)};
+  for (int64_t slot = 0; slot < args.slots; ++slot) {
     if (args.group_begin[slot + 1] > args.group_begin[slot]) cost.bytes += FfnBytes(args.table[slot]);
   }
   return cost;

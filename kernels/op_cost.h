@@ -1,6 +1,7 @@
 // What an op has to move and compute at least, for profiles.
 #pragma once
 
+#include "kernels/op_list.h"
 #include "kernels/ops.h"
 
 namespace guildhall {
@@ -15,16 +16,9 @@ struct OpCost {
 // Bytes of a packed matrix, its share of scales counted in.
 double WeightBytes(const Matrix& matrix);
 
-OpCost CostOf(const EmbedArgs& args);
-OpCost CostOf(const RmsNormArgs& args);
-OpCost CostOf(const MatMulArgs& args);
-OpCost CostOf(const HeadMatMulArgs& args);
-OpCost CostOf(const RopeArgs& args);
-OpCost CostOf(const AppendKvArgs& args);
-OpCost CostOf(const AttentionArgs& args);
-OpCost CostOf(const RouteArgs& args);
-OpCost CostOf(const ExpertFfnArgs& args);
-OpCost CostOf(const FfnArgs& args);
-OpCost CostOf(const GatherRowsArgs& args);
+// By who can read the arguments: the back end that computes the op.
+#define GH_COST(Name, name) OpCost CostOf(const Name##Args& args);
+GH_FOR_EACH_OP(GH_COST)
+#undef GH_COST
 
 }  // namespace guildhall

@@ -1,61 +1,41 @@
 #include "model/activations.h"
 
 #include <algorithm>
+#include <utility>
 
-#include "base/check.h"
+#include "base/arena.h"
 #include "base/status.h"
 #include "checkpoint/attention_layout.h"
 
 namespace guildhall {
 namespace {
 
-constexpr size_t kAlignment = 64;
-
-// Hands out aligned pieces; without memory it only adds up.
-class Pieces {
- public:
-  explicit Pieces(std::byte* memory) : memory_(memory) {}
-
-  template <typename T>
-  void Take(T*& piece, int64_t elements) {
-    if (memory_) piece = reinterpret_cast<T*>(memory_ + bytes_);
-    bytes_ += (static_cast<size_t>(elements) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  size_t bytes() const { return bytes_; }
-
- private:
-  std::byte* memory_;
-  size_t bytes_ = 0;
-};
-
-size_t Assign(const ModelSpec& spec, const StepShape& shape, std::byte* memory, Activations& a) {
-  Pieces pieces(memory);
+Activations Divide(const ModelSpec& spec, const StepShape& shape, Arena& arena) {
+  Activations a;
   const int64_t rows = shape.max_rows;
-  pieces.Take(a.residual, rows * spec.hidden);
-  pieces.Take(a.normed, rows * spec.hidden);
-  pieces.Take(a.qkv, rows * shape.qkv_width);
+  a.residual = arena.Take<float>(rows * spec.hidden);
+  a.normed = arena.Take<float>(rows * spec.hidden);
+  a.qkv = arena.Take<float>(rows * shape.qkv_width);
   const AttentionSpec& attention = spec.attention;
   if (attention.kind == AttentionSpec::Kind::kLatent) {
-    pieces.Take(a.query, rows * shape.query_width);
-    pieces.Take(a.absorbed, rows * attention.heads * shape.kv.key_dim);
-    pieces.Take(a.latent_key, rows * shape.kv.key_dim);
-    pieces.Take(a.attended, rows * shape.attention_width);
+    a.query = arena.Take<float>(rows * shape.query_width);
+    a.absorbed = arena.Take<float>(rows * attention.heads * shape.kv.key_dim);
+    a.latent_key = arena.Take<float>(rows * shape.kv.key_dim);
+    a.attended = arena.Take<float>(rows * shape.attention_width);
   }
-  pieces.Take(a.context, rows * attention.heads * shape.kv.value_dim);
-  pieces.Take(a.cos, rows * attention.rope.rotary_dim / 2);
-  pieces.Take(a.sin, rows * attention.rope.rotary_dim / 2);
+  a.context = arena.Take<float>(rows * attention.heads * shape.kv.value_dim);
   if (spec.moe()) {
     const int64_t k = spec.gate.k;
-    pieces.Take(a.shared_weight, rows);
-    pieces.Take(a.expert, rows * k);
-    pieces.Take(a.slot, rows * k);
-    pieces.Take(a.weight, rows * k);
-    pieces.Take(a.group_begin, spec.gate.experts + 1);
-    pieces.Take(a.group_entry, rows * k);
+    a.shared_weight = arena.Take<float>(rows);
+    a.expert = arena.Take<int32_t>(rows * k);
+    a.slot = arena.Take<int32_t>(rows * k);
+    a.weight = arena.Take<float>(rows * k);
+    a.group_entry = arena.Take<int32_t>(rows * k);
   }
-  pieces.Take(a.outputs, shape.max_outputs * spec.hidden);
-  pieces.Take(a.logits, shape.max_outputs * spec.vocabulary);
-  return pieces.bytes();
+  a.outputs = arena.Take<float>(shape.max_outputs * spec.hidden);
+  a.hidden = arena.Take<float>(shape.max_outputs * spec.hidden);
+  a.logits = arena.Take<float>(shape.max_outputs * spec.vocabulary);
+  return a;
 }
 
 }  // namespace
@@ -100,16 +80,36 @@ StepLimits StepShape::Limits(const ModelSpec& spec) const {
 }
 
 size_t Activations::Bytes(const ModelSpec& spec, const StepShape& shape) {
-  Activations unused;
-  return Assign(spec, shape, nullptr, unused);
+  Arena sizes;
+  Divide(spec, shape, sizes);
+  return sizes.bytes();
 }
 
-absl::StatusOr<Activations> Activations::Allocate(const ModelSpec& spec, const StepShape& shape) {
-  Activations activations;
-  const size_t bytes = Bytes(spec, shape);
-  GH_ASSIGN_OR_RETURN(activations.memory, Buffer::Allocate(bytes, "activations of a step"));
-  GH_CHECK_EQ(Assign(spec, shape, activations.memory.data(), activations), bytes);
+absl::StatusOr<Activations> Activations::Allocate(const ModelSpec& spec, const StepShape& shape,
+                                                  DeviceMemory& memory) {
+  GH_ASSIGN_OR_RETURN(DeviceBuffer buffer, memory.Allocate(Bytes(spec, shape), "activations of a step"));
+  Arena arena(buffer.data());
+  Activations activations = Divide(spec, shape, arena);
+  activations.memory = std::move(buffer);
   return activations;
+}
+
+absl::Status Activations::ObserveRoutes(const ModelSpec& spec, const StepShape& shape, DeviceMemory& device) {
+  if (!routes.empty()) return absl::OkStatus();
+  const auto divide = [&](Arena& arena) {
+    std::vector<RouteBuffers> buffers(spec.layers.size());
+    for (RouteBuffers& layer : buffers) {
+      layer.expert = arena.Take<int32_t>(shape.max_rows * spec.gate.k);
+      layer.weight = arena.Take<float>(shape.max_rows * spec.gate.k);
+    }
+    return buffers;
+  };
+  Arena sizes;
+  divide(sizes);
+  GH_ASSIGN_OR_RETURN(route_memory, device.Allocate(sizes.bytes(), "routes of a step"));
+  Arena arena(route_memory.data());
+  routes = divide(arena);
+  return absl::OkStatus();
 }
 
 }  // namespace guildhall

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/buffer.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
 
@@ -25,30 +25,43 @@ struct StepShape {
   StepLimits Limits(const ModelSpec& spec) const;
 };
 
-// Owns its memory; rows beyond those of the batch hold old values that nobody reads.
+// Where a router's choices of one layer go.
+struct RouteBuffers {
+  int32_t* expert = nullptr;  // (max_rows, k)
+  float* weight = nullptr;    // (max_rows, k)
+};
+
+// Owns its memory, on the device; rows beyond those of the batch hold old values that nobody reads.
 struct Activations {
-  Buffer memory;
-  float* residual = nullptr;    // (max_rows, hidden)
-  float* normed = nullptr;      // (max_rows, hidden)
-  float* qkv = nullptr;         // (max_rows, qkv_width)
-  float* query = nullptr;       // (max_rows, query_width) latent: q_b's result
-  float* absorbed = nullptr;    // (max_rows, heads, kv_lora_rank + rope) latent
-  float* latent_key = nullptr;  // (max_rows, kv_lora_rank + rope) latent
-  float* context = nullptr;     // (max_rows, heads, value_dim) what attention gives
-  float* attended = nullptr;    // (max_rows, attention_width) latent: context through v_up
-  float* cos = nullptr;         // (max_rows, rotary / 2)
-  float* sin = nullptr;
+  DeviceBuffer memory;
+  float* residual = nullptr;       // (max_rows, hidden)
+  float* normed = nullptr;         // (max_rows, hidden)
+  float* qkv = nullptr;            // (max_rows, qkv_width)
+  float* query = nullptr;          // (max_rows, query_width) latent: q_b's result
+  float* absorbed = nullptr;       // (max_rows, heads, kv_lora_rank + rope) latent
+  float* latent_key = nullptr;     // (max_rows, kv_lora_rank + rope) latent
+  float* context = nullptr;        // (max_rows, heads, value_dim) what attention gives
+  float* attended = nullptr;       // (max_rows, attention_width) latent: context through v_up
   float* shared_weight = nullptr;  // (max_rows)
   int32_t* expert = nullptr;       // (max_rows, k)
   int32_t* slot = nullptr;         // (max_rows, k)
   float* weight = nullptr;         // (max_rows, k)
-  int32_t* group_begin = nullptr;  // (experts + 1)
   int32_t* group_entry = nullptr;  // (max_rows * k)
-  float* outputs = nullptr;        // (max_outputs, hidden)
+  float* outputs = nullptr;        // (max_outputs, hidden) normed rows of which logits are wanted
+  float* hidden = nullptr;         // (max_outputs, hidden) normed rows that are wanted themselves
   float* logits = nullptr;         // (max_outputs, vocabulary)
 
+  // Of every layer by itself, for steps whose choices are observed: taken when the first such step comes.
+  DeviceBuffer route_memory;
+  std::vector<RouteBuffers> routes;  // (layers)
+
+  RouteBuffers Observed(size_t layer) const { return routes[layer]; }
+
   static size_t Bytes(const ModelSpec& spec, const StepShape& shape);
-  static absl::StatusOr<Activations> Allocate(const ModelSpec& spec, const StepShape& shape);
+  // RESOURCE_EXHAUSTED, as ObserveRoutes.
+  static absl::StatusOr<Activations> Allocate(const ModelSpec& spec, const StepShape& shape,
+                                              DeviceMemory& memory);
+  absl::Status ObserveRoutes(const ModelSpec& spec, const StepShape& shape, DeviceMemory& device);
 };
 
 }  // namespace guildhall

@@ -14,13 +14,14 @@ struct Heads {
 void ApplyRope(Step& step, int64_t heads, const Heads& from, const Heads& to = {}) {
   const RopeSpec& rope = step.spec.attention.rope;
   step.backend.Rope({.x = from.data,
-                     .rows = step.batch.rows(),
+                     .rows = step.data.rows,
                      .heads = heads,
                      .rotary = rope.rotary_dim,
                      .x_stride = from.stride,
                      .head_stride = from.head_stride,
-                     .cos = step.act.cos,
-                     .sin = step.act.sin,
+                     .position = step.data.positions,
+                     .cos = step.rope.cos(),
+                     .sin = step.rope.sin(),
                      .interleaved = rope.interleaved,
                      .y = to.data,
                      .y_stride = to.stride,
@@ -36,7 +37,7 @@ void NormQueryKey(Step& step, const LayerWeights& weights, float* q, float* k) {
     step.backend.RmsNorm({.x = x,
                           .weight = weight,
                           .y = x,
-                          .rows = step.batch.rows(),
+                          .rows = step.data.rows,
                           .groups = full ? 1 : heads,
                           .width = full ? heads * a.head_dim : a.head_dim,
                           .x_stride = stride,
@@ -48,20 +49,17 @@ void NormQueryKey(Step& step, const LayerWeights& weights, float* q, float* k) {
   norm(k, weights.k_norm, a.kv_heads);
 }
 
-void Attend(Step& step, const LayerSpec& layer, const void* cache, const float* q, int64_t q_stride) {
+void Attend(Step& step, const LayerSpec& layer, const float* q, int64_t q_stride) {
   const AttentionSpec& a = step.spec.attention;
-  step.backend.Attention({.shape = step.shape.kv,
-                          .cache = cache,
+  step.backend.Attention({.step = &step.data,
+                          .shape = step.shape.kv,
+                          .cache = step.cache.Layer(step.layer),
+                          .block_stride = static_cast<int64_t>(step.cache.block_bytes()),
                           .q = q,
                           .y = step.act.context,
-                          .rows = step.batch.rows(),
                           .heads = a.heads,
                           .q_stride = q_stride,
                           .y_stride = int64_t{a.heads} * step.shape.kv.value_dim,
-                          .position = step.batch.positions.data(),
-                          .sequence = step.batch.sequence.data(),
-                          .block_table = step.batch.block_table.data(),
-                          .max_blocks = step.batch.max_blocks,
                           .scale = a.softmax_scale,
                           .window = layer.sliding_window});
 }
@@ -71,16 +69,16 @@ void Project(Step& step, const LayerWeights& weights, const float* attended) {
                        .w = weights.o,
                        .bias = weights.o_bias,
                        .y = step.act.residual,
-                       .rows = step.batch.rows(),
+                       .rows = step.data.rows,
                        .x_stride = step.shape.attention_width,
                        .y_stride = step.spec.hidden,
                        .accumulate = true,
-                       .low_rank = step.adapters.ForProduct(step.layer, Product::kO)});
+                       .low_rank = step.LowRank(Product::kO)});
 }
 
-void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
+void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer) {
   const AttentionSpec& a = step.spec.attention;
-  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width, hidden = step.spec.hidden;
+  const int64_t rows = step.data.rows, stride = step.shape.qkv_width, hidden = step.spec.hidden;
   float* q = step.act.qkv;
   float* k = q + step.shape.key_begin;
   float* v = q + step.shape.value_begin;
@@ -94,7 +92,7 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
                        .x_stride = hidden,
                        .y_stride = stride,
                        .clip = normed ? 0.0f : a.clip_qkv,
-                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQkv)});
+                       .low_rank = step.LowRank(Product::kQkv)});
   if (!weights.v_clipped.empty()) {
     step.backend.MatMul({.x = step.act.normed,
                          .w = weights.v_clipped,
@@ -104,28 +102,29 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
                          .x_stride = hidden,
                          .y_stride = stride,
                          .clip = a.clip_qkv,
-                         .low_rank = step.adapters.ForProduct(step.layer, Product::kVClipped)});
+                         .low_rank = step.LowRank(Product::kVClipped)});
   }
   if (normed) NormQueryKey(step, weights, q, k);
   ApplyRope(step, a.heads, {q, stride, a.head_dim});
   ApplyRope(step, a.kv_heads, {k, stride, a.head_dim});
   step.backend.AppendKv({.shape = step.shape.kv,
-                         .cache = cache,
+                         .cache = step.cache.Layer(step.layer),
+                         .block_stride = static_cast<int64_t>(step.cache.block_bytes()),
                          .k = k,
                          .v = v,
                          .rows = rows,
                          .k_stride = stride,
                          .v_stride = stride,
-                         .slot = step.batch.kv_slot.data()});
-  Attend(step, layer, cache, q, stride);
+                         .kv_place = step.data.kv_place});
+  Attend(step, layer, q, stride);
   Project(step, weights, step.act.context);
 }
 
 // The products of the normed input, and the queries of all heads from them.
 Heads LatentQueries(Step& step, const LayerWeights& weights) {
   const AttentionSpec& a = step.spec.attention;
-  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width, head = a.qk_nope_dim + a.qk_rope_dim;
-  Activations& act = step.act;
+  const int64_t rows = step.data.rows, stride = step.shape.qkv_width, head = a.qk_nope_dim + a.qk_rope_dim;
+  const Activations& act = step.act;
   step.backend.MatMul({.x = act.normed,
                        .w = weights.qkv,
                        .bias = weights.qkv_bias,
@@ -133,7 +132,7 @@ Heads LatentQueries(Step& step, const LayerWeights& weights) {
                        .rows = rows,
                        .x_stride = step.spec.hidden,
                        .y_stride = stride,
-                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQkv)});
+                       .low_rank = step.LowRank(Product::kQkv)});
   if (a.q_lora_rank == 0) return {act.qkv, stride, head};
   step.backend.RmsNorm({.x = act.qkv,
                         .weight = weights.q_a_norm,
@@ -150,16 +149,16 @@ Heads LatentQueries(Step& step, const LayerWeights& weights) {
                        .rows = rows,
                        .x_stride = stride,
                        .y_stride = step.shape.query_width,
-                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQB)});
+                       .low_rank = step.LowRank(Product::kQB)});
   return {act.query, step.shape.query_width, head};
 }
 
 // The compressed keys and values of the rows: normed, their rotary part rotated, appended to the cache.
-void AppendLatent(Step& step, const LayerWeights& weights, void* cache) {
+void AppendLatent(Step& step, const LayerWeights& weights) {
   const AttentionSpec& a = step.spec.attention;
-  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width;
+  const int64_t rows = step.data.rows, stride = step.shape.qkv_width;
   const int64_t rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim;
-  Activations& act = step.act;
+  const Activations& act = step.act;
   float* latent = act.qkv + step.shape.key_begin;
   step.backend.RmsNorm({.x = latent,
                         .weight = weights.kv_a_norm,
@@ -172,24 +171,25 @@ void AppendLatent(Step& step, const LayerWeights& weights, void* cache) {
                         .eps = a.latent_norm_eps});
   ApplyRope(step, 1, {latent + rank, stride, a.qk_rope_dim}, {act.latent_key + rank, key_dim, a.qk_rope_dim});
   step.backend.AppendKv({.shape = step.shape.kv,
-                         .cache = cache,
+                         .cache = step.cache.Layer(step.layer),
+                         .block_stride = static_cast<int64_t>(step.cache.block_bytes()),
                          .k = act.latent_key,
                          .v = nullptr,
                          .rows = rows,
                          .k_stride = key_dim,
                          .v_stride = 0,
-                         .slot = step.batch.kv_slot.data()});
+                         .kv_place = step.data.kv_place});
 }
 
 // Latent attention in its absorbed form, for every row alike: the query of each head is moved into the latent
 // space (k_up), scored against the compressed cache, and the weighted latent is moved out of it (v_up).
-void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
+void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer) {
   const AttentionSpec& a = step.spec.attention;
-  const int64_t rows = step.batch.rows(), rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim;
+  const int64_t rows = step.data.rows, rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim;
   const int64_t absorbed_stride = a.heads * key_dim;
-  Activations& act = step.act;
+  const Activations& act = step.act;
   const Heads q = LatentQueries(step, weights);
-  AppendLatent(step, weights, cache);
+  AppendLatent(step, weights);
   step.backend.HeadMatMul({.x = q.data,
                            .w = weights.k_up,
                            .y = act.absorbed,
@@ -198,10 +198,10 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                            .x_head_stride = q.head_stride,
                            .y_stride = absorbed_stride,
                            .y_head_stride = key_dim,
-                           .low_rank = step.adapters.ForKUp(step.layer)});
+                           .low_rank = step.LowRank(Product::kKUp)});
   ApplyRope(step, a.heads, {q.data + a.qk_nope_dim, q.stride, q.head_stride},
             {act.absorbed + rank, absorbed_stride, key_dim});
-  Attend(step, layer, cache, act.absorbed, absorbed_stride);
+  Attend(step, layer, act.absorbed, absorbed_stride);
   step.backend.HeadMatMul({.x = act.context,
                            .w = weights.v_up,
                            .y = act.attended,
@@ -210,17 +210,17 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                            .x_head_stride = rank,
                            .y_stride = step.shape.attention_width,
                            .y_head_stride = a.v_head_dim,
-                           .low_rank = step.adapters.ForVUp(step.layer)});
+                           .low_rank = step.LowRank(Product::kVUp)});
   Project(step, weights, act.attended);
 }
 
 }  // namespace
 
-void AttentionLayer(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
+void AttentionLayer(Step& step, const LayerWeights& weights, const LayerSpec& layer) {
   if (step.spec.attention.kind == AttentionSpec::Kind::kLatent) {
-    LatentAttention(step, weights, layer, cache);
+    LatentAttention(step, weights, layer);
   } else {
-    GroupedQueryAttention(step, weights, layer, cache);
+    GroupedQueryAttention(step, weights, layer);
   }
 }
 

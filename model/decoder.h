@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,8 @@
 #include "kernels/matrix.h"
 #include "model/language_model.h"
 #include "model/packed_folder.h"
+#include "weights/slot_table.h"
+#include "weights/step_workspace.h"
 #include "weights/weight_formats.h"
 
 namespace guildhall {
@@ -24,7 +25,7 @@ struct DecoderWeights;  // model/weights.h
 
 struct DecoderOptions {
   int64_t max_rows = 512;             // of one step
-  int64_t max_outputs = 64;           // logit rows of one step
+  int64_t max_outputs = 64;           // output rows of one step
   int64_t kv_blocks = 0;              // how many; see KvBytesPerBlock
   std::optional<KvFormat> kv_format;  // unset: as the model's DefaultKvFormat()
   WeightFormats formats;
@@ -39,7 +40,7 @@ size_t KvBytesPerBlock(const ModelSpec& spec, const Backend& backend, std::optio
 // Bytes that a decoder takes beside its KV blocks.
 struct DecoderMemory {
   size_t weights = 0;  // packed
-  size_t step = 0;     // activations and logits
+  size_t step = 0;     // activations, logits, scratch of ops, the table of angles
 };
 DecoderMemory DecoderMemoryOf(const WeightSource& source, const Backend& backend,
                               const DecoderOptions& options);
@@ -66,15 +67,19 @@ class Decoder final : public LanguageModel {
   int64_t max_outputs() const override;
   int64_t kv_blocks() const override;
   int64_t kv_release_blocks() const override;
+  absl::Status GrowKvBlocks(int64_t first, int64_t count) override;
   void ReleaseKvBlocks(int64_t first, int64_t count) override;
 
-  // Per layer the routed experts of the base, empty for dense layers. They live as long as the decoder.
-  std::vector<std::span<const FfnWeights>> base_experts() const;
+  // Per layer the base's networks. Their weights live as long as the decoder.
+  std::vector<BaseExperts> base_experts() const;
+  // For who publishes adapters.
+  const std::shared_ptr<StepWorkspace>& workspace() const;
 
   // For who names or counts them. They live as long as the decoder.
   const DecoderWeights& weights() const;
 
-  std::span<const float> Forward(const Batch& batch) override;
+  void Launch(const Batch& batch) override;
+  absl::StatusOr<StepOutput> Await() override;
 
  private:
   struct Impl;

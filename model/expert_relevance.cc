@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/status.h"
 
 namespace guildhall {
 namespace {
@@ -22,29 +23,37 @@ class OneSequence {
     const auto rows = static_cast<size_t>(count);
     positions_.resize(rows);
     std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(begin));
-    kv_slot_.assign(positions_.begin(), positions_.end());
+    kv_place_.assign(positions_.begin(), positions_.end());
     sequence_.assign(rows, 0);
-    task_.assign(rows, -1);
     Batch batch;
     batch.tokens = tokens.subspan(static_cast<size_t>(begin), rows);
     batch.positions = positions_;
     batch.sequence = sequence_;
-    batch.kv_slot = kv_slot_;
-    batch.task = task_;
+    batch.kv_place = kv_place_;
     batch.block_table = block_table_;
     batch.max_blocks = static_cast<int64_t>(block_table_.size());
     return batch;
   }
 
  private:
-  std::vector<int32_t> block_table_, positions_, sequence_, task_;
-  std::vector<int64_t> kv_slot_;
+  std::vector<int32_t> block_table_, positions_, sequence_;
+  std::vector<int64_t> kv_place_;
 };
+
+void Count(const StepOutput::Routes& routes, LayerRelevance& sums) {
+  for (size_t i = 0; i < routes.experts.size(); ++i) {
+    const int32_t expert = routes.experts[i];
+    if (expert < 0) continue;
+    sums.gate[static_cast<size_t>(expert)] += static_cast<double>(routes.weights[i]);
+    sums.token[static_cast<size_t>(expert)] += 1.0;
+  }
+}
 
 }  // namespace
 
-ExpertRelevance MeasureExperts(Decoder& decoder, std::span<const std::vector<int32_t>> sequences,
-                               const std::function<void(int64_t)>& progress) {
+absl::StatusOr<ExpertRelevance> MeasureExperts(Decoder& decoder,
+                                               std::span<const std::vector<int32_t>> sequences,
+                                               const std::function<void(int64_t)>& progress) {
   const ModelSpec& spec = decoder.spec();
   const auto experts = static_cast<size_t>(spec.gate.experts);
   ExpertRelevance relevance;
@@ -60,14 +69,9 @@ ExpertRelevance MeasureExperts(Decoder& decoder, std::span<const std::vector<int
     GH_CHECK_LE(length, decoder.kv_blocks() * kKvBlockTokens);
     for (int64_t begin = 0; begin < length; begin += decoder.max_rows()) {
       Batch batch = arrays.Chunk(tokens, begin, std::min(decoder.max_rows(), length - begin));
-      batch.on_route = [&](int layer, std::span<const int32_t> chosen, std::span<const float> weights) {
-        LayerRelevance& sums = layers.at(layer);
-        for (size_t i = 0; i < chosen.size(); ++i) {
-          sums.gate[static_cast<size_t>(chosen[i])] += static_cast<double>(weights[i]);
-          sums.token[static_cast<size_t>(chosen[i])] += 1.0;
-        }
-      };
-      decoder.Forward(batch);
+      batch.observe_routes = true;
+      GH_ASSIGN_OR_RETURN(const StepOutput output, RunStep(decoder, batch));
+      for (const StepOutput::Routes& routes : output.routes) Count(routes, layers.at(routes.layer));
     }
     relevance.tokens += length;
     if (progress) progress(relevance.tokens);

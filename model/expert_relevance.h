@@ -25,9 +25,10 @@ struct ExpertRelevance {
 };
 
 // Runs each sequence through the decoder by itself (its KV cache must hold the longest) and counts.
-// `progress` (may be empty) gets the tokens done.
-ExpertRelevance MeasureExperts(Decoder& decoder, std::span<const std::vector<int32_t>> sequences,
-                               const std::function<void(int64_t)>& progress = {});
+// `progress` (may be empty) gets the tokens done. Errors are the device's.
+absl::StatusOr<ExpertRelevance> MeasureExperts(Decoder& decoder,
+                                               std::span<const std::vector<int32_t>> sequences,
+                                               const std::function<void(int64_t)>& progress = {});
 
 enum class RelevanceScore { kGate, kToken };
 

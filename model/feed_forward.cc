@@ -9,12 +9,13 @@ void Dense(Step& step, const LayerWeights& weights) {
   step.backend.Ffn({.x = step.act.normed,
                     .w = weights.dense,
                     .y = step.act.residual,
-                    .rows = step.batch.rows(),
+                    .rows = step.data.rows,
                     .hidden = hidden,
                     .width = step.spec.dense_width,
                     .x_stride = hidden,
                     .y_stride = hidden,
-                    .low_rank = step.adapters.ForDense(step.layer)});
+                    .gate_up_low_rank = step.LowRank(Product::kDenseGateUp),
+                    .down_low_rank = step.LowRank(Product::kDenseDown)});
 }
 
 // The factor of the shared experts per row; null: 1.
@@ -23,84 +24,102 @@ const float* SharedScore(Step& step, const LayerWeights& weights) {
   step.backend.MatMul({.x = step.act.normed,
                        .w = weights.shared_score,
                        .y = step.act.shared_weight,
-                       .rows = step.batch.rows(),
+                       .rows = step.data.rows,
                        .x_stride = step.spec.hidden,
                        .y_stride = 1,
                        .sigmoid = true,
-                       .low_rank = step.adapters.ForProduct(step.layer, Product::kSharedScore)});
+                       .low_rank = step.LowRank(Product::kSharedScore)});
   return step.act.shared_weight;
 }
 
-void Shared(Step& step, const LayerWeights& weights) {
-  const int64_t hidden = step.spec.hidden, rows = step.batch.rows();
-  const float* row_weight = SharedScore(step, weights);
-  if (!step.adapters.ReplacesShared(step.layer)) {
-    step.backend.Ffn({.x = step.act.normed,
-                      .w = weights.shared,
-                      .weight = row_weight,
-                      .y = step.act.residual,
-                      .rows = rows,
-                      .hidden = hidden,
-                      .width = step.spec.shared_width,
-                      .x_stride = hidden,
-                      .y_stride = hidden,
-                      .low_rank = step.adapters.ForShared(step.layer)});
-    return;
-  }
-  const SharedGroups groups = step.adapters.GroupShared(step.layer, weights.shared);
-  step.backend.ExpertFfn({.x = step.act.normed,
-                          .table = groups.table,
-                          .group_begin = groups.group_begin,
-                          .group_entry = groups.group_entry,
+// Shared experts that some sets replace: a table of networks, one of which serves each row.
+void ReplacedShared(Step& step, const float* row_weight) {
+  const int64_t hidden = step.spec.hidden, rows = step.data.rows;
+  const int32_t map = SharedMap(step.layer);
+  const ExpertTables::Table& table = step.adapters.Table(map);
+  const Activations& act = step.act;
+  step.backend.GroupBySet({.sets = step.adapters.Sets(map),
+                           .expert_map = map,
+                           .kv_place = step.data.kv_place,
+                           .rows = rows,
+                           .slots = table.size(),
+                           .slot = act.slot,
+                           .group_begin = step.group_begin,
+                           .group_entry = act.group_entry});
+  step.backend.ExpertFfn({.x = act.normed,
+                          .table = table.device,
+                          .slot = act.slot,
+                          .group_begin = step.group_begin,
+                          .group_entry = act.group_entry,
                           .weight = row_weight,
-                          .y = step.act.residual,
+                          .y = act.residual,
                           .rows = rows,
                           .k = 1,
+                          .slots = table.size(),
                           .hidden = hidden,
                           .width = step.spec.shared_width,
                           .x_stride = hidden,
                           .y_stride = hidden,
-                          .low_rank = step.adapters.ForShared(step.layer)});
+                          .gate_up_low_rank = step.LowRank(Product::kSharedGateUp),
+                          .down_low_rank = step.LowRank(Product::kSharedDown)});
+}
+
+void Shared(Step& step, const LayerWeights& weights) {
+  const float* row_weight = SharedScore(step, weights);
+  if (step.adapters.Maps(SharedMap(step.layer))) return ReplacedShared(step, row_weight);
+  const int64_t hidden = step.spec.hidden;
+  step.backend.Ffn({.x = step.act.normed,
+                    .w = weights.shared,
+                    .weight = row_weight,
+                    .y = step.act.residual,
+                    .rows = step.data.rows,
+                    .hidden = hidden,
+                    .width = step.spec.shared_width,
+                    .x_stride = hidden,
+                    .y_stride = hidden,
+                    .gate_up_low_rank = step.LowRank(Product::kSharedGateUp),
+                    .down_low_rank = step.LowRank(Product::kSharedDown)});
 }
 
 void Routed(Step& step, const LayerWeights& weights) {
-  const int64_t hidden = step.spec.hidden, rows = step.batch.rows();
-  Activations& act = step.act;
-  const std::span<const FfnWeights> table = step.adapters.ExpertTable(step.layer, weights);
-  int32_t* const group_begin = step.adapters.none() ? act.group_begin : step.batch.tables->group_begin;
+  const int64_t hidden = step.spec.hidden, rows = step.data.rows;
+  const int32_t map = RoutedMap(step.layer);
+  const ExpertTables::Table& table = step.adapters.Table(map);
+  const Activations& act = step.act;
+  const RouteBuffers routes =
+      step.observe_routes ? act.Observed(step.layer) : RouteBuffers{act.expert, act.weight};
   step.backend.Route({.x = act.normed,
                       .w = weights.router,
                       .selection_bias = weights.selection_bias,
-                      .gate = &step.spec.gate,
-                      .expert_maps = step.adapters.ExpertMaps(step.layer),
-                      .row_task = step.batch.task.data(),
+                      .gate = step.spec.gate,
+                      .sets = step.adapters.Sets(map),
+                      .expert_map = map,
+                      .kv_place = step.data.kv_place,
                       .rows = rows,
                       .x_stride = hidden,
-                      .slots = static_cast<int64_t>(table.size()),
-                      .expert = act.expert,
+                      .slots = table.size(),
+                      .expert = routes.expert,
                       .slot = act.slot,
-                      .weight = act.weight,
-                      .group_begin = group_begin,
+                      .weight = routes.weight,
+                      .group_begin = step.group_begin,
                       .group_entry = act.group_entry});
-  if (step.batch.on_route) {
-    step.batch.on_route(static_cast<int>(step.layer),
-                        {act.expert, static_cast<size_t>(rows * step.spec.gate.k)},
-                        {act.weight, static_cast<size_t>(rows * step.spec.gate.k)});
-  }
   step.backend.ExpertFfn({.x = act.normed,
-                          .table = table,
-                          .group_begin = group_begin,
+                          .table = table.device,
+                          .slot = act.slot,
+                          .group_begin = step.group_begin,
                           .group_entry = act.group_entry,
-                          .weight = act.weight,
+                          .weight = routes.weight,
                           .y = act.residual,
                           .rows = rows,
                           .k = step.spec.gate.k,
+                          .slots = table.size(),
                           .hidden = hidden,
                           .width = step.spec.expert_width,
                           .x_stride = hidden,
                           .y_stride = hidden,
-                          .low_rank = step.adapters.ForExperts(step.layer),
-                          .expert = act.expert});
+                          .gate_up_low_rank = step.LowRank(Product::kExpertGateUp),
+                          .down_low_rank = step.LowRank(Product::kExpertDown),
+                          .expert = routes.expert});
 }
 
 }  // namespace

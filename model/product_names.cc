@@ -8,8 +8,8 @@ void ForEachProduct(const DecoderWeights& weights,
     visit(layer.qkv, "qkv");
     visit(layer.v_clipped, "v");
     visit(layer.q_b, "q_b");
-    if (!layer.k_up.empty()) visit(layer.k_up.front(), "k_up");
-    if (!layer.v_up.empty()) visit(layer.v_up.front(), "v_up");
+    visit(layer.k_up.first, "k_up");
+    visit(layer.v_up.first, "v_up");
     visit(layer.o, "o");
     visit(layer.shared_score, "shared_score");
     visit(layer.shared.gate_up, "shared_ffn");

@@ -93,15 +93,15 @@ void Rope::DynamicFrequency(int64_t length, std::span<float> out) const {
   }
 }
 
-void Rope::Fill(std::span<const int32_t> positions, float* cos, float* sin) const {
+void Rope::Fill(int64_t begin, int64_t end, float* cos, float* sin) const {
   const size_t half = frequency_.size();
   const float factor = attention_factor();
-  for (size_t row = 0; row < positions.size(); ++row) {
-    const float position = static_cast<float>(positions[row]);
-    float* row_cos = cos + row * half;
-    float* row_sin = sin + row * half;
+  for (int64_t at = begin; at < end; ++at) {
+    const float position = static_cast<float>(at);
+    float* row_cos = cos + static_cast<size_t>(at - begin) * half;
+    float* row_sin = sin + static_cast<size_t>(at - begin) * half;
     // row_sin holds the frequencies until it is overwritten: a step allocates nothing.
-    DynamicFrequency(int64_t{positions[row]} + 1, {row_sin, half});
+    DynamicFrequency(at + 1, {row_sin, half});
     for (size_t i = 0; i < half; ++i) {
       const float angle = position * row_sin[i];
       row_cos[i] = std::cos(angle) * factor;

@@ -1,4 +1,4 @@
-// Rotary angles, per row of a step.
+// Rotary angles of a position.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ class Rope {
   std::span<const float> frequency() const { return frequency_; }
   float attention_factor() const { return static_cast<float>(spec_.attention_factor); }
 
-  // cos, sin: (rows, half), the attention factor multiplied in.
-  void Fill(std::span<const int32_t> positions, float* cos, float* sin) const;
+  // cos, sin: (end - begin, half) of the positions [begin, end), the attention factor multiplied in.
+  void Fill(int64_t begin, int64_t end, float* cos, float* sin) const;
 
   // Frequencies of a sequence of `length` tokens: differs from frequency() for dynamic NTK only. `out`:
   // (half).

@@ -2,61 +2,44 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "kernels/low_rank.h"
+#include "kernels/step_data.h"
 #include "model/batch.h"
-#include "model/weights.h"
+#include "weights/product_numbers.h"
+#include "weights/step_workspace.h"
 
 namespace guildhall {
 
-// The shared experts of a layer where some tasks have replaced them: rows grouped by the network that serves
-// them.
-struct SharedGroups {
-  std::span<const FfnWeights> table;
-  const int32_t* group_begin = nullptr;  // (table + 1)
-  const int32_t* group_entry = nullptr;  // (rows)
-};
-
-// Everything is empty for a batch of base rows. What a call returns is valid until the next call for the same
-// kind of terms. All memory is taken in the constructor. Engine thread only.
+// Says which products and expert maps some set of the step changes; for a batch of base rows, none. All
+// memory is taken in the constructor. Engine thread only.
 class StepAdapters {
  public:
-  explicit StepAdapters(int64_t max_rows);
+  // `base`: the tables without adapters.
+  StepAdapters(size_t layers, const ExpertTables& base);
 
-  // The batch outlives the step.
-  void Begin(const Batch& batch);
+  // All of them outlive the step.
+  void Begin(const Batch& batch, const StepData& step, const StepWorkspace::View& workspace);
 
-  bool none() const { return batch_->sets.empty(); }
-  // Slot -> weights: the base's own table for a batch of base rows.
-  std::span<const FfnWeights> ExpertTable(size_t layer, const LayerWeights& base) const;
-  std::span<const int32_t* const> ExpertMaps(size_t layer);  // by set
-  // Nothing where every row is served by the base's shared experts.
-  bool ReplacesShared(size_t layer) const;
-  SharedGroups GroupShared(size_t layer, const FfnWeights& base);
+  const ExpertTables::Table& Table(int32_t map) const { return tables_->tables[static_cast<size_t>(map)]; }
+  // Some row's set has a map of its own.
+  bool Maps(int32_t map) const { return mapped_[static_cast<size_t>(map)] != 0; }
+  // Those of the rows; none where no set has such a map.
+  RowSets Sets(int32_t map) const { return Maps(map) ? step_->row_sets : RowSets(); }
 
-  LowRankRows<LowRankTerms> ForProduct(size_t layer, Product product);
-  LowRankRows<HeadLowRankTerms> ForKUp(size_t layer);
-  LowRankRows<HeadLowRankTerms> ForVUp(size_t layer);
-  LowRankRows<FfnLowRankTerms> ForExperts(size_t layer);
-  LowRankRows<FfnLowRankTerms> ForShared(size_t layer);
-  LowRankRows<FfnLowRankTerms> ForDense(size_t layer);
-  LowRankRows<LowRankTerms> ForEmbedding();
-  LowRankRows<LowRankTerms> ForHead();  // its rows are the batch's logit rows
+  // The changes of a product; none where no set has any.
+  LowRankRows Rows(int32_t product) const { return Changes(product, step_->row_sets); }
+  LowRankRows LogitRows(int32_t product) const { return Changes(product, step_->logit_sets); }
 
  private:
-  template <typename Terms, typename TermsOf>
-  LowRankRows<Terms> Rows(std::vector<Terms>& terms, TermsOf terms_of) const;
+  LowRankRows Changes(int32_t product, const RowSets& rows) const;
 
-  const Batch* batch_ = nullptr;
-  std::vector<LowRankTerms> terms_;
-  std::vector<HeadLowRankTerms> head_terms_;
-  std::vector<FfnLowRankTerms> ffn_terms_;
-  std::vector<const int32_t*> maps_;
-  std::vector<int32_t> output_task_;  // (outputs)
-  std::vector<FfnWeights> shared_;
-  std::vector<int32_t> shared_begin_, shared_entry_;
+  const ExpertTables& base_;
+  const ExpertTables* tables_ = nullptr;
+  const StepData* step_ = nullptr;
+  StepWorkspace::View workspace_;
+  std::vector<uint8_t> changed_;  // (product numbers)
+  std::vector<uint8_t> mapped_;   // (expert maps)
 };
 
 }  // namespace guildhall

@@ -172,13 +172,9 @@ class Walk {
                                                     v](std::byte* destination, WeightScratch& scratch) {
       return FillHeads(source, backend, key, format, k, v, destination, scratch);
     });
-    weights.k_up.assign(heads, {a.kv_lora_rank, a.qk_nope_dim, format, nullptr});
-    weights.v_up.assign(heads, {a.v_head_dim, a.kv_lora_rank, format, nullptr});
-    if (place == nullptr) return;
-    for (size_t head = 0; head < heads; ++head) {
-      weights.k_up[head].data = place + head * k;
-      weights.v_up[head].data = place + heads * k + head * v;
-    }
+    const auto at = [&](size_t offset) { return place == nullptr ? nullptr : place + offset; };
+    weights.k_up = {PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim).At(at(0)), a.heads, k};
+    weights.v_up = {PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank).At(at(heads * k)), a.heads, v};
   }
 
   void MixtureOfExperts(int layer, LayerWeights& weights) {

@@ -31,8 +31,8 @@ struct LayerWeights {
   const float* q_a_norm = nullptr;   // (q_lora_rank)
   const float* kv_a_norm = nullptr;  // (kv_lora_rank)
   Matrix q_b;                        // (heads * (nope + rope), q_lora_rank)
-  std::vector<Matrix> k_up;          // per head (kv_lora_rank, nope): kv_b's key part, transposed
-  std::vector<Matrix> v_up;          // per head (v_head_dim, kv_lora_rank)
+  HeadMatrices k_up;                 // (kv_lora_rank, nope): kv_b's key part, transposed
+  HeadMatrices v_up;                 // (v_head_dim, kv_lora_rank)
 
   Matrix o;
   const float* o_bias = nullptr;  // (hidden) or null

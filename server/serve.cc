@@ -109,14 +109,13 @@ std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const Bas
   options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
   if (config.adapters.expert_format == "base") options.formats = base.memory.formats;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
-                                         base.budget, options);
+                                         base.budget, base.decoder->workspace(), options);
 }
 
 absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progress, ServeProfile& profile,
                        LoadedModel& loaded) {
   DeploymentParts& parts = loaded.parts;
   GH_ASSIGN_OR_RETURN(BaseModelOptions options, ModelOptions(config));
-  profile.AddTo(options);
   GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
   GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
   // Wrong tasks are told before minutes of loading, not after.
@@ -171,8 +170,8 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   if (config.model.path.empty()) {
     return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
   }
-  ServeProfile profile(config.engine.profile, config.engine.trace);
   LoadedModel loaded;  // outlives the server
+  ServeProfile profile(config.engine.profile, config.engine.trace);
   std::unique_ptr<Server> server;
   std::atomic<Server*> serving{nullptr};
   const ShutdownSignals signals([&serving](const char* name) {

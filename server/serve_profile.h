@@ -9,11 +9,11 @@
 #include "base/trace.h"
 #include "engine/base_model.h"
 #include "engine/step_profile.h"
-#include "kernels/profiled_backend.h"
+#include "kernels/op_profile.h"
 
 namespace guildhall {
 
-// Owned by serve(); outlives the engine and the back end. Where neither is asked for, nothing is measured.
+// Owned by serve(); outlives the engine, not the model. Where neither is asked for, nothing is measured.
 class ServeProfile {
  public:
   // `table`: sums for Report(). `trace_file`: written by Report(); empty: none.
@@ -21,9 +21,7 @@ class ServeProfile {
 
   bool enabled() const { return table_ || !trace_file_.empty(); }
 
-  // Puts the measuring back end into the model.
-  void AddTo(BaseModelOptions& options);
-  // Names the products; measures from now on.
+  // Names the products; measures from now on. The model outlives this.
   void Start(const BaseModel& model);
   void AddTo(EngineOptions& options);
 
@@ -36,7 +34,8 @@ class ServeProfile {
   const std::string trace_file_;
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<StepProfile> steps_;
-  ProfiledBackend* backend_ = nullptr;  // the model's
+  std::unique_ptr<OpProfile> ops_;
+  int lanes_ = 1;  // of the back end
 };
 
 }  // namespace guildhall

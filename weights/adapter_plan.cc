@@ -85,6 +85,7 @@ class Planner {
       adapter.replaced.emplace_back();
       ++plan_.experts;
     }
+    adapter.replaces_shared |= place.shared;
     touched_.insert(ffn.layer);
     AddGateUp(ffn, place);
     AddDown(ffn, place);

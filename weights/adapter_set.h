@@ -1,26 +1,22 @@
 // What a sequence is served with: an immutable combination of adapter versions, each with a factor.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/device_memory.h"
 #include "kernels/low_rank.h"
-#include "kernels/matrix.h"
 #include "weights/adapter_weights.h"
 
 namespace guildhall {
 
-// One layer as the forward pass reads it. Empty: the base.
+// One layer. Empty: the base.
 struct LayerAdapterSet {
-  std::vector<int32_t> expert_map;     // (experts) logical expert -> slot; empty: identity
-  const FfnWeights* shared = nullptr;  // null: the base's
-  std::array<std::vector<LowRankTerm>, kProducts> products;
-  std::vector<HeadLowRankTerm> k_up, v_up;
-  std::vector<FfnLowRankTerm> experts, shared_terms, dense;
+  std::vector<int32_t> expert_map;  // (experts) logical expert -> slot; empty: identity
+  int32_t shared_slot = -1;         // of the table of shared experts; -1: the base's
 };
 
 // Immutable; holding it keeps the adapters' pages mapped and their slots taken. Dropping the last reference
@@ -36,15 +32,23 @@ struct AdapterSet {
   uint64_t id = 0;  // names this combination of versions and factors, and never another one; > 0
   std::vector<Member> members;
   std::vector<LayerAdapterSet> layers;
-  std::vector<LowRankTerm> head, embedding;
-  int64_t rank_columns = 0;  // workspace floats of one row or entry for one product
+  std::vector<std::vector<LowRankTerm>> products;  // (product numbers) the terms of each, by member
+  int64_t rank_columns = 0;                        // workspace floats of one row or entry for one product
+
+  // The same as ops read it, in memory of the set's own.
+  SetTable table;
+  DeviceBuffer memory;
+
+  bool Changes(int32_t product) const { return !products[static_cast<size_t>(product)].empty(); }
 };
 
-// Puts the members' changes together, in their order. `experts`: logical experts of a layer. INVALID_ARGUMENT
-// names the two adapters and the part when two of them replace the same expert (or shared experts), when DoRA
-// meets another adapter's change of the same module or replacement of the same expert, or a factor other
-// than 1.
+// Makes a set's `table` and `memory` of its `layers` and `products`. RESOURCE_EXHAUSTED.
+absl::Status MakeSetTable(AdapterSet& set, DeviceMemory& memory);
+
+// Puts the members' changes together, in their order. `experts`: logical experts of a layer. CHECK: no two
+// members replace the same expert, or the shared experts of the same layer (compatibility.h).
+// RESOURCE_EXHAUSTED.
 absl::StatusOr<std::shared_ptr<AdapterSet>> MakeAdapterSet(std::vector<AdapterSet::Member> members,
-                                                           int experts);
+                                                           int experts, DeviceMemory& memory);
 
 }  // namespace guildhall

@@ -5,24 +5,29 @@
 #include <memory>
 #include <vector>
 
-#include "base/buffer.h"
+#include "absl/status/statusor.h"
+#include "kernels/device_memory.h"
 #include "kernels/matrix.h"
 
 namespace guildhall {
 
-// Immutable but for the workspaces, which belong to the engine thread. One snapshot serves a whole step;
-// every set that a running sequence holds has its slots in the newest one.
+// Immutable. One snapshot serves a whole step; every set that a running sequence holds has its slots in the
+// newest one.
 struct ExpertTables {
-  struct Layer {
-    std::vector<FfnWeights> slots;  // slot -> weights: the base's experts first; empty entries are free slots
-  };
-  std::vector<Layer> layers;  // (layers); dense layers have no slots
-  int64_t max_slots = 0;      // of a layer
+  // Slot -> weights: the base's first; empty entries are free slots.
+  struct Table {
+    std::vector<FfnWeights> slots;       // the host's copy; addresses of weights are the device's
+    const FfnWeights* device = nullptr;  // (slots)
 
-  int32_t* group_begin = nullptr;       // (max_slots + 1) for RouteArgs
-  float* low_rank_workspace = nullptr;  // (max entries; rows * heads where kv_b is changed; rank_columns)
-  int64_t rank_columns = 0;             // of the widest live adapter set
-  std::shared_ptr<Buffer> workspace;    // owns both; snapshots may share it
+    int64_t size() const { return static_cast<int64_t>(slots.size()); }
+  };
+  std::vector<Table> tables;  // by number of the expert map (product_numbers.h): routed, shared, routed, ...
+  int64_t max_slots = 0;      // of a table
+  DeviceBuffer memory;        // of the devices' tables
 };
+
+// RESOURCE_EXHAUSTED.
+absl::StatusOr<std::shared_ptr<const ExpertTables>> MakeExpertTables(
+    std::vector<std::vector<FfnWeights>> tables, DeviceMemory& memory);
 
 }  // namespace guildhall

@@ -15,7 +15,7 @@ using Kind = LowRankTarget::Kind;
 using Module = LowRankGroup::Module;
 using Scratch = AdapterSource::Scratch;
 
-LowRank& Find(AdapterWeights& weights, const LowRankTarget& target) {
+LowRankPlan& Find(AdapterWeights& weights, const LowRankTarget& target) {
   if (target.kind == Kind::kHead) return weights.head;
   if (target.kind == Kind::kEmbedding) return weights.embedding;
   LayerAdapter& layer = weights.layers[static_cast<size_t>(target.layer)];
@@ -116,7 +116,7 @@ absl::Status PackProduct(PackContext& context, const ModelSpec& spec, const Back
     GH_ASSIGN_OR_RETURN(tensors[i], Read(context, *group.modules[i].change, 2 * i));
     a[i] = tensors[i].a;
   }
-  LowRank low_rank;
+  LowRankPlan low_rank;
   const PackShape a_shape =
       PackShape::Stack(FormatOf(group.a_dtype()), group.rank(), group.modules[0].change->in);
   backend.Pack(a_shape, a, places.a.In(context));
@@ -179,7 +179,7 @@ PackJob EmbeddingJob(const ModelSpec& spec, const Backend& backend, LowRankGroup
   return {
       a_bytes + b_bytes + gain_bytes, [&backend, &change, b_shape, a, b, gain](PackContext& context) {
         GH_ASSIGN_OR_RETURN(const LowRankTensors tensors, Read(context, change, 0));
-        LowRank& low_rank = context.weights.embedding;
+        LowRankPlan& low_rank = context.weights.embedding;
         Transpose(tensors.a, change.dtype, a.In(context));
         low_rank.a = {change.rank, change.in, FormatOf(change.dtype), a.In(context)};
         backend.Pack(b_shape, {&tensors.b, 1}, b.In(context));

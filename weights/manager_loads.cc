@@ -128,6 +128,7 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
     if (job.request != nullptr && job.request->progress) job.request->progress(done, total);
   };
   GH_RETURN_IF_ERROR(PackAdapter(plan, *source, control, resident->weights));
+  GH_ASSIGN_OR_RETURN(resident->weights.descriptors, DescribeLowRank(resident->weights, backend.memory()));
   {
     std::lock_guard lock(mutex);
     AdapterInfo& info = job.version->info;
@@ -150,8 +151,8 @@ std::shared_ptr<ResidentAdapter> WeightManager::Impl::MakeResident(AdapterPlan& 
   const std::shared_ptr<ResidentAdapter> resident(
       new ResidentAdapter, [queue = dropped](ResidentAdapter* last) { queue->Push(last); });
   resident->runs = plan.runs;
-  resident->weights = plan.weights;
-  resident->kv_b = std::any_of(plan.weights.layers.begin(), plan.weights.layers.end(),
+  resident->weights = std::move(plan.weights);
+  resident->kv_b = std::any_of(resident->weights.layers.begin(), resident->weights.layers.end(),
                                [](const LayerAdapter& layer) { return !layer.k_up.empty(); });
   std::lock_guard lock(mutex);
   slots.Take(resident->weights);

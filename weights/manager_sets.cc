@@ -106,7 +106,8 @@ absl::Status WeightManager::Impl::Combine(std::span<const AdapterUse> uses, Hold
     members.push_back(
         {uses[i].name, version.info.version, uses[i].scale, {version.resident, &version.resident->weights}});
   }
-  GH_ASSIGN_OR_RETURN(std::shared_ptr<AdapterSet> set, MakeAdapterSet(std::move(members), spec.gate.experts));
+  GH_ASSIGN_OR_RETURN(std::shared_ptr<AdapterSet> set,
+                      MakeAdapterSet(std::move(members), spec.gate.experts, backend.memory()));
   set->id = known != sets.end() ? known->second.id : next_set;
   hold.set = set;
   SetEntry& entry = sets[std::move(key)];
@@ -121,7 +122,7 @@ absl::Status WeightManager::Impl::Combine(std::span<const AdapterUse> uses, Hold
 // Several members need more columns together than the widest one alone. A set that got no workspace when it
 // was made lives until it is reclaimed, and may be asked for again.
 absl::Status WeightManager::Impl::Widen(const AdapterSet& set) {
-  return set.rank_columns > tables->rank_columns ? PublishTables() : absl::OkStatus();
+  return set.rank_columns > workspace->reserved().columns ? PublishTables() : absl::OkStatus();
 }
 
 void WeightManager::Impl::ForgetSets(uint64_t version) {
@@ -147,7 +148,9 @@ absl::Status WeightManager::Impl::PublishTables() {
     if (const auto set = entry.set.lock()) need.columns = std::max(need.columns, set->rank_columns);
   }
   need.rows = options.max_rows * std::max<int64_t>({1, spec.gate.k, kv_b ? spec.attention.heads : 0});
-  GH_ASSIGN_OR_RETURN(auto made, MakeExpertTables(slots, need, tables.get()));
+  need.slots = slots.max_slots();
+  GH_RETURN_IF_ERROR(workspace->Reserve(need));
+  GH_ASSIGN_OR_RETURN(auto made, MakeExpertTables(slots.Tables(), backend.memory()));
   {
     std::lock_guard lock(tables_mutex);
     std::swap(tables, made);

@@ -1,50 +1,47 @@
-// Which expert slot belongs to whom, and the snapshots of it that steps read.
+// Which expert slot belongs to whom.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <set>
-#include <span>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "kernels/matrix.h"
 #include "weights/adapter_weights.h"
-#include "weights/expert_tables.h"
 
 namespace guildhall {
+
+// The base's networks of one layer, each table's first slots. Dense layers have none.
+struct BaseExperts {
+  std::vector<FfnWeights> routed;
+  std::vector<FfnWeights> shared;  // one, or none
+};
 
 // Slots are taken lowest first, and a table ends with its last taken slot. Not thread-safe.
 class SlotTable {
  public:
-  explicit SlotTable(const std::vector<std::span<const FfnWeights>>& base_experts);
+  explicit SlotTable(const std::vector<BaseExperts>& base);
 
-  // Gives every replaced expert a slot; the slots stay empty until Put.
+  // Gives every replaced network a slot; the slots stay empty until Put.
   void Take(AdapterWeights& weights);
   void Put(const AdapterWeights& weights);
   void Release(const AdapterWeights& weights);
 
+  // As MakeExpertTables wants them.
+  std::vector<std::vector<FfnWeights>> Tables() const;
   int64_t max_slots() const;
-  std::vector<ExpertTables::Layer> Layers() const;
 
  private:
-  struct Layer {
+  struct Table {
     std::vector<FfnWeights> slots;
     std::set<int32_t> holes;  // free slots below the last taken one
+
+    int32_t Take();
+    void Release(int32_t slot);
   };
-  std::vector<Layer> layers_;
-};
+  Table& Routed(size_t layer) { return tables_[2 * layer]; }
+  Table& Shared(size_t layer) { return tables_[2 * layer + 1]; }
 
-// What a snapshot's workspace must hold.
-struct WorkspaceNeed {
-  int64_t rows = 0;     // of low-rank results: rows or entries of a step
-  int64_t columns = 0;  // floats of each
+  std::vector<Table> tables_;  // by number of the expert map
 };
-
-// A snapshot of `slots`. The workspace of `previous` (may be null) serves on where it is large enough and not
-// far too large: only the engine thread uses it, one step at a time. RESOURCE_EXHAUSTED.
-absl::StatusOr<std::shared_ptr<const ExpertTables>> MakeExpertTables(const SlotTable& slots,
-                                                                     const WorkspaceNeed& need,
-                                                                     const ExpertTables* previous);
 
 }  // namespace guildhall

@@ -26,17 +26,23 @@ absl::Status NotLoaded(const std::string& name) {
 
 }  // namespace
 
-WeightManager::Impl::Impl(const ModelSpec& model, const Backend& packer,
-                          const std::vector<std::span<const FfnWeights>>& base_experts,
+WeightManager::Impl::Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
                           const std::shared_ptr<ByteBudget>& shared_budget,
+                          std::shared_ptr<StepWorkspace> step_workspace,
                           const WeightManagerOptions& manager_options, std::unique_ptr<PageMemory> pages)
     : spec(model),
-      backend(packer),
+      backend(device),
       budget(shared_budget),
       options(manager_options),
+      workspace(std::move(step_workspace)),
       memory(std::move(pages), shared_budget, AdapterRanges(model)),
-      slots(base_experts) {
-  GH_CHECK_EQ(base_experts.size(), model.layers.size());
+      slots(base) {
+  GH_CHECK_EQ(base.size(), model.layers.size());
+  if (workspace->reserved().slots < slots.max_slots()) {
+    const absl::Status reserved = workspace->Reserve({.slots = slots.max_slots(), .rows = 0, .columns = 0});
+    GH_CHECK(reserved.ok());
+  }
+  workspace->ChargeTo(shared_budget);
   const absl::Status published = PublishTables();  // some kilobytes
   GH_CHECK(published.ok());
   reclaimer = std::thread([this] { Reclaim(); });
@@ -241,17 +247,17 @@ std::vector<AdapterInfo> WeightManager::Impl::List() {
   return infos;
 }
 
-WeightManager::WeightManager(const ModelSpec& spec, const Backend& backend,
-                             std::vector<std::span<const FfnWeights>> base_experts,
-                             std::shared_ptr<ByteBudget> budget, const WeightManagerOptions& options)
-    : WeightManager(spec, backend, std::move(base_experts), std::move(budget), options,
+WeightManager::WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
+                             std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
+                             const WeightManagerOptions& options)
+    : WeightManager(spec, backend, base, std::move(budget), std::move(workspace), options,
                     MakeCpuPageMemory(options.page_bytes)) {}
 
-WeightManager::WeightManager(const ModelSpec& spec, const Backend& backend,
-                             std::vector<std::span<const FfnWeights>> base_experts,
-                             std::shared_ptr<ByteBudget> budget, const WeightManagerOptions& options,
-                             std::unique_ptr<PageMemory> memory)
-    : impl_(std::make_unique<Impl>(spec, backend, base_experts, budget, options, std::move(memory))) {}
+WeightManager::WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
+                             std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
+                             const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory)
+    : impl_(std::make_unique<Impl>(spec, backend, base, budget, std::move(workspace), options,
+                                   std::move(memory))) {}
 
 WeightManager::~WeightManager() = default;
 

@@ -18,6 +18,8 @@
 #include "weights/adapter_source.h"
 #include "weights/byte_budget.h"
 #include "weights/expert_tables.h"
+#include "weights/slot_table.h"
+#include "weights/step_workspace.h"
 #include "weights/weight_formats.h"
 
 namespace guildhall {
@@ -88,16 +90,14 @@ struct UnloadResult {
 // long.
 class WeightManager {
  public:
-  // `base_experts`: per layer the base's slots (a span of each layer's experts; empty for dense layers);
-  // they, `spec` and `backend` outlive the manager. `budget` is shared with the KV cache; the low-rank
-  // workspace (max_rows * experts per row * the widest set's rank columns floats, or * heads where kv_b is
-  // changed) lies outside of it.
-  WeightManager(const ModelSpec& spec, const Backend& backend,
-                std::vector<std::span<const FfnWeights>> base_experts, std::shared_ptr<ByteBudget> budget,
+  // `spec`, `backend` and the weights of `base` outlive the manager. `budget` is shared with the KV cache;
+  // `workspace` is the model's, and what adapters make it larger is taken from the budget, too.
+  WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
+                std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
                 const WeightManagerOptions& options);
   // The same on other pages; options.page_bytes is not read.
-  WeightManager(const ModelSpec& spec, const Backend& backend,
-                std::vector<std::span<const FfnWeights>> base_experts, std::shared_ptr<ByteBudget> budget,
+  WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
+                std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
                 const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory);
   ~WeightManager();  // CHECK: nobody holds a set
 

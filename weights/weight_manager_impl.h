@@ -59,10 +59,9 @@ struct WeightManager::Impl {
   };
   using HoldPtr = std::unique_ptr<Hold, DropHold>;
 
-  Impl(const ModelSpec& model, const Backend& packer,
-       const std::vector<std::span<const FfnWeights>>& base_experts,
-       const std::shared_ptr<ByteBudget>& shared_budget, const WeightManagerOptions& manager_options,
-       std::unique_ptr<PageMemory> pages);
+  Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
+       const std::shared_ptr<ByteBudget>& shared_budget, std::shared_ptr<StepWorkspace> step_workspace,
+       const WeightManagerOptions& manager_options, std::unique_ptr<PageMemory> pages);
   ~Impl();
 
   // weight_manager.cc: the life of versions.
@@ -105,9 +104,10 @@ struct WeightManager::Impl {
   bool EvictOne();
 
   const ModelSpec& spec;
-  const Backend& backend;
+  Backend& backend;
   const std::shared_ptr<ByteBudget> budget;
   const WeightManagerOptions options;
+  const std::shared_ptr<StepWorkspace> workspace;
   AdapterMemory memory;
   const std::shared_ptr<ReclaimQueue> dropped = std::make_shared<ReclaimQueue>();
 

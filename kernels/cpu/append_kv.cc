@@ -144,8 +144,7 @@ void AppendHead(const KvShape& shape, const KvLayout& layout, const float* key, 
 }
 
 std::byte* FindHead(const AppendKvArgs& args, const KvLayout& layout, int64_t row, int64_t head) {
-  return static_cast<std::byte*>(args.cache) +
-         static_cast<size_t>(args.slot[row] / kKvBlockTokens) * layout.block +
+  return static_cast<std::byte*>(args.cache) + args.kv_place[row] / kKvBlockTokens * args.block_stride +
          static_cast<size_t>(head) * layout.head;
 }
 
@@ -159,12 +158,13 @@ void AppendRowsOf(const AppendKvArgs& args, int64_t begin, int64_t end) {
   const KvShape& shape = args.shape;
   const KvLayout layout(shape);
   for (int64_t row = begin; row < end; ++row) {
-    const int64_t token = args.slot[row] % kKvBlockTokens;
+    if (args.kv_place[row] < 0) continue;
+    const int64_t token = args.kv_place[row] % kKvBlockTokens;
     for (int64_t h = 0; h < shape.kv_heads; ++h) {
       std::byte* head = FindHead(args, layout, row, h);
       if (h + 1 < shape.kv_heads) {
         FetchKeys(layout, FindHead(args, layout, row, h + 1));
-      } else if (row + 1 < end) {
+      } else if (row + 1 < end && args.kv_place[row + 1] >= 0) {
         FetchKeys(layout, FindHead(args, layout, row + 1, 0));
       }
       const float* key = args.k + row * args.k_stride + h * shape.key_dim;
@@ -203,9 +203,8 @@ size_t CpuKvBlockBytes(const KvShape& shape) {
 }
 
 void AppendKvOp(const AppendKvArgs& args, CpuContext& context) {
-  GH_CHECK_GT(CpuKvBlockBytes(args.shape), size_t{0});
+  GH_CHECK_GE(static_cast<size_t>(args.block_stride), CpuKvBlockBytes(args.shape));
   GH_CHECK((args.v == nullptr) == args.shape.value_in_key);
-  for (int64_t row = 0; row < args.rows; ++row) GH_CHECK_GE(args.slot[row], 0);
   const auto append_rows = GH_SIMD(AppendRows, context.isa);
   // Each element of a transposed key goes to a cache line of
   // its own, which costs as much as this many neighbours.

@@ -26,7 +26,7 @@ class TileWalk {
     DivideScratch(scratch);
     for (int i = 0; i < work_.queries; ++i) {
       work_.q[i] = args.q + Row(i) * args.q_stride + Head(i) * shape.key_dim;
-      position_[i] = args.position[Row(i)];
+      position_[i] = args.step->positions[Row(i)];
       first_[i] = args.window == 0 ? 0 : std::max<int64_t>(0, position_[i] - args.window + 1);
       if (kernels.round_query != nullptr) {
         kernels.round_query(work_.q[i], shape.key_dim, work_.q_stride, rounded_ + i * work_.q_stride);
@@ -131,8 +131,9 @@ class TileWalk {
   const std::byte* Find(int64_t block) const {
     if (block < first_[0] / kKvBlockTokens || block > position_[queries() - 1] / kKvBlockTokens)
       return nullptr;
-    const int32_t* table = args_.block_table + args_.sequence[tile_.row] * args_.max_blocks;
-    return static_cast<const std::byte*>(args_.cache) + static_cast<size_t>(table[block]) * layout_.block +
+    const StepData& step = *args_.step;
+    const int32_t* table = step.block_table + step.sequence[tile_.row] * step.max_blocks;
+    return static_cast<const std::byte*>(args_.cache) + table[block] * args_.block_stride +
            static_cast<size_t>(tile_.kv_head) * layout_.head;
   }
 
@@ -188,7 +189,7 @@ void AttendPart(const AttentionArgs& args, const AttentionKernels& kernels, cons
 
 void MergeParts(const AttentionArgs& args, const AttentionKernels& kernels, int64_t row, int64_t head,
                 const PartStates& states) {
-  const PartRange parts(args.position[row], args.window);
+  const PartRange parts(args.step->positions[row], args.window);
   float* total = states.At(row, head, parts.begin);
   const int64_t value_dim = args.shape.value_dim;
   for (int64_t part = parts.begin + 1; part < parts.end; ++part) {

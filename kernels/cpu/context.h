@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/buffer.h"
 #include "base/thread_pool.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/isa.h"
@@ -31,8 +30,10 @@ struct Scratch {
 
   std::byte* Worker(int index) const { return worker + static_cast<size_t>(index) * worker_bytes; }
 
-  Buffer memory;  // owns all of the above
+  DeviceBuffer memory;  // owns all of the above
 };
+
+class CpuStep;  // kernels/cpu/step.h
 
 // Lives in CpuBackend; an op keeps no reference after it returns.
 struct CpuContext {
@@ -40,6 +41,7 @@ struct CpuContext {
   const MicroKernels& kernels;
   Isa isa;
   Scratch& scratch;
+  CpuStep& step;
 };
 
 }  // namespace guildhall

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <fstream>
 
+#include "base/arena.h"
 #include "base/check.h"
 #include "base/memory_nodes.h"
 #include "base/status.h"
+#include "base/steady_clock.h"
 #include "base/str_cat.h"
 #include "kernels/cpu/low_rank.h"
 #include "kernels/cpu/micro_kernels.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/products.h"
+#include "kernels/op_observer.h"
 
 namespace guildhall {
 namespace {
@@ -26,47 +29,52 @@ std::string CpuModel() {
   return "unknown CPU";
 }
 
-// Hands out aligned regions of one buffer; first without memory, to learn the sum.
-class Regions {
- public:
-  explicit Regions(std::byte* base) : base_(base) {}
-
-  template <typename T>
-  T* Take(size_t bytes) {
-    T* region = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + taken_);
-    taken_ += (bytes + 63) / 64 * 64;
-    return region;
-  }
-  size_t taken() const { return taken_; }
-
- private:
-  std::byte* base_;
-  size_t taken_ = 0;
-};
-
-void Divide(Regions& regions, int threads, Scratch& scratch) {
-  const StepLimits& limits = scratch.limits;
+Scratch Divide(const StepLimits& limits, int threads, Arena& arena) {
+  Scratch scratch;
+  scratch.limits = limits;
+  scratch.limits.max_entries = std::max(limits.max_entries, limits.max_rows);
   const auto rows = static_cast<size_t>(limits.max_rows);
-  const auto entries = static_cast<size_t>(std::max(limits.max_entries, limits.max_rows));
+  const auto entries = static_cast<size_t>(scratch.limits.max_entries);
   const int64_t width = std::max({limits.max_width, limits.hidden, limits.max_ffn_width});
   scratch.input_bytes = rows * (RowBytes(RowFormat::kBF16, width) + RowBytes(RowFormat::kInt8, width));
   scratch.hidden_bytes = entries * HiddenRowBytes(limits.max_ffn_width);
   const size_t worker =
       std::max({WorkerScratchBytes(limits), HeadScratchBytes(limits), ShrinkScratchBytes(limits)});
   // Two workers never write to one line, nor to neighbours that a prefetch would bring along.
-  scratch.worker_bytes = (worker + 255) / 256 * 256;
-  scratch.input = regions.Take<std::byte>(scratch.input_bytes);
-  scratch.hidden = regions.Take<std::byte>(scratch.hidden_bytes);
-  scratch.entry_out = regions.Take<float>(entries * static_cast<size_t>(limits.hidden) * sizeof(float));
-  scratch.active = regions.Take<int32_t>(entries * sizeof(int32_t));
-  scratch.logits = regions.Take<float>(rows * static_cast<size_t>(limits.max_experts) * sizeof(float));
-  scratch.worker = regions.Take<std::byte>(scratch.worker_bytes * static_cast<size_t>(threads));
+  scratch.worker_bytes = AlignUp(worker, 256);
+  scratch.input = arena.Take<std::byte>(static_cast<int64_t>(scratch.input_bytes));
+  scratch.hidden = arena.Take<std::byte>(static_cast<int64_t>(scratch.hidden_bytes));
+  scratch.entry_out = arena.Take<float>(scratch.limits.max_entries * limits.hidden);
+  scratch.active = arena.Take<int32_t>(scratch.limits.max_entries);
+  scratch.logits = arena.Take<float>(limits.max_rows * limits.max_experts);
+  scratch.worker = arena.Take<std::byte>(static_cast<int64_t>(scratch.worker_bytes) * threads);
+  return scratch;
+}
+
+// The matrix that an op multiplies by; null: none that has a name.
+template <typename Args>
+const std::byte* WeightsOf(const Args& args) {
+  if constexpr (requires { args.w.first.data; }) return args.w.first.data;
+  if constexpr (requires { args.w.data; }) return args.w.data;
+  if constexpr (requires { args.w.gate_up.data; }) return args.w.gate_up.data;
+  return nullptr;
+}
+
+template <typename Args>
+void RunOp(OpKind kind, void (*op)(const Args&, CpuContext&), const Args& args, CpuContext& context,
+           OpObserver* observer) {
+  if (observer == nullptr) return op(args, context);
+  observer->OpBegins(kind, WeightsOf(args));
+  const int64_t begin = SteadyNs();
+  op(args, context);
+  const int64_t end = SteadyNs();
+  observer->OpEnds(CostOf(args), begin, end);
 }
 
 }  // namespace
 
 CpuBackend::CpuBackend(Isa isa, int threads, bool pin, size_t page_bytes)
-    : memory_(page_bytes), pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
+    : memory_(page_bytes), pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_, step_} {}
 
 std::string CpuBackend::Describe() const {
   const int nodes = MemoryNodes();
@@ -81,17 +89,25 @@ std::string CpuBackend::layout() const {
   return StrCat("cpu/", IsaName(context_.isa));
 }
 
+void CpuBackend::Observe(OpObserver* observer) {
+  observer_ = observer;
+  pool_.Observe(observer);
+}
+
+size_t CpuBackend::ScratchBytes(const StepLimits& limits) const {
+  Arena sizes;
+  Divide(limits, pool_.threads(), sizes);
+  return sizes.bytes();
+}
+
 absl::Status CpuBackend::Prepare(const StepLimits& limits) {
-  Scratch scratch;
-  scratch.limits = limits;
-  scratch.limits.max_entries = std::max(limits.max_entries, limits.max_rows);
-  Regions sizes(nullptr);
-  Divide(sizes, pool_.threads(), scratch);
   scratch_ = Scratch();  // the old memory goes before the new is asked for
-  GH_ASSIGN_OR_RETURN(scratch.memory, Buffer::Allocate(sizes.taken(), "scratch memory of a step"));
-  Regions regions(scratch.memory.data());
-  Divide(regions, pool_.threads(), scratch);
-  scratch_ = std::move(scratch);
+  GH_ASSIGN_OR_RETURN(DeviceBuffer memory,
+                      memory_.Allocate(ScratchBytes(limits), "scratch memory of a step"));
+  Arena arena(memory.data());
+  scratch_ = Divide(limits, pool_.threads(), arena);
+  scratch_.memory = std::move(memory);
+  step_.Prepare(scratch_.limits);
   return absl::OkStatus();
 }
 
@@ -128,39 +144,12 @@ size_t CpuBackend::KvBlockBytes(const KvShape& shape) const {
   return CpuKvBlockBytes(shape);
 }
 
-void CpuBackend::Embed(const EmbedArgs& args) {
-  EmbedOp(args, context_);
-}
-void CpuBackend::RmsNorm(const RmsNormArgs& args) {
-  RmsNormOp(args, context_);
-}
-void CpuBackend::MatMul(const MatMulArgs& args) {
-  MatMulOp(args, context_);
-}
-void CpuBackend::HeadMatMul(const HeadMatMulArgs& args) {
-  HeadMatMulOp(args, context_);
-}
-void CpuBackend::Rope(const RopeArgs& args) {
-  RopeOp(args, context_);
-}
-void CpuBackend::AppendKv(const AppendKvArgs& args) {
-  AppendKvOp(args, context_);
-}
-void CpuBackend::Attention(const AttentionArgs& args) {
-  AttentionOp(args, context_);
-}
-void CpuBackend::Route(const RouteArgs& args) {
-  RouteOp(args, context_);
-}
-void CpuBackend::ExpertFfn(const ExpertFfnArgs& args) {
-  ExpertFfnOp(args, context_);
-}
-void CpuBackend::Ffn(const FfnArgs& args) {
-  FfnOp(args, context_);
-}
-void CpuBackend::GatherRows(const GatherRowsArgs& args) {
-  GatherRowsOp(args, context_);
-}
+#define GH_FORWARD(Name, name)                                    \
+  void CpuBackend::Name(const Name##Args& args) {                 \
+    RunOp(OpKind::k##Name, &Name##Op, args, context_, observer_); \
+  }
+GH_FOR_EACH_OP(GH_FORWARD)
+#undef GH_FORWARD
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options, size_t page_bytes) {
   GH_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));

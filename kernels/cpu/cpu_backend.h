@@ -8,6 +8,7 @@
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/device_memory.h"
 #include "kernels/cpu/options.h"
+#include "kernels/cpu/step.h"
 
 namespace guildhall {
 
@@ -16,8 +17,9 @@ class CpuBackend final : public Backend {
   CpuBackend(Isa isa, int threads, bool pin, size_t page_bytes = size_t{2} << 20);
 
   std::string Describe() const override;
-  int Threads() const override { return pool_.threads(); }
-  void Observe(LoopObserver* observer) override { pool_.Observe(observer); }
+  int lanes() const override { return pool_.threads(); }
+  void Observe(OpObserver* observer) override;
+  size_t ScratchBytes(const StepLimits& limits) const override;
   absl::Status Prepare(const StepLimits& limits) override;
 
   DeviceMemory& memory() override { return memory_; }
@@ -28,26 +30,27 @@ class CpuBackend final : public Backend {
   int64_t LowRankColumns(int64_t rank) const override;
   size_t KvBlockBytes(const KvShape& shape) const override;
 
-  void Embed(const EmbedArgs& args) override;
-  void RmsNorm(const RmsNormArgs& args) override;
-  void MatMul(const MatMulArgs& args) override;
-  void HeadMatMul(const HeadMatMulArgs& args) override;
-  void Rope(const RopeArgs& args) override;
-  void AppendKv(const AppendKvArgs& args) override;
-  void Attention(const AttentionArgs& args) override;
-  void Route(const RouteArgs& args) override;
-  void ExpertFfn(const ExpertFfnArgs& args) override;
-  void Ffn(const FfnArgs& args) override;
-  void GatherRows(const GatherRowsArgs& args) override;
+  const StepData& BeginStep(const StepInputs& inputs) override { return step_.Begin(inputs); }
+#define GH_DECLARE(Name, name) void Name(const Name##Args& args) override;
+  GH_FOR_EACH_OP(GH_DECLARE)
+#undef GH_DECLARE
+  // Ops are done when they return.
+  absl::Status Finish() override {
+    return absl::OkStatus();
+  }
 
   // For the machine probe, which measures what ops can reach on this pool.
-  CpuContext& context() { return context_; }
+  CpuContext& context() {
+    return context_;
+  }
 
  private:
   CpuDeviceMemory memory_;
   ThreadPool pool_;
   Scratch scratch_;
+  CpuStep step_;
   CpuContext context_;
+  OpObserver* observer_ = nullptr;
 };
 
 // INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible

@@ -18,7 +18,7 @@ class CpuDeviceMemory final : public DeviceMemory {
   absl::StatusOr<DeviceBuffer> Allocate(size_t bytes, std::string_view what) override;
   absl::StatusOr<HostTwin> MakeTwin(std::byte* home, size_t bytes) override;
   absl::Status Upload(const HostTwin& twin) override;
-  absl::Status Download(const std::byte* home, std::span<std::byte> to) override;
+  absl::Status Download(const HostTwin& twin, size_t bytes) override;
   absl::StatusOr<DeviceBuffer> Bring(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                                      std::string_view what) override;
   PageMemory& pages() override { return *pages_; }

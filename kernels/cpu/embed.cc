@@ -59,20 +59,17 @@ HWY_EXPORT(WidenRow);
 
 namespace {
 
-// y = gains * y + scale * B a[token] for one row of one task; u: the row's workspace.
-void AddTerms(LowRankTerms terms, int32_t token, int64_t hidden, float* u, float* y, Isa isa) {
+// y = gains * y + scale * B a[token] for one row of one set; u: the row's workspace.
+void AddTerms(const LowRankTerms& terms, int32_t token, int64_t hidden, float* u, float* y, Isa isa) {
   for (int64_t c = 0; c < hidden; c += kPanelColumns) {
     float factors[kPanelColumns];
     const int64_t count = std::min<int64_t>(kPanelColumns, hidden - c);
-    const auto gain_of = [&](const LowRankTerm& term) -> const float* {
-      return term.change->gain == nullptr ? nullptr : term.change->gain + c;
-    };
-    if (!SumGains(terms, gain_of, count, factors)) break;
+    if (!SumGains(terms, 0, &LowRank::gain, c, count, factors)) break;
     for (int64_t i = 0; i < count; ++i) y[c + i] *= factors[i];
   }
   for (const LowRankTerm& term : terms) {
     const LowRank& change = *term.change;
-    const LowRankPart& part = change.parts.front();
+    const LowRankPart& part = change.parts[0];
     const int64_t rank = change.a.out;
     for (int64_t k = 0; k < rank; ++k) {
       u[k] = LoadElement(change.a.data, DTypeOf(change.a.format), int64_t{token} * rank + k) *
@@ -99,10 +96,9 @@ void EmbedOp(const EmbedArgs& args, CpuContext& context) {
       GH_CHECK_GE(args.tokens[row], 0);
       widen_row(table + static_cast<size_t>(args.tokens[row]) * row_bytes, args.dtype,
                 args.y + row * args.hidden, args.hidden);
-      if (args.low_rank.none() || args.low_rank.row_task[row] < 0) continue;
-      AddTerms(args.low_rank.tasks[static_cast<size_t>(args.low_rank.row_task[row])], args.tokens[row],
-               args.hidden, args.low_rank.workspace + row * args.low_rank.stride, args.y + row * args.hidden,
-               context.isa);
+      if (args.low_rank.none() || args.low_rank.rows.set[row] < 0) continue;
+      AddTerms(args.low_rank.Terms(args.low_rank.rows.set[row]), args.tokens[row], args.hidden,
+               args.low_rank.workspace + row * args.low_rank.stride, args.y + row * args.hidden, context.isa);
     }
   });
 }

@@ -88,6 +88,7 @@ void AddWeighedSumImpl(const WeighedSumArgs& args) {
     const size_t left = width - i;
     Vector sum = hn::Zero(d);
     for (int64_t j = 0; j < args.count; ++j) {
+      if (args.part != nullptr && args.part[j] < 0) continue;
       const Vector weight = hn::Set(d, args.weight != nullptr ? args.weight[j] : 1.0f);
       sum = hn::MulAdd(weight, LoadSome(d, args.parts + j * args.part_stride + i, left), sum);
     }

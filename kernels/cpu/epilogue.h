@@ -30,10 +30,12 @@ struct SwiGluArgs {
 };
 void StoreSwiGlu(const SwiGluArgs& args, Isa isa);
 
-// y[i] += sum over j ascending of weight[j] * parts[j * part_stride + i]; weight null: all 1.
+// y[i] += sum over j ascending of weight[j] * parts[j * part_stride + i], over the j that are there; weight
+// null: all 1.
 struct WeighedSumArgs {
   const float* parts;
   int64_t part_stride;
+  const int32_t* part;  // (count) < 0: not there; null: all are
   const float* weight;  // (count) or null
   int64_t count;
   float* y;  // (width)

@@ -55,7 +55,7 @@ Inputs PrepareInputs(const FfnJob& job, CpuContext& context) {
   std::byte* destination = context.scratch.input;
   size_t bytes = context.scratch.input_bytes;
   for (const int32_t slot : job.active) {
-    const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+    const FfnWeights& weights = job.table[slot];
     CheckWeights(job, weights);
     const RowFormat format = RowFormatOf(context.kernels, weights.gate_up.format);
     InputRows& rows = inputs[static_cast<size_t>(format)];
@@ -76,7 +76,7 @@ void StoreHidden(const FfnJob& job, const FfnWeights& weights, int64_t place, in
   const int64_t column = block * kHiddenColumns;
   const int64_t columns = std::min(kHiddenColumns, job.width - column);
   const InputRows to = HiddenRows(job, format, context);
-  const bool keep_floats = format == RowFormat::kInt8 && !job.low_rank.none();
+  const bool keep_floats = format == RowFormat::kInt8 && !job.down_low_rank.none();
   for (int64_t r = 0; r < rows; ++r, h += kHiddenColumns) {
     const size_t row = static_cast<size_t>(place + r) * to.stride;
     std::byte* const all = context.scratch.hidden + row;
@@ -89,7 +89,7 @@ void StoreHidden(const FfnJob& job, const FfnWeights& weights, int64_t place, in
 void GateUpBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
                  const Inputs& inputs, const CpuContext& context) {
   constexpr int64_t kRows = kMaxTiles * kMaxTileRows;
-  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+  const FfnWeights& weights = job.table[slot];
   const int64_t first = job.Begin(slot);
   const InputRows& x = inputs[static_cast<size_t>(RowFormatOf(context.kernels, weights.gate_up.format))];
   const PanelGroups groups = GateUpGroups(job, weights, context.kernels);
@@ -106,7 +106,8 @@ void GateUpBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, 
           context.kernels, weights.gate_up.format, group, job.hidden, begin, last,
           [&](int64_t i) { return x[job.Entry(first + i) / job.k]; },
           [&](int64_t i, int rows, float* tile) {
-            if (!job.low_rank.none()) ExpandGateUp(job, first + i, rows, column, columns, tile, context);
+            if (!job.gate_up_low_rank.none())
+              ExpandGateUp(job, first + i, rows, column, columns, tile, context);
             StoreSwiGlu({.tile = tile,
                          .gate_bias = weights.gate_bias != nullptr ? weights.gate_bias + column : nullptr,
                          .up_bias = weights.up_bias != nullptr ? weights.up_bias + column : nullptr,
@@ -123,7 +124,7 @@ void GateUpBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, 
 
 void DownGroup(const FfnJob& job, int32_t slot, const PanelGroup& group, int64_t begin, int64_t end,
                const CpuContext& context) {
-  const FfnWeights& weights = job.table[static_cast<size_t>(slot)];
+  const FfnWeights& weights = job.table[slot];
   const int64_t first = job.Begin(slot);
   const InputRows h = HiddenRows(job, RowFormatOf(context.kernels, weights.down.format), context);
   const int64_t column = group.first_panel * kPanelColumns;
@@ -132,7 +133,7 @@ void DownGroup(const FfnJob& job, int32_t slot, const PanelGroup& group, int64_t
       context.kernels, weights.down.format, group, job.width, begin, end,
       [&](int64_t i) { return h[first + i]; },
       [&](int64_t i, int rows, float* tile) {
-        if (!job.low_rank.none()) ExpandDown(job, first + i, rows, column, columns, tile, context);
+        if (!job.down_low_rank.none()) ExpandDown(job, first + i, rows, column, columns, tile, context);
         float* y[kMaxTileRows];
         for (int r = 0; r < rows; ++r)
           y[r] = context.scratch.entry_out + job.Entry(first + i + r) * job.hidden + column;
@@ -150,8 +151,7 @@ void DownGroup(const FfnJob& job, int32_t slot, const PanelGroup& group, int64_t
 
 void DownBlock(const FfnJob& job, int32_t slot, int64_t block, int64_t begin, int64_t end,
                const CpuContext& context) {
-  const PanelGroups groups(job.table[static_cast<size_t>(slot)].down, CeilDiv(job.hidden, kPanelColumns),
-                           context.kernels);
+  const PanelGroups groups(job.table[slot].down, CeilDiv(job.hidden, kPanelColumns), context.kernels);
   const GroupRange range(groups, block);
   for (int64_t g = range.begin; g < range.end; ++g) DownGroup(job, slot, groups[g], begin, end, context);
 }
@@ -180,6 +180,7 @@ void AddOutputs(const FfnJob& job, CpuContext& context) {
     for (int64_t row = begin; row < end; ++row) {
       AddWeighedSum({.parts = context.scratch.entry_out + row * job.k * job.hidden,
                      .part_stride = job.hidden,
+                     .part = job.slot_of != nullptr ? job.slot_of + row * job.k : nullptr,
                      .weight = job.weight != nullptr ? job.weight + row * job.k : nullptr,
                      .count = job.k,
                      .y = job.y + row * job.y_stride,
@@ -191,13 +192,13 @@ void AddOutputs(const FfnJob& job, CpuContext& context) {
 
 void RunExperts(const FfnJob& job, CpuContext& context) {
   const Inputs inputs = PrepareInputs(job, context);
-  const FfnWeights& shape = job.table[static_cast<size_t>(job.active[0])];
-  if (!job.low_rank.none()) ShrinkGateUp(job, context);
+  const FfnWeights& shape = job.table[job.active[0]];
+  if (!job.gate_up_low_rank.none()) ShrinkGateUp(job, context);
   ForBlocks(job, shape.gate_up, 2 * CeilDiv(job.width, kPanelColumns), context,
             [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
               GateUpBlock(job, slot, block, begin, end, inputs, context);
             });
-  if (!job.low_rank.none()) ShrinkDown(job, context);
+  if (!job.down_low_rank.none()) ShrinkDown(job, context);
   ForBlocks(job, shape.down, CeilDiv(job.hidden, kPanelColumns), context,
             [&](int32_t slot, int64_t block, int64_t begin, int64_t end) {
               DownBlock(job, slot, block, begin, end, context);
@@ -218,8 +219,8 @@ void RunJob(const FfnJob& job, CpuContext& context) {
 std::span<const int32_t> ActiveSlots(const ExpertFfnArgs& args, CpuContext& context) {
   int32_t* active = context.scratch.active;
   size_t count = 0;
-  for (size_t slot = 0; slot < args.table.size(); ++slot) {
-    if (args.group_begin[slot + 1] > args.group_begin[slot]) active[count++] = static_cast<int32_t>(slot);
+  for (int32_t slot = 0; slot < args.slots; ++slot) {
+    if (args.group_begin[slot + 1] > args.group_begin[slot]) active[count++] = slot;
   }
   const auto size = [&](int32_t slot) { return args.group_begin[slot + 1] - args.group_begin[slot]; };
   std::sort(active, active + count,
@@ -233,12 +234,13 @@ void ExpertFfnOp(const ExpertFfnArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.rows, 0);
   GH_CHECK_LE(args.rows * args.k, context.scratch.limits.max_entries);
   GH_CHECK_EQ(args.group_begin[0], 0);
-  GH_CHECK_EQ(args.group_begin[args.table.size()], args.rows * args.k);
+  GH_CHECK_LE(args.group_begin[args.slots], args.rows * args.k);
   RunJob({.x = args.x,
           .table = args.table,
           .active = ActiveSlots(args, context),
           .group_begin = args.group_begin,
           .group_entry = args.group_entry,
+          .slot_of = args.slot,
           .weight = args.weight,
           .y = args.y,
           .rows = args.rows,
@@ -247,7 +249,8 @@ void ExpertFfnOp(const ExpertFfnArgs& args, CpuContext& context) {
           .width = args.width,
           .x_stride = args.x_stride,
           .y_stride = args.y_stride,
-          .low_rank = args.low_rank,
+          .gate_up_low_rank = args.gate_up_low_rank,
+          .down_low_rank = args.down_low_rank,
           .expert = args.expert},
          context);
 }
@@ -256,10 +259,11 @@ void FfnOp(const FfnArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.rows, 0);
   constexpr int32_t kOnlySlot = 0;
   RunJob({.x = args.x,
-          .table = {&args.w, 1},
+          .table = &args.w,
           .active = {&kOnlySlot, 1},
           .group_begin = nullptr,
           .group_entry = nullptr,
+          .slot_of = nullptr,
           .weight = args.weight,
           .y = args.y,
           .rows = args.rows,
@@ -268,7 +272,8 @@ void FfnOp(const FfnArgs& args, CpuContext& context) {
           .width = args.width,
           .x_stride = args.x_stride,
           .y_stride = args.y_stride,
-          .low_rank = args.low_rank,
+          .gate_up_low_rank = args.gate_up_low_rank,
+          .down_low_rank = args.down_low_rank,
           .expert = nullptr},
          context);
 }

@@ -15,15 +15,17 @@ namespace guildhall {
 // ExpertFfnArgs and FfnArgs brought to one form.
 struct FfnJob {
   const float* x;
-  std::span<const FfnWeights> table;
+  const FfnWeights* table;          // by slot
   std::span<const int32_t> active;  // slots with entries, the largest group first
   const int32_t* group_begin;       // null: one slot whose entries are 0, 1, 2, ...
   const int32_t* group_entry;
+  const int32_t* slot_of;  // (rows, k) < 0: no entry; null: all are there
   const float* weight;
   float* y;
   int64_t rows, k, hidden, width;
   int64_t x_stride, y_stride;
-  const LowRankRows<FfnLowRankTerms>& low_rank;
+  const LowRankRows& gate_up_low_rank;
+  const LowRankRows& down_low_rank;
   const int32_t* expert;  // (rows, k) or null: all 0
 
   int64_t Begin(int32_t slot) const { return group_begin != nullptr ? group_begin[slot] : 0; }

@@ -1,5 +1,5 @@
-// Low-rank changes inside feed-forward networks, by task and logical expert of every entry: shrunk in a loop
-// before each of the two products, expanded on its finished tiles. Only with job.low_rank not none().
+// Low-rank changes inside feed-forward networks, by set and logical expert of every entry: shrunk in a loop
+// before each of the two products, expanded on its finished tiles. Only where the job has that product's.
 #pragma once
 
 #include <cstdint>

@@ -20,36 +20,32 @@ struct HeadChanges {
   const HeadMatMulArgs& args;
   int64_t head;
 
-  int32_t TaskOf(int64_t row) const { return args.low_rank.row_task[row]; }
-  HeadLowRankTerms TermsOf(int64_t row) const {
-    return args.low_rank.tasks[static_cast<size_t>(TaskOf(row))];
-  }
+  int32_t SetOf(int64_t row) const { return args.low_rank.rows.set[row]; }
+  const LowRankTerms& TermsOf(int64_t row) const { return args.low_rank.Terms(SetOf(row)); }
   float* Place(int64_t row) const {
-    return args.low_rank.workspace +
-           (row * static_cast<int64_t>(args.w.size()) + head) * args.low_rank.stride;
+    return args.low_rank.workspace + (row * args.w.heads + head) * args.low_rank.stride;
   }
-  const LowRank& operator()(const HeadLowRankTerm& term) const { return term.change[head]; }
 };
 
 void ShrinkHead(const HeadChanges& changes, int64_t begin, int64_t end, std::byte* scratch,
                 const CpuContext& context) {
   const HeadMatMulArgs& args = changes.args;
   ForRuns(
-      begin, end, kShrinkRows, [&](int64_t row) { return changes.TaskOf(row); },
+      begin, end, kShrinkRows, [&](int64_t row) { return changes.SetOf(row); },
       [&](int64_t first, int64_t last) {
         ShrinkRows rows{.rows = static_cast<int>(last - first)};
         for (int r = 0; r < rows.rows; ++r) {
           rows.x[r] = args.x + (first + r) * args.x_stride + changes.head * args.x_head_stride;
           rows.u[r] = changes.Place(first + r);
         }
-        ShrinkTerms(changes.TermsOf(first), changes, rows, scratch, context);
+        ShrinkTerms(changes.TermsOf(first), changes.head, rows, scratch, context);
       });
 }
 
 void ExpandHead(const HeadChanges& changes, int64_t row, int rows, int64_t column, int columns, float* tile,
                 const CpuContext& context) {
   ForRuns(
-      row, row + rows, kMaxTileRows, [&](int64_t r) { return changes.TaskOf(r); },
+      row, row + rows, kMaxTileRows, [&](int64_t r) { return changes.SetOf(r); },
       [&](int64_t first, int64_t last) {
         ExpandTile part{.tile = tile + (first - row) * kTileStride,
                         .rows = static_cast<int>(last - first),
@@ -57,7 +53,7 @@ void ExpandHead(const HeadChanges& changes, int64_t row, int rows, int64_t colum
                         .end = column + columns,
                         .panels = static_cast<int>(CeilDiv(columns, kPanelColumns))};
         for (int r = 0; r < part.rows; ++r) part.u[r] = changes.Place(first + r);
-        ExpandTerms(changes.TermsOf(first), changes, part, context.isa);
+        ExpandTerms(changes.TermsOf(first), changes.head, part, context.isa);
       });
 }
 
@@ -67,14 +63,13 @@ struct HeadRows {
 
   HeadRows(const HeadChanges& changes, int64_t begin, int64_t end, float* scratch) {
     const HeadMatMulArgs& args = changes.args;
-    const int64_t in = args.w[0].in;
+    const int64_t in = args.w.first.in;
     for (int64_t row = begin; row < end; ++row) {
       const float*& from = x[row - begin];
       from = args.x + row * args.x_stride + changes.head * args.x_head_stride;
-      if (args.low_rank.none() || changes.TaskOf(row) < 0) continue;
+      if (args.low_rank.none() || changes.SetOf(row) < 0) continue;
       float* scaled = scratch + (row - begin) * RoundUp(in, 16);
-      const auto gain_of = [&](const HeadLowRankTerm& term) { return changes(term).in_gain; };
-      if (!SumGains(changes.TermsOf(row), gain_of, in, scaled)) continue;
+      if (!SumGains(changes.TermsOf(row), changes.head, &LowRank::in_gain, 0, in, scaled)) continue;
       for (int64_t i = 0; i < in; ++i) scaled[i] *= from[i];
       from = scaled;
     }
@@ -84,7 +79,7 @@ struct HeadRows {
 // Rows [begin, end) of one head.
 void MultiplyHead(const HeadMatMulArgs& args, int64_t head, int64_t begin, int64_t end, std::byte* scratch,
                   const CpuContext& context) {
-  const Matrix& w = args.w[static_cast<size_t>(head)];
+  const Matrix w = args.w[head];
   float* y = args.y + head * args.y_head_stride;
   const HeadChanges changes{args, head};
   if (!args.low_rank.none()) ShrinkHead(changes, begin, end, scratch, context);
@@ -131,19 +126,15 @@ size_t HeadScratchBytes(const StepLimits& limits) {
 
 void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context) {
   GH_CHECK_GE(args.rows, 0);
-  for (const Matrix& w : args.w) {
-    GH_CHECK(!w.empty());
-    GH_CHECK(!IsQuantized(w.format));  // products of heads have no quantized formats
-    GH_CHECK_EQ(w.in, args.w[0].in);
-    GH_CHECK_EQ(w.out, args.w[0].out);
-    if (RowFormatOf(context.kernels, w.format) == RowFormat::kBF16) {
-      GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * RowBytes(RowFormat::kBF16, w.in),
-                  context.scratch.worker_bytes);
-    }
+  const Matrix& w = args.w.first;
+  GH_CHECK(!w.empty());
+  GH_CHECK(!IsQuantized(w.format));  // products of heads have no quantized formats
+  if (RowFormatOf(context.kernels, w.format) == RowFormat::kBF16) {
+    GH_CHECK_LE(ScaledBytes(w.in) + kChunkRows * RowBytes(RowFormat::kBF16, w.in),
+                context.scratch.worker_bytes);
   }
-  const auto heads = static_cast<int64_t>(args.w.size());
   const int64_t chunks = CeilDiv(args.rows, kChunkRows);
-  context.pool.Run(heads * chunks, [&](int64_t item, int worker) {
+  context.pool.Run(args.w.heads * chunks, [&](int64_t item, int worker) {
     const int64_t begin = item % chunks * kChunkRows;
     MultiplyHead(args, item / chunks, begin, std::min(args.rows, begin + kChunkRows),
                  context.scratch.Worker(worker), context);

@@ -150,7 +150,8 @@ void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::by
           }
         });
   }
-  for (const LowRankPart& part : change.parts) {
+  for (int64_t p = 0; p < change.part_count; ++p) {
+    const LowRankPart& part = change.parts[p];
     const float scale = part.scale * factor;
     for (int r = 0; r < rows.rows; ++r) {
       float* u = rows.u[r] + part.rank_begin;
@@ -162,10 +163,48 @@ void Shrink(const LowRank& change, float factor, const ShrinkRows& rows, std::by
 HWY_EXPORT(ExpandImpl);
 
 void Expand(const LowRank& change, const ExpandTile& tile, Isa isa) {
-  for (const LowRankPart& part : change.parts) {
+  for (int64_t p = 0; p < change.part_count; ++p) {
+    const LowRankPart& part = change.parts[p];
     const int64_t first = FirstColumn(part.out_begin);
     if (part.module != tile.module || first >= tile.end || part.out_begin + part.out <= tile.column) continue;
     GH_SIMD(ExpandImpl, isa)(part, first, tile);
+  }
+}
+
+void ShrinkTerms(const LowRankTerms& terms, int64_t index, ShrinkRows rows, std::byte* scratch,
+                 const CpuContext& context) {
+  for (const LowRankTerm& term : terms) {
+    const LowRank& change = term.change[index];
+    if (change.a.empty()) continue;
+    Shrink(change, term.scale, rows, scratch, context);
+    for (int r = 0; r < rows.rows; ++r) rows.u[r] += PaddedRank(change.a.out);
+  }
+}
+
+bool SumGains(const LowRankTerms& terms, int64_t index, const float* LowRank::*gain, int64_t begin,
+              int64_t count, float* factors) {
+  bool any = false;
+  for (const LowRankTerm& term : terms) {
+    const float* own = term.change[index].*gain;
+    if (own == nullptr) continue;
+    own += begin;
+    for (int64_t c = 0; c < count; ++c) factors[c] = (any ? factors[c] : 1.0f) + (own[c] - 1.0f);
+    any = true;
+  }
+  return any;
+}
+
+void ExpandTerms(const LowRankTerms& terms, int64_t index, ExpandTile tile, Isa isa) {
+  float factors[kMaxGroupPanels * kPanelColumns];
+  if (SumGains(terms, index, &LowRank::gain, tile.gain_begin + tile.column, tile.end - tile.column,
+               factors)) {
+    ScaleColumns(factors, tile);
+  }
+  for (const LowRankTerm& term : terms) {
+    const LowRank& change = term.change[index];
+    if (change.a.empty()) continue;
+    Expand(change, tile, isa);
+    for (int r = 0; r < tile.rows; ++r) tile.u[r] += PaddedRank(change.a.out);
   }
 }
 

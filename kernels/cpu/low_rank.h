@@ -64,47 +64,16 @@ void Expand(const LowRank& change, const ExpandTile& tile, Isa isa);
 // tile *= factors; `factors` (end - column).
 void ScaleColumns(const float* factors, const ExpandTile& tile);
 
-// All terms of a task; pick(term) is a term's change of this product. The terms' places in u follow each
-// other.
-template <typename Terms, typename Pick>
-void ShrinkTerms(const Terms& terms, Pick pick, ShrinkRows rows, std::byte* scratch,
-                 const CpuContext& context) {
-  for (const auto& term : terms) {
-    const LowRank& change = pick(term);
-    if (change.a.empty()) continue;
-    Shrink(change, term.scale, rows, scratch, context);
-    for (int r = 0; r < rows.rows; ++r) rows.u[r] += PaddedRank(change.a.out);
-  }
-}
+// The changes `index` of all terms of a set (of a head, of a logical expert; else 0). Their places in u follow
+// each other.
+void ShrinkTerms(const LowRankTerms& terms, int64_t index, ShrinkRows rows, std::byte* scratch,
+                 const CpuContext& context);
+void ExpandTerms(const LowRankTerms& terms, int64_t index, ExpandTile tile, Isa isa);
 
-// factors[c] = 1 + sum of (gain[c] - 1) over the terms that have one; false: none has.
-template <typename Terms, typename GainOf>
-bool SumGains(const Terms& terms, GainOf gain_of, int64_t count, float* factors) {
-  bool any = false;
-  for (const auto& term : terms) {
-    const float* gain = gain_of(term);
-    if (gain == nullptr) continue;
-    for (int64_t c = 0; c < count; ++c) factors[c] = (any ? factors[c] : 1.0f) + (gain[c] - 1.0f);
-    any = true;
-  }
-  return any;
-}
-
-template <typename Terms, typename Pick>
-void ExpandTerms(const Terms& terms, Pick pick, ExpandTile tile, Isa isa) {
-  float factors[kMaxGroupPanels * kPanelColumns];
-  const auto gain_of = [&](const auto& term) -> const float* {
-    const float* gain = pick(term).gain;
-    return gain == nullptr ? nullptr : gain + tile.gain_begin + tile.column;
-  };
-  if (SumGains(terms, gain_of, tile.end - tile.column, factors)) ScaleColumns(factors, tile);
-  for (const auto& term : terms) {
-    const LowRank& change = pick(term);
-    if (change.a.empty()) continue;
-    Expand(change, tile, isa);
-    for (int r = 0; r < tile.rows; ++r) tile.u[r] += PaddedRank(change.a.out);
-  }
-}
+// factors[c] = 1 + sum of (gain[begin + c] - 1) over the terms that have one (gain or in_gain); false: none
+// has.
+bool SumGains(const LowRankTerms& terms, int64_t index, const float* LowRank::*gain, int64_t begin,
+              int64_t count, float* factors);
 
 // body(first, last) for the maximal runs of [begin, end) whose key_of() is the same and not negative, at most
 // `most` long.

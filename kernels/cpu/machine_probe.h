@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "base/buffer.h"
 #include "kernels/cpu/context.h"
 
 namespace guildhall {

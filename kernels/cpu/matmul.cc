@@ -7,40 +7,33 @@
 namespace guildhall {
 namespace {
 
-const LowRank& ChangeOf(const LowRankTerm& term) {
-  return *term.change;
-}
-
 // Rows with low-rank changes into their small spaces, before any tile needs them.
 void ShrinkRowsOf(const MatMulArgs& args, const CpuContext& context) {
-  const auto& low_rank = args.low_rank;
-  const auto task_of = [&](int64_t row) { return low_rank.row_task[row]; };
-  context.pool.Run(CeilDiv(args.rows, kShrinkRows), [&](int64_t item, int worker) {
-    const int64_t begin = item * kShrinkRows, end = std::min(args.rows, begin + kShrinkRows);
-    ForRuns(begin, end, kShrinkRows, task_of, [&](int64_t first, int64_t last) {
-      ShrinkRows rows{.rows = static_cast<int>(last - first)};
-      for (int r = 0; r < rows.rows; ++r) {
-        rows.x[r] = args.x + (first + r) * args.x_stride;
-        rows.u[r] = low_rank.workspace + (first + r) * low_rank.stride;
-      }
-      ShrinkTerms(low_rank.tasks[static_cast<size_t>(task_of(first))], ChangeOf, rows,
-                  context.scratch.Worker(worker), context);
-    });
+  const LowRankRows& low_rank = args.low_rank;
+  context.pool.Run(low_rank.rows.segment_count, [&](int64_t item, int worker) {
+    const RowSegment& segment = low_rank.rows.segments[item];
+    ShrinkRows rows{.rows = segment.end - segment.begin};
+    GH_CHECK_LE(rows.rows, kShrinkRows);
+    for (int r = 0; r < rows.rows; ++r) {
+      rows.x[r] = args.x + (segment.begin + r) * args.x_stride;
+      rows.u[r] = low_rank.workspace + (segment.begin + r) * low_rank.stride;
+    }
+    ShrinkTerms(low_rank.Terms(segment.set), 0, rows, context.scratch.Worker(worker), context);
   });
 }
 
 void ExpandRowsOf(const MatMulArgs& args, int64_t row, int rows, int64_t column, int columns, float* tile,
                   const CpuContext& context) {
-  const auto& low_rank = args.low_rank;
-  const auto task_of = [&](int64_t r) { return low_rank.row_task[r]; };
-  ForRuns(row, row + rows, kMaxTileRows, task_of, [&](int64_t first, int64_t last) {
+  const LowRankRows& low_rank = args.low_rank;
+  const auto set_of = [&](int64_t r) { return low_rank.rows.set[r]; };
+  ForRuns(row, row + rows, kMaxTileRows, set_of, [&](int64_t first, int64_t last) {
     ExpandTile part{.tile = tile + (first - row) * kTileStride,
                     .rows = static_cast<int>(last - first),
                     .column = column,
                     .end = column + columns,
                     .panels = static_cast<int>(CeilDiv(columns, kPanelColumns))};
     for (int r = 0; r < part.rows; ++r) part.u[r] = low_rank.workspace + (first + r) * low_rank.stride;
-    ExpandTerms(low_rank.tasks[static_cast<size_t>(task_of(first))], ChangeOf, part, context.isa);
+    ExpandTerms(low_rank.Terms(set_of(first)), 0, part, context.isa);
   });
 }
 

@@ -4,21 +4,14 @@
 #include <cstddef>
 
 #include "kernels/cpu/context.h"
+#include "kernels/op_list.h"
 #include "kernels/ops.h"
 
 namespace guildhall {
 
-void EmbedOp(const EmbedArgs& args, CpuContext& context);
-void RmsNormOp(const RmsNormArgs& args, CpuContext& context);
-void MatMulOp(const MatMulArgs& args, CpuContext& context);
-void HeadMatMulOp(const HeadMatMulArgs& args, CpuContext& context);
-void RopeOp(const RopeArgs& args, CpuContext& context);
-void AppendKvOp(const AppendKvArgs& args, CpuContext& context);
-void AttentionOp(const AttentionArgs& args, CpuContext& context);
-void RouteOp(const RouteArgs& args, CpuContext& context);
-void ExpertFfnOp(const ExpertFfnArgs& args, CpuContext& context);
-void FfnOp(const FfnArgs& args, CpuContext& context);
-void GatherRowsOp(const GatherRowsArgs& args, CpuContext& context);
+#define GH_DECLARE(Name, name) void Name##Op(const Name##Args& args, CpuContext& context);
+GH_FOR_EACH_OP(GH_DECLARE)
+#undef GH_DECLARE
 
 // Bytes of one KV block of one layer in the layout of AppendKvOp and AttentionOp.
 size_t CpuKvBlockBytes(const KvShape& shape);

@@ -58,7 +58,8 @@ void RotateRows(const RopeArgs& args, int64_t begin, int64_t end) {
     for (int64_t head = 0; head < args.heads; ++head) {
       float* x = args.x + row * args.x_stride + head * args.head_stride;
       float* y = args.y == nullptr ? x : args.y + row * args.y_stride + head * args.y_head_stride;
-      rotate(x, y, args.cos + row * half, args.sin + row * half, half);
+      const int64_t angles = args.position[row] * half;
+      rotate(x, y, args.cos + angles, args.sin + angles, half);
     }
   }
 }

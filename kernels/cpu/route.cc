@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/cpu/gate_row.h"
+#include "kernels/cpu/group_by_slot.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/row_chunks.h"
 
@@ -9,7 +10,7 @@ namespace guildhall {
 namespace {
 
 void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
-  const GateSpec& gate = *args.gate;
+  const GateSpec& gate = args.gate;
   GH_CHECK_GT(gate.experts, 0);
   GH_CHECK_GT(gate.k, 0);
   GH_CHECK_LE(gate.k, gate.experts);
@@ -18,7 +19,6 @@ void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
   GH_CHECK_LE(int64_t{gate.experts}, scratch.limits.max_experts);
   GH_CHECK_LE(args.rows, scratch.limits.max_rows);
   GH_CHECK_EQ(gate.selection_bias, args.selection_bias != nullptr);
-  if (!args.expert_maps.empty()) GH_CHECK(args.row_task != nullptr);
   if (gate.selection == GateSpec::Selection::kGroupLimitedTopK) {
     GH_CHECK_GT(gate.groups, 0);
     GH_CHECK_EQ(gate.experts % gate.groups, 0);
@@ -29,38 +29,30 @@ void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
   }
 }
 
-// Logical experts of one row to slots, by the map of its task.
+// Logical experts of one row to slots, by the map of its set.
 void Reroute(const RouteArgs& args, int64_t row) {
-  const int64_t k = args.gate->k;
-  const int32_t task = args.expert_maps.empty() ? -1 : args.row_task[row];
-  const int32_t* map = task < 0 ? nullptr : args.expert_maps[static_cast<size_t>(task)];
+  const int64_t k = args.gate.k;
+  const int32_t set = args.sets.none() ? -1 : args.sets.set[row];
+  const int32_t* map = set < 0 ? nullptr : args.sets.tables[set].expert_maps[args.expert_map];
   for (int64_t j = row * k; j < (row + 1) * k; ++j) {
-    args.slot[j] = map == nullptr ? args.expert[j] : map[args.expert[j]];
+    const int32_t expert = args.expert[j];
+    args.slot[j] = expert < 0 || map == nullptr ? expert : map[expert];
+    if (args.slot[j] < 0) args.weight[j] = 0.0f;
   }
 }
 
-// Counting sort of the entries by slot; stable, so ascending within a slot.
-void GroupBySlot(const RouteArgs& args) {
-  const int64_t entries = args.rows * args.gate->k;
-  int32_t* begin = args.group_begin;
-  std::fill(begin, begin + args.slots + 1, 0);
-  for (int64_t i = 0; i < entries; ++i) {
-    GH_CHECK_GE(args.slot[i], 0);
-    GH_CHECK_LT(args.slot[i], args.slots);
-    ++begin[args.slot[i] + 1];
-  }
-  for (int64_t s = 0; s < args.slots; ++s) begin[s + 1] += begin[s];
-  // Each begin moves on to its slot's end, which is the next one's begin: shift them back by one.
-  for (int64_t i = 0; i < entries; ++i) args.group_entry[begin[args.slot[i]]++] = static_cast<int32_t>(i);
-  for (int64_t s = args.slots; s > 0; --s) begin[s] = begin[s - 1];
-  begin[0] = 0;
+void LeaveOut(const RouteArgs& args, int64_t row) {
+  const int64_t k = args.gate.k;
+  std::fill_n(args.expert + row * k, k, -1);
+  std::fill_n(args.slot + row * k, k, -1);
+  std::fill_n(args.weight + row * k, k, 0.0f);
 }
 
 }  // namespace
 
 void RouteOp(const RouteArgs& args, CpuContext& context) {
   const Scratch& scratch = context.scratch;
-  const GateSpec& gate = *args.gate;
+  const GateSpec& gate = args.gate;
   CheckArgs(args, scratch);
 
   MatMulArgs scores{};
@@ -77,12 +69,16 @@ void RouteOp(const RouteArgs& args, CpuContext& context) {
   ForRowChunks(context.pool, args.rows, cost, [&](int64_t begin, int64_t end, int worker) {
     auto* work = reinterpret_cast<float*>(scratch.Worker(worker));
     for (int64_t row = begin; row < end; ++row) {
+      if (args.kv_place != nullptr && args.kv_place[row] < 0) {
+        LeaveOut(args, row);
+        continue;
+      }
       gate_row(gate, scratch.logits + row * gate.experts, args.selection_bias, work,
                args.expert + row * gate.k, args.weight + row * gate.k);
       Reroute(args, row);
     }
   });
-  GroupBySlot(args);
+  GroupBySlot(args.slot, args.rows * gate.k, args.slots, args.group_begin, args.group_entry);
 }
 
 }  // namespace guildhall

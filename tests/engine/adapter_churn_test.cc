@@ -13,6 +13,7 @@
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
 #include "tests/weights/manager_fixture.h"
+#include "weights/product_numbers.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -53,27 +54,27 @@ class Hash {
 // A number made of every weight that the set brings, read where a step would read it: through its expert map
 // in these tables. The base's own experts count as their slots.
 uint64_t ContentOf(const AdapterSet& set, const ExpertTables& tables) {
-  GH_CHECK_LE(set.rank_columns, tables.rank_columns);
   Hash hash;
   for (size_t l = 0; l < set.layers.size(); ++l) {
     const LayerAdapterSet& layer = set.layers[l];
     for (size_t e = 0; e < layer.expert_map.size(); ++e) {
       const auto slot = static_cast<size_t>(layer.expert_map[e]);
-      GH_CHECK_LT(slot, tables.layers[l].slots.size());
+      GH_CHECK_LT(slot, tables.tables[static_cast<size_t>(RoutedMap(l))].slots.size());
       if (slot == e) continue;
-      const FfnWeights& expert = tables.layers[l].slots[slot];
+      const FfnWeights& expert = tables.tables[static_cast<size_t>(RoutedMap(l))].slots[slot];
       GH_CHECK(!expert.gate_up.empty());
       hash.Add(1000 * l + e);
       hash.Add(expert.gate_up);
       hash.Add(expert.down);
     }
-    if (layer.shared != nullptr) {
-      hash.Add(layer.shared->gate_up);
-      hash.Add(layer.shared->down);
-    }
-    for (const std::vector<LowRankTerm>& terms : layer.products) {
-      for (const LowRankTerm& term : terms) hash.Add(term.change->a);
-    }
+    if (layer.shared_slot < 0) continue;
+    const auto slot = static_cast<size_t>(layer.shared_slot);
+    const FfnWeights& shared = tables.tables[static_cast<size_t>(SharedMap(l))].slots.at(slot);
+    hash.Add(shared.gate_up);
+    hash.Add(shared.down);
+  }
+  for (const std::vector<LowRankTerm>& terms : set.products) {
+    for (const LowRankTerm& term : terms) hash.Add(term.change->a);
   }
   return hash.value();
 }

@@ -34,8 +34,8 @@ TEST_CASE("The base model keeps its folder open, shows its experts and has one b
   const ModelSpec& spec = model->decoder->spec();
   REQUIRE(experts.size() == spec.layers.size());
   for (size_t i = 0; i < experts.size(); ++i) {
-    CHECK(experts[i].size() == (spec.layers[i].moe ? static_cast<size_t>(spec.gate.experts) : 0));
-    for (const FfnWeights& expert : experts[i]) CHECK_FALSE(expert.gate_up.empty());
+    CHECK(experts[i].routed.size() == (spec.layers[i].moe ? static_cast<size_t>(spec.gate.experts) : 0));
+    for (const FfnWeights& expert : experts[i].routed) CHECK_FALSE(expert.gate_up.empty());
   }
 }
 
@@ -79,34 +79,35 @@ TEST_CASE("Released KV blocks can be written again, and the others keep their ke
   const auto rows = static_cast<int32_t>(std::min<size_t>(tokens.size(), 16));
   // The first rows as a sequence of its own in one block.
   const auto forward = [&](int32_t block, int32_t first) {
-    std::vector<int32_t> positions, sequence, task, logit_rows = {rows - 1 - first};
+    std::vector<int32_t> positions, sequence;
+    const OutputRow output{.row = rows - 1 - first};
     std::vector<int64_t> slots;
     for (int32_t p = first; p < rows; ++p) {
       positions.push_back(p);
       sequence.push_back(0);
-      task.push_back(-1);
       slots.push_back(int64_t{block} * kKvBlockTokens + p);
     }
     Batch batch;
     batch.tokens = std::span(tokens).subspan(static_cast<size_t>(first), positions.size());
     batch.positions = positions;
     batch.sequence = sequence;
-    batch.kv_slot = slots;
-    batch.task = task;
+    batch.kv_place = slots;
     batch.block_table = std::span(&block, 1);
     batch.max_blocks = 1;
-    batch.logit_rows = logit_rows;
-    const std::span<const float> logits = decoder.Forward(batch);
-    return std::vector<float>(logits.begin(), logits.end());
+    batch.outputs = {&output, 1};
+    const StepOutput out = RunStep(decoder, batch).value();
+    return std::vector<float>(out.logits.begin(), out.logits.end());
   };
   const auto last = static_cast<int32_t>(decoder.kv_blocks() - 1);
   const std::vector<float> expected = forward(0, 0);
   CHECK(forward(last, 0) == expected);
   decoder.ReleaseKvBlocks(1, last);  // all but the first
   CHECK(forward(0, rows - 1) == expected);
+  REQUIRE(decoder.GrowKvBlocks(1, last).ok());
   CHECK(forward(last, 0) == expected);
   // What was released is gone: only the last row's key was written again.
   decoder.ReleaseKvBlocks(0, decoder.kv_blocks());
+  REQUIRE(decoder.GrowKvBlocks(0, decoder.kv_blocks()).ok());
   CHECK(forward(0, rows - 1) != expected);
   CHECK(decoder.kv_release_blocks() >= 1);
 }

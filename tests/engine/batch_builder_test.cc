@@ -14,6 +14,15 @@ std::vector<T> Copy(std::span<const T> values) {
   return {values.begin(), values.end()};
 }
 
+std::vector<int32_t> Rows(std::span<const OutputRow> outputs) {
+  std::vector<int32_t> rows;
+  for (const OutputRow& output : outputs) {
+    CHECK(output.kind == OutputRow::Kind::kLogits);
+    rows.push_back(output.row);
+  }
+  return rows;
+}
+
 Sequence MakeSequence(int32_t length, int32_t computed, std::vector<int32_t> blocks,
                       std::shared_ptr<const AdapterSet> adapters = nullptr) {
   Sequence sequence;
@@ -38,13 +47,13 @@ TEST_CASE("A chunk across a block border beside a decode") {
   CHECK(Copy(batch.tokens) == std::vector<int32_t>{114, 115, 116, 117, 116});
   CHECK(Copy(batch.positions) == std::vector<int32_t>{14, 15, 16, 17, 16});
   CHECK(Copy(batch.sequence) == std::vector<int32_t>{0, 0, 0, 0, 1});
-  CHECK(Copy(batch.task) == std::vector<int32_t>{-1, -1, -1, -1, 0});
+  CHECK(Copy(batch.set) == std::vector<int32_t>{-1, -1, -1, -1, 0});
   REQUIRE(batch.sets.size() == 1);
   CHECK(batch.sets[0]->id == 4);
-  CHECK(Copy(batch.kv_slot) == std::vector<int64_t>{5 * 16 + 14, 5 * 16 + 15, 3 * 16, 3 * 16 + 1, 7 * 16});
+  CHECK(Copy(batch.kv_place) == std::vector<int64_t>{5 * 16 + 14, 5 * 16 + 15, 3 * 16, 3 * 16 + 1, 7 * 16});
   CHECK(batch.max_blocks == 3);
   CHECK(Copy(batch.block_table) == std::vector<int32_t>{5, 3, 9, 2, 7, 0});
-  CHECK(Copy(batch.logit_rows) == std::vector<int32_t>{4});
+  CHECK(Rows(batch.outputs) == std::vector<int32_t>{4});
 }
 
 TEST_CASE("Rows are ordered by adapter set: the base first, then as the sets appear, each in one segment") {
@@ -61,11 +70,11 @@ TEST_CASE("Rows are ordered by adapter set: the base first, then as the sets app
     entries.push_back({.sequence = &sequence, .rows = sequence.length() - sequence.computed});
   const Batch batch = builder.Build(entries);
   CHECK(Copy(batch.sets) == std::vector<const AdapterSet*>{version_1.get(), version_2.get()});
-  CHECK(Copy(batch.task) == std::vector<int32_t>{-1, -1, -1, 0, 0, 0, 1, 1, 1});
+  CHECK(Copy(batch.set) == std::vector<int32_t>{-1, -1, -1, 0, 0, 0, 1, 1, 1});
   CHECK(Copy(batch.positions) == std::vector<int32_t>{0, 1, 4, 0, 2, 3, 0, 1, 2});
   CHECK(Copy(batch.sequence) == std::vector<int32_t>{0, 0, 1, 2, 3, 3, 4, 4, 4});
   CHECK(Copy(batch.block_table) == std::vector<int32_t>{1, 4, 0, 3, 2});
-  CHECK(Copy(batch.logit_rows) == std::vector<int32_t>{1, 2, 3, 5, 8});
+  CHECK(Rows(batch.outputs) == std::vector<int32_t>{1, 2, 3, 5, 8});
   // The logit rows come in the entries' new order.
   const std::vector<int32_t> lengths = {2, 5, 1, 4, 3};
   for (size_t i = 0; i < 5; ++i) CHECK(entries[i].sequence->length() == lengths[i]);
@@ -81,7 +90,7 @@ TEST_CASE("A batch without adapters has no sets, and keeps the order that it was
   std::vector<BatchEntry> entries = {{&two, 1}, {&one, 1}};
   const Batch batch = builder.Build(entries);
   CHECK(batch.sets.empty());
-  CHECK(Copy(batch.task) == std::vector<int32_t>{-1, -1});
+  CHECK(Copy(batch.set) == std::vector<int32_t>{-1, -1});
   CHECK(entries[0].sequence == &two);
 }
 
@@ -91,7 +100,7 @@ TEST_CASE("Wanted prompt logits are rows of their own, from the first that was n
   sequence.request->sampling.prompt_logprobs = true;
   sequence.scored = 6;
   std::vector<BatchEntry> entries = {{&sequence, 6}};
-  CHECK(Copy(builder.Build(entries).logit_rows) == std::vector<int32_t>{2, 3, 4, 5});
+  CHECK(Rows(builder.Build(entries).outputs) == std::vector<int32_t>{2, 3, 4, 5});
 }
 
 TEST_CASE("No array moves between steps: nothing is allocated") {
@@ -103,7 +112,7 @@ TEST_CASE("No array moves between steps: nothing is allocated") {
   const Batch one = builder.Build(first);
   const Batch two = builder.Build(second);
   CHECK(one.tokens.data() == two.tokens.data());
-  CHECK(one.kv_slot.data() == two.kv_slot.data());
+  CHECK(one.kv_place.data() == two.kv_place.data());
   CHECK(one.block_table.data() == two.block_table.data());
   Sequence with = MakeSequence(2, 0, {0}, MakeSet(1)), more = MakeSequence(2, 0, {0}, MakeSet(2));
   std::vector<BatchEntry> third = {{&with, 1}}, fourth = {{&with, 1}, {&more, 1}};

@@ -97,12 +97,13 @@ TEST_CASE("A callback that throws ends its own request") {
 }
 
 TEST_CASE("A step that fails ends the requests that were in it, the next ones are served") {
-  FakeModel model({.before_step = [](int64_t step) {
+  FakeModel model({.fail_step = [](int64_t step) -> absl::Status {
     static bool failed = false;
     if (step == 2 && !failed) {
       failed = true;
-      throw std::runtime_error("boom");
+      return absl::InternalError("boom");
     }
+    return absl::OkStatus();
   }});
   Engine engine(model, SmallOptions(), BaseTask());
   engine.Start();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <new>
 #include <set>
 #include <utility>
 
@@ -38,7 +39,7 @@ std::vector<float> FakeLogits(std::span<const int32_t> prefix, int64_t vocabular
   return logits;
 }
 
-FakeModel::FakeModel(Options options) : options_(std::move(options)) {
+FakeModel::FakeModel(Options options) : options_(std::move(options)), blocks_(options_.kv_blocks) {
   slots_.resize(static_cast<size_t>(options_.kv_blocks * kKvBlockTokens));
   logits_.resize(static_cast<size_t>(options_.max_outputs * options_.vocabulary));
   prefix_.reserve(slots_.size());
@@ -47,16 +48,41 @@ FakeModel::FakeModel(Options options) : options_(std::move(options)) {
 
 void FakeModel::ReleaseKvBlocks(int64_t first, int64_t count) {
   GH_CHECK_GE(first, 0);
-  GH_CHECK_GT(count, 0);
-  GH_CHECK_LE(first + count, options_.kv_blocks);
+  GH_CHECK_EQ(first + count, blocks_);
+  blocks_ = first;
+  if (count == 0) return;
   const auto begin = slots_.begin() + static_cast<std::ptrdiff_t>(first * kKvBlockTokens);
   std::fill(begin, begin + static_cast<std::ptrdiff_t>(count * kKvBlockTokens), Slot());
   released_blocks_.fetch_add(count);
 }
 
-std::span<const float> FakeModel::Forward(const Batch& batch) {
+absl::Status FakeModel::GrowKvBlocks(int64_t first, int64_t count) {
+  GH_CHECK_EQ(first, blocks_);
+  GH_CHECK_LE(first + count, options_.kv_blocks);
+  blocks_ += count;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepOutput> FakeModel::Await() {
+  return output_;
+}
+
+void FakeModel::Launch(const Batch& batch) {
   if (options_.before_step) options_.before_step(steps_.load());
+  const absl::Status failure = options_.fail_step ? options_.fail_step(steps_.load()) : absl::OkStatus();
   steps_.fetch_add(1);
+  if (!failure.ok()) {
+    output_ = failure;
+    return;
+  }
+  try {
+    Compute(batch);
+  } catch (const std::bad_alloc&) {
+    output_ = absl::ResourceExhaustedError("no memory for the step");
+  }
+}
+
+void FakeModel::Compute(const Batch& batch) {
   rows_.fetch_add(batch.rows());
   most_rows_.store(std::max(most_rows_.load(), batch.rows()));
   most_sets_.store(std::max(most_sets_.load(), static_cast<int64_t>(batch.sets.size())));
@@ -71,27 +97,29 @@ std::span<const float> FakeModel::Forward(const Batch& batch) {
   Write(batch);
   if (options_.first_token_is_task) CheckSegments(batch);
   const auto vocabulary = static_cast<size_t>(options_.vocabulary);
-  for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
+  for (size_t i = 0; i < batch.outputs.size(); ++i) {
     const std::span<float> row = std::span(logits_).subspan(i * vocabulary, vocabulary);
-    const std::span<const int32_t> prefix = ReadPrefix(batch, batch.logit_rows[i]);
-    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.logit_rows[i])), options_.memory, row);
+    const std::span<const int32_t> prefix = ReadPrefix(batch, batch.outputs[i].row);
+    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.outputs[i].row)), options_.memory, row);
     if (prefix.back() == options_.poison)
       std::fill(row.begin(), row.end(), std::numeric_limits<float>::quiet_NaN());
   }
   // Rows without logits attend too.
   for (int64_t row = 0; row < batch.rows(); ++row) ReadPrefix(batch, row);
-  return std::span<const float>(logits_).first(batch.logit_rows.size() * vocabulary);
+  output_ = StepOutput{.logits = std::span<const float>(logits_).first(batch.outputs.size() * vocabulary),
+                       .hidden = {},
+                       .routes = {}};
 }
 
 void FakeModel::CheckShape(const Batch& batch) const {
   const auto rows = static_cast<size_t>(batch.rows());
   GH_CHECK_GT(batch.rows(), 0);
   GH_CHECK_LE(batch.rows(), options_.max_rows);
-  GH_CHECK_LE(static_cast<int64_t>(batch.logit_rows.size()), options_.max_outputs);
+  GH_CHECK_LE(static_cast<int64_t>(batch.outputs.size()), options_.max_outputs);
   GH_CHECK_EQ(batch.positions.size(), rows);
   GH_CHECK_EQ(batch.sequence.size(), rows);
-  GH_CHECK_EQ(batch.kv_slot.size(), rows);
-  GH_CHECK_EQ(batch.task.size(), rows);
+  GH_CHECK_EQ(batch.kv_place.size(), rows);
+  GH_CHECK_EQ(batch.set.size(), rows);
   GH_CHECK_EQ(batch.block_table.size() % static_cast<size_t>(batch.max_blocks), size_t{0});
   for (size_t i = 0; i < rows; ++i) {
     GH_CHECK_GE(batch.tokens[i], 0);
@@ -102,12 +130,12 @@ void FakeModel::CheckShape(const Batch& batch) const {
     if (!same) GH_CHECK_EQ(batch.sequence[i], i == 0 ? 0 : batch.sequence[i - 1] + 1);
     const int64_t block = batch.block_table[static_cast<size_t>(batch.sequence[i] * batch.max_blocks +
                                                                 batch.positions[i] / kKvBlockTokens)];
-    GH_CHECK_LT(block, options_.kv_blocks);
-    GH_CHECK_EQ(batch.kv_slot[i], block * kKvBlockTokens + batch.positions[i] % kKvBlockTokens);
+    GH_CHECK_LT(block, blocks_);
+    GH_CHECK_EQ(batch.kv_place[i], block * kKvBlockTokens + batch.positions[i] % kKvBlockTokens);
   }
-  for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
-    GH_CHECK_LT(batch.logit_rows[i], batch.rows());
-    if (i > 0) GH_CHECK_GT(batch.logit_rows[i], batch.logit_rows[i - 1]);
+  for (size_t i = 0; i < batch.outputs.size(); ++i) {
+    GH_CHECK_LT(batch.outputs[i].row, batch.rows());
+    if (i > 0) GH_CHECK_GT(batch.outputs[i].row, batch.outputs[i - 1].row);
   }
 }
 
@@ -116,7 +144,7 @@ void FakeModel::CheckSharing(const Batch& batch) const {
   std::map<int64_t, int32_t> writer;  // block -> sequence
   std::map<int32_t, int32_t> last;    // sequence -> its last position
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
-    const auto [at, fresh] = writer.emplace(batch.kv_slot[i] / kKvBlockTokens, batch.sequence[i]);
+    const auto [at, fresh] = writer.emplace(batch.kv_place[i] / kKvBlockTokens, batch.sequence[i]);
     GH_CHECK_EQ(at->second, batch.sequence[i]);
     last[batch.sequence[i]] = batch.positions[i];
   }
@@ -134,7 +162,7 @@ void FakeModel::CheckSharing(const Batch& batch) const {
 // The base first, then each set once, in the order of the batch's own list.
 void FakeModel::CheckSets(const Batch& batch) const {
   int32_t current = -1;
-  for (const int32_t set : batch.task) {
+  for (const int32_t set : batch.set) {
     if (set == current) continue;
     GH_CHECK_EQ(set, current + 1);
     current = set;
@@ -149,7 +177,7 @@ void FakeModel::CheckSegments(const Batch& batch) const {
   std::pair<int32_t, int32_t> current = {-1, -1};
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
     const int64_t first_block = batch.block_table[static_cast<size_t>(batch.sequence[i] * batch.max_blocks)];
-    const std::pair segment(batch.task[i], slots_[static_cast<size_t>(first_block * kKvBlockTokens)].token);
+    const std::pair segment(batch.set[i], slots_[static_cast<size_t>(first_block * kKvBlockTokens)].token);
     if (segment == current) continue;
     GH_CHECK(closed.insert(segment).second);
     current = segment;
@@ -158,7 +186,7 @@ void FakeModel::CheckSegments(const Batch& batch) const {
 
 void FakeModel::Write(const Batch& batch) {
   for (size_t i = 0; i < batch.tokens.size(); ++i) {
-    slots_[static_cast<size_t>(batch.kv_slot[i])] = {
+    slots_[static_cast<size_t>(batch.kv_place[i])] = {
         .token = batch.tokens[i], .position = batch.positions[i], .set = NumberOf(batch, i)};
   }
 }

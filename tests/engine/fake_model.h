@@ -33,7 +33,9 @@ class FakeModel final : public LanguageModel {
     int64_t memory = 0;                // see FakeLogits
     bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
     int32_t poison = -1;               // a row of this token gets NaN logits
-    std::function<void(int64_t step)> before_step = {};  // on the engine thread; may throw
+    std::function<void(int64_t step)> before_step = {};  // on the engine thread
+    // What is no success is the step's end.
+    std::function<absl::Status(int64_t step)> fail_step = {};
     // What stands for a set of the batch in FakeLogits; AdapterSet::id where there is no such function.
     std::function<uint64_t(const Batch& batch, size_t set)> set_number = {};
     std::function<void(const Batch& batch)> on_batch = {};
@@ -48,7 +50,9 @@ class FakeModel final : public LanguageModel {
   int64_t kv_blocks() const override { return options_.kv_blocks; }
   int64_t kv_release_blocks() const override { return options_.release_blocks; }
   void ReleaseKvBlocks(int64_t first, int64_t count) override;  // what was there is lost
-  std::span<const float> Forward(const Batch& batch) override;
+  absl::Status GrowKvBlocks(int64_t first, int64_t count) override;
+  void Launch(const Batch& batch) override;
+  absl::StatusOr<StepOutput> Await() override;
 
   // Readable while the engine runs.
   int64_t steps() const { return steps_.load(); }
@@ -64,6 +68,7 @@ class FakeModel final : public LanguageModel {
     uint64_t set = 0;
   };
 
+  void Compute(const Batch& batch);
   void CheckShape(const Batch& batch) const;
   void CheckSharing(const Batch& batch) const;
   void CheckSets(const Batch& batch) const;
@@ -73,13 +78,15 @@ class FakeModel final : public LanguageModel {
 
   const Options options_;
   uint64_t NumberOf(const Batch& batch, size_t row) const {
-    return batch.task[row] < 0 ? 0 : numbers_[static_cast<size_t>(batch.task[row])];
+    return batch.set[row] < 0 ? 0 : numbers_[static_cast<size_t>(batch.set[row])];
   }
 
   std::vector<uint64_t> numbers_;  // (sets of the batch)
   std::vector<Slot> slots_;        // (kv_blocks * kKvBlockTokens)
   std::vector<int32_t> prefix_;
   std::vector<float> logits_;
+  absl::StatusOr<StepOutput> output_ = StepOutput();  // of the last step
+  int64_t blocks_;                                    // that have memory
   std::atomic<int64_t> steps_{0}, rows_{0}, most_rows_{0}, most_sets_{0}, released_blocks_{0};
 };
 

@@ -124,12 +124,13 @@ void PagedCache::Append(const std::vector<RowId>& rows) {
   AppendKvArgs args{};
   args.shape = shape;
   args.cache = cache_.data();
+  args.block_stride = static_cast<int64_t>(backend_.KvBlockBytes(shape));
   args.k = k.data();
   args.v = shape.value_in_key ? nullptr : v.data();
   args.rows = static_cast<int64_t>(rows.size());
   args.k_stride = int64_t{shape.kv_heads} * shape.key_dim;
   args.v_stride = int64_t{shape.kv_heads} * shape.value_dim;
-  args.slot = slots.data();
+  args.kv_place = slots.data();
   backend_.AppendKv(args);
 }
 
@@ -137,6 +138,7 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
   const AttentionCase& c = data_.c;
   std::vector<float> q;
   std::vector<int32_t> positions, sequences;
+  std::vector<int64_t> places(rows.size(), 0);
   for (const auto& [sequence, position] : rows) {
     TakeRow(data_.q[static_cast<size_t>(sequence)], position, c.heads() * c.shape.key_dim, q);
     positions.push_back(static_cast<int32_t>(position));
@@ -145,18 +147,22 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
   const int64_t width = c.heads() * c.shape.value_dim;
   std::vector<float> y(rows.size() * static_cast<size_t>(width));
   AttentionArgs args{};
+  args.step = &backend_.BeginStep({.tokens = {},
+                                   .positions = positions,
+                                   .sequence = sequences,
+                                   .kv_place = places,
+                                   .set = {},
+                                   .block_table = table_,
+                                   .max_blocks = max_blocks_,
+                                   .logit_rows = {}});
   args.shape = c.shape;
   args.cache = cache_.data();
+  args.block_stride = static_cast<int64_t>(backend_.KvBlockBytes(c.shape));
   args.q = q.data();
   args.y = y.data();
-  args.rows = static_cast<int64_t>(rows.size());
   args.heads = c.heads();
   args.q_stride = c.heads() * c.shape.key_dim;
   args.y_stride = width;
-  args.position = positions.data();
-  args.sequence = sequences.data();
-  args.block_table = table_.data();
-  args.max_blocks = max_blocks_;
   args.scale = data_.scale;
   args.window = c.window;
   backend_.Attention(args);

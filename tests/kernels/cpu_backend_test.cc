@@ -108,7 +108,7 @@ TEST_CASE("products allocate nothing") {
     }
     memory.push_back(PackWeightsAs(*backend, weights, WeightFormat::kInt8));
     const Matrix quantized = memory.back().matrix;
-    const std::vector<Matrix> heads = {packed.matrix, packed.matrix};
+    const HeadMatrices heads = {packed.matrix, 2, 0};
     constexpr int64_t kRows = 60;
     const auto x = random.Floats(kRows * 400);
     std::vector<float> y(kRows * 600);
@@ -141,13 +141,14 @@ TEST_CASE("products allocate nothing") {
                       .y_stride = 200});
       }
       backend->ExpertFfn({.x = x.data(),
-                          .table = table,
+                          .table = table.data(),
                           .group_begin = begin.data(),
                           .group_entry = entry.data(),
                           .weight = nullptr,
                           .y = y.data(),
                           .rows = rows,
                           .k = 1,
+                          .slots = static_cast<int64_t>(table.size()),
                           .hidden = 200,
                           .width = 300,
                           .x_stride = 200,

@@ -126,13 +126,15 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
       std::span(routing.slot).subspan(static_cast<size_t>(first * c.k), static_cast<size_t>(rows * c.k));
   const Groups groups(slots, c.slots);
   backend.ExpertFfn({.x = wide_x.data(),
-                     .table = experts.table,
+                     .table = experts.table.data(),
+                     .slot = slots.data(),
                      .group_begin = groups.begin.data(),
                      .group_entry = groups.entry.data(),
                      .weight = weighed ? routing.weight.data() + first * c.k : nullptr,
                      .y = wide_y.data(),
                      .rows = rows,
                      .k = c.k,
+                     .slots = c.slots,
                      .hidden = c.hidden,
                      .width = c.width,
                      .x_stride = x_stride,

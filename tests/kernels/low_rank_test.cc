@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "tests/kernels/products_reference.h"
+#include "tests/kernels/test_sets.h"
 
 using namespace guildhall;
 
@@ -34,6 +35,7 @@ struct Change {
   std::vector<Module> modules;
   std::vector<float> gain;
   std::deque<PackedWeights> memory;
+  std::vector<LowRankPart> parts;
   LowRank packed;
 
   void Add(const Backend& backend, DType dtype, int64_t out_begin, int64_t out, int64_t in, int64_t rank,
@@ -43,16 +45,15 @@ struct Change {
     const Module& module = modules.back();
     const TensorView b = module.b.View();
     memory.push_back(PackAs(backend, PackShape::LowRankB(FormatOf(dtype), out_begin, out, rank), {&b, 1}));
-    const int64_t rank_begin =
-        packed.parts.empty() ? 0 : packed.parts.back().rank_begin + packed.parts.back().rank;
-    packed.parts.push_back({.module = index,
-                            .out_begin = out_begin,
-                            .out = out,
-                            .rank_begin = rank_begin,
-                            .rank = rank,
-                            .scale = scale,
-                            .dtype = dtype,
-                            .b = memory.back().memory.data()});
+    const int64_t rank_begin = parts.empty() ? 0 : parts.back().rank_begin + parts.back().rank;
+    parts.push_back({.module = index,
+                     .out_begin = out_begin,
+                     .out = out,
+                     .rank_begin = rank_begin,
+                     .rank = rank,
+                     .scale = scale,
+                     .dtype = dtype,
+                     .b = memory.back().memory.data()});
   }
 
   const LowRank* Pack(const Backend& backend) {
@@ -62,6 +63,8 @@ struct Change {
       memory.push_back(PackWeights(backend, views, modules[0].a.dtype));
       packed.a = memory.back().matrix;
     }
+    packed.parts = parts.data();
+    packed.part_count = static_cast<int64_t>(parts.size());
     packed.gain = gain.empty() ? nullptr : gain.data();
     return &packed;
   }
@@ -92,8 +95,8 @@ std::vector<double> Times(const TestWeights& w, std::span<const double> x) {
   return y;
 }
 
-// Tasks of the rows: runs of every task, base rows among them.
-std::vector<int32_t> RowTasks() {
+// Sets of the rows: runs of every set, base rows among them.
+std::vector<int32_t> RowSetsOf() {
   std::vector<int32_t> tasks;
   for (int64_t r = 0; r < kRows; ++r)
     tasks.push_back(r < 5 ? -1 : r < 6 ? 0 : r < 20 ? 1 : r < 30 ? 2 : r < 33 ? 3 : 0);
@@ -103,11 +106,14 @@ std::vector<int32_t> RowTasks() {
 
 constexpr int64_t kStride = 128;
 
-template <typename Terms>
-LowRankRows<Terms> Rows(const std::vector<int32_t>& row_task, int64_t first, const std::vector<Terms>& tasks,
-                        std::vector<float>& workspace) {
-  return {
-      .row_task = row_task.data() + first, .tasks = tasks, .workspace = workspace.data(), .stride = kStride};
+// The rows [first, first + rows) with the changes of one product.
+LowRankRows Rows(Backend& backend, TestSets& sets, const std::vector<int32_t>& row_set, int64_t first,
+                 int64_t rows, std::vector<float>& workspace, int32_t product = 0) {
+  return {.rows = sets.Begin(
+              backend, std::span(row_set).subspan(static_cast<size_t>(first), static_cast<size_t>(rows))),
+          .product = product,
+          .workspace = workspace.data(),
+          .stride = kStride};
 }
 
 void RequireCloseRow(const float* actual, const std::vector<double>& expected, double rtol) {
@@ -140,9 +146,8 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
         gained.Add(*backend, DType::kF32, 0, out, in, 1, 1.0f, random);
         const LowRankTerm a{wide.Pack(*backend), 1.0f}, b{parts.Pack(*backend), 0.75f},
             c{gained.Pack(*backend), 1.0f};
-        const std::vector<std::vector<LowRankTerm>> terms{{a}, {a, b}, {}, {c, b}};
-        const std::vector<LowRankTerms> tasks(terms.begin(), terms.end());
-        const std::vector<int32_t> row_task = RowTasks();
+        TestSets sets({{{a}}, {{a, b}}, {{}}, {{c, b}}});
+        const std::vector<int32_t> row_set = RowSetsOf();
         const std::vector<float> x = ExactInputs(random, kRows * in), bias = random.Floats(out);
         std::vector<float> workspace(kRows * kStride);
         const auto run = [&](int64_t first, int64_t rows, bool changed) {
@@ -150,7 +155,7 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
           MatMulArgs args{};
           args.x = x.data() + first * in, args.w = packed.matrix, args.bias = bias.data(), args.y = y.data();
           args.rows = rows, args.x_stride = in, args.y_stride = out, args.clip = 3.0f, args.accumulate = true;
-          if (changed) args.low_rank = Rows(row_task, first, tasks, workspace);
+          if (changed) args.low_rank = Rows(*backend, sets, row_set, first, rows, workspace);
           backend->MatMul(args);
           return y;
         };
@@ -161,7 +166,7 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
           const float* row = all.data() + r * out;
           const std::vector<float> alone = run(r, 1, true);
           REQUIRE(SameBits({row, width}, alone));
-          const int32_t task = row_task[static_cast<size_t>(r)];
+          const int32_t task = row_set[static_cast<size_t>(r)];
           if (task < 0 || task == 2) REQUIRE(SameBits({row, width}, {base.data() + r * out, width}));
           const std::vector<double> input = Wide({x.begin() + r * in, x.begin() + (r + 1) * in});
           // The base's product alone rounds its input.
@@ -187,33 +192,29 @@ TEST_CASE("products of heads take low-rank changes of each head") {
   for (const std::string& isa : TestIsas()) {
     Random random(5);
     const auto backend = MakeTestBackend(isa);
-    std::deque<PackedWeights> packed;
     std::vector<TestWeights> w;
-    std::vector<Matrix> matrices;
     std::deque<Change> changes;
     std::vector<LowRank> heads;
     for (int64_t h = 0; h < kHeads; ++h) {
       w.push_back(MakeWeights(random, DType::kF32, kOut, kIn));
-      packed.push_back(PackWeights(*backend, w.back()));
-      matrices.push_back(packed.back().matrix);
       changes.emplace_back().Add(*backend, DType::kF32, 0, kOut, kIn, 4 + h, 0.5f, random);
       heads.push_back(*changes.back().Pack(*backend));
     }
-    const std::vector<HeadLowRankTerm> terms{{heads.data(), 2.0f}};
-    const std::vector<HeadLowRankTerms> tasks{terms};
-    std::vector<int32_t> row_task(kRows, 0);
-    row_task[0] = -1;
+    const PackedHeads packed = PackHeads(*backend, w);
+    TestSets sets({{{{heads.data(), 2.0f}}}});
+    std::vector<int32_t> row_set(kRows, 0);
+    row_set[0] = -1;
     const std::vector<float> x = ExactInputs(random, kRows * kHeads * kIn);
     std::vector<float> workspace(kRows * kHeads * kStride), y(kRows * kHeads * kOut);
     backend->HeadMatMul({.x = x.data(),
-                         .w = matrices,
+                         .w = packed.matrices,
                          .y = y.data(),
                          .rows = kRows,
                          .x_stride = kHeads * kIn,
                          .x_head_stride = kIn,
                          .y_stride = kHeads * kOut,
                          .y_head_stride = kOut,
-                         .low_rank = Rows(row_task, 0, tasks, workspace)});
+                         .low_rank = Rows(*backend, sets, row_set, 0, kRows, workspace)});
     for (int64_t r = 0; r < kRows; ++r) {
       for (int64_t h = 0; h < kHeads; ++h) {
         INFO(isa << " row " << r << " head " << h);
@@ -263,23 +264,23 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
       }
       // Experts 1 and 3 are changed; 3 in gate and down only.
       std::deque<Change> gate_up(kExperts), down_change(kExperts);
-      std::vector<FfnLowRank> changes(kExperts);
+      std::vector<LowRank> gate_up_changes(kExperts), down_changes(kExperts);
       for (const size_t e : {size_t{1}, size_t{3}}) {
         gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 3, 0.5f, random);
         if (e == 1) gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 18, 0.25f, random, 1);
         down_change[e].Add(*backend, DType::kF32, 0, kHidden, kWidth, 6, 1.0f, random);
-        changes[e] = {*gate_up[e].Pack(*backend), *down_change[e].Pack(*backend)};
+        gate_up_changes[e] = *gate_up[e].Pack(*backend);
+        down_changes[e] = *down_change[e].Pack(*backend);
       }
-      const std::vector<FfnLowRankTerm> terms{{changes.data(), 0.5f}};
-      const std::vector<FfnLowRankTerms> tasks{terms, {}};
-      std::vector<int32_t> row_task(kRows, 0), expert, slot;
-      for (size_t r = 0; r < kRows; ++r) row_task[r] = r < 7 ? -1 : r < 33 ? 0 : 1;
+      TestSets sets({{{{gate_up_changes.data(), 0.5f}}, {{down_changes.data(), 0.5f}}}, {{}, {}}});
+      std::vector<int32_t> row_set(kRows, 0), expert, slot;
+      for (size_t r = 0; r < kRows; ++r) row_set[r] = r < 7 ? -1 : r < 33 ? 0 : 1;
       for (size_t r = 0; r < kRows; ++r) {
         const auto order = random.Permutation(kExperts);
         for (size_t j = 0; j < kPerRow; ++j) {
           expert.push_back(order[j]);
-          slot.push_back(row_task[r] == 0 && order[j] == 3 ? kSlots - 1
-                                                           : order[j]);  // task 0 replaces expert 3
+          slot.push_back(row_set[r] == 0 && order[j] == 3 ? kSlots - 1
+                                                          : order[j]);  // task 0 replaces expert 3
         }
       }
       std::vector<int32_t> begin, entry;
@@ -298,11 +299,17 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
         group(static_cast<size_t>(first * kPerRow), static_cast<size_t>(rows * kPerRow));
         std::vector<float> y(static_cast<size_t>(rows * kHidden));
         ExpertFfnArgs args{};
-        args.x = x.data() + first * kHidden, args.table = table, args.group_begin = begin.data();
+        args.x = x.data() + first * kHidden, args.table = table.data(), args.slots = kSlots,
+        args.group_begin = begin.data();
         args.group_entry = entry.data(), args.weight = weight.data() + first * kPerRow, args.y = y.data();
         args.rows = rows, args.k = kPerRow, args.hidden = kHidden, args.width = kWidth;
         args.x_stride = args.y_stride = kHidden;
-        if (changed) args.low_rank = Rows(row_task, first, tasks, workspace);
+        args.slot = slot.data() + first * kPerRow;
+        if (changed) {
+          args.gate_up_low_rank = Rows(*backend, sets, row_set, first, rows, workspace, 0);
+          args.down_low_rank = args.gate_up_low_rank;
+          args.down_low_rank.product = 1;
+        }
         args.expert = expert.data() + first * kPerRow;
         backend->ExpertFfn(args);
         return y;
@@ -310,7 +317,7 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
       const std::vector<float> all = run(0, kRows, true), base = run(0, kRows, false);
       for (int64_t r = 0; r < kRows; ++r) {
         INFO(isa << " " << WeightFormatName(format) << " row " << r);
-        const auto task = row_task[static_cast<size_t>(r)];
+        const auto task = row_set[static_cast<size_t>(r)];
         const float* row = all.data() + r * kHidden;
         REQUIRE(SameBits({row, kHidden}, run(r, 1, true)));
         if (task != 0) REQUIRE(SameBits({row, kHidden}, {base.data() + r * kHidden, kHidden}));
@@ -351,9 +358,8 @@ TEST_CASE("an embedding takes a low-rank change by row") {
     change.Add(*backend, DType::kF32, 0, kHidden, kVocabulary, kRank, 2.0f, random);
     change.Pack(*backend);
     change.packed.a = {.out = kRank, .in = kVocabulary, .format = FormatOf(a.dtype), .data = a.bytes.data()};
-    const std::vector<LowRankTerm> terms{{&change.packed, 0.5f}};
-    const std::vector<LowRankTerms> tasks{terms};
-    const std::vector<int32_t> tokens{3, 49, 3, 0}, row_task{-1, 0, 0, 0};
+    TestSets sets({{{{&change.packed, 0.5f}}}});
+    const std::vector<int32_t> tokens{3, 49, 3, 0}, row_set{-1, 0, 0, 0};
     std::vector<float> y(4 * kHidden), workspace(4 * kStride);
     backend->Embed({.tokens = tokens.data(),
                     .table = table.bytes.data(),
@@ -361,7 +367,7 @@ TEST_CASE("an embedding takes a low-rank change by row") {
                     .y = y.data(),
                     .rows = 4,
                     .hidden = kHidden,
-                    .low_rank = Rows(row_task, 0, tasks, workspace)});
+                    .low_rank = Rows(*backend, sets, row_set, 0, 4, workspace)});
     for (int64_t r = 0; r < 4; ++r) {
       for (int64_t c = 0; c < kHidden; ++c) {
         const auto token = tokens[static_cast<size_t>(r)];

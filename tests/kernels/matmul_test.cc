@@ -200,20 +200,17 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
       for (const Shape& shape : shapes) {
         INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
         std::vector<TestWeights> weights;
-        std::vector<PackedWeights> packed;
-        std::vector<Matrix> w;
         for (int64_t h = 0; h < kHeads; ++h) {
           weights.push_back(MakeWeights(random, SourceOf(format), shape.out, shape.in));
-          packed.push_back(PackWeights(*backends[0], weights.back()));
-          w.push_back(packed.back().matrix);
         }
+        const PackedHeads packed = PackHeads(*backends[0], weights);
         const int64_t x_head = shape.in + 2, y_head = shape.out + 1;
         const int64_t x_stride = kHeads * x_head + 7, y_stride = kHeads * y_head + 3;
         const auto x = random.Floats(kMaxRows * x_stride);
         const auto run = [&](Backend& backend, int64_t first, int64_t rows) {
           std::vector<float> y(static_cast<size_t>(rows * y_stride), kUntouched);
           backend.HeadMatMul({.x = x.data() + first * x_stride,
-                              .w = w,
+                              .w = packed.matrices,
                               .y = y.data(),
                               .rows = rows,
                               .x_stride = x_stride,

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/align.h"
+
 namespace guildhall {
 namespace {
 
@@ -64,6 +66,21 @@ PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> pa
 PackedWeights PackWeights(const Backend& backend, const TestWeights& weights) {
   const TensorView view = weights.View();
   return PackWeights(backend, {&view, 1}, weights.dtype);
+}
+
+PackedHeads PackHeads(const Backend& backend, const std::vector<TestWeights>& heads) {
+  const PackShape shape =
+      PackShape::Stack(FormatOf(heads.front().dtype), heads.front().out, heads.front().in);
+  const size_t stride = AlignUp(backend.PackedBytes(shape));
+  auto memory = Buffer::Allocate(heads.size() * stride, "test");
+  REQUIRE(memory.ok());
+  PackedHeads packed{*std::move(memory), {}};
+  for (size_t head = 0; head < heads.size(); ++head) {
+    const TensorView view = heads[head].View();
+    backend.Pack(shape, {&view, 1}, packed.memory.data() + head * stride);
+  }
+  packed.matrices = {shape.At(packed.memory.data()), static_cast<int64_t>(heads.size()), stride};
+  return packed;
 }
 
 namespace {

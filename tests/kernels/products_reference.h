@@ -40,6 +40,12 @@ PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> pa
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype);
 PackedWeights PackWeights(const Backend& backend, const TestWeights& weights);
 PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up);
+// Heads of equal shape, one behind the other.
+struct PackedHeads {
+  Buffer memory;
+  HeadMatrices matrices;
+};
+PackedHeads PackHeads(const Backend& backend, const std::vector<TestWeights>& heads);
 // In any format. Where that is a quantized one, the weights' `values` become those that the packed bytes
 // stand for: NaN where a scale is.
 PackedWeights PackWeightsAs(const Backend& backend, TestWeights& weights, WeightFormat format);

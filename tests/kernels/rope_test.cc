@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 
 #include "tests/kernels/kernel_test.h"
 
@@ -40,6 +41,12 @@ RopeArgs Args(const Case& c, float* x, const std::vector<float>& cos, const std:
   args.rotary = c.rotary;
   args.x_stride = c.heads * c.head_dim;
   args.head_stride = c.head_dim;
+  static const std::vector<int32_t> positions = [] {
+    std::vector<int32_t> all(512);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }();
+  args.position = positions.data();  // row r is at position r
   args.cos = cos.data();
   args.sin = sin.data();
   args.interleaved = c.interleaved;

@@ -5,6 +5,7 @@
 
 #include "tests/kernels/gate_reference.h"
 #include "tests/kernels/kernel_test.h"
+#include "tests/kernels/test_sets.h"
 
 namespace guildhall {
 namespace {
@@ -33,8 +34,9 @@ class Router {
   }
 
   std::vector<float> bias;
-  std::vector<int32_t> expert_map, row_task;
-  int64_t slots = 0;  // 0: as many as experts
+  std::vector<int32_t> expert_map, row_set;
+  std::vector<int64_t> kv_place;  // empty: all rows take part
+  int64_t slots = 0;              // 0: as many as experts
 
   Routed Run(const std::vector<float>& scores) {
     const auto rows = static_cast<int64_t>(scores.size()) / gate_.experts;
@@ -48,12 +50,14 @@ class Router {
     args.x = scores.data();
     args.w = matrix_;
     args.selection_bias = bias.empty() ? nullptr : bias.data();
-    args.gate = &gate_;
-    std::vector<const int32_t*> maps;  // one per task
+    args.gate = gate_;
+    std::vector<std::vector<const int32_t*>> maps;  // one per set
     for (size_t i = 0; i < expert_map.size(); i += static_cast<size_t>(gate_.experts))
-      maps.push_back(&expert_map[i]);
-    args.expert_maps = maps;
-    args.row_task = row_task.empty() ? nullptr : row_task.data();
+      maps.push_back({&expert_map[i]});
+    TestSets sets({}, maps);
+    if (!row_set.empty()) args.sets = sets.Begin(backend_, row_set);
+    args.expert_map = 0;
+    args.kv_place = kv_place.empty() ? nullptr : kv_place.data();
     args.rows = rows;
     args.x_stride = gate_.experts;
     args.slots = slots == 0 ? gate_.experts : slots;
@@ -312,7 +316,7 @@ TEST_CASE("route: the published rerouting example of ExpertWeave (figure 4)") {
     const Routed base = router.Run(scores);
     REQUIRE(base.slot == in);
     router.expert_map = map;
-    router.row_task = tasks;
+    router.row_set = tasks;
     const Routed routed = router.Run(scores);
     REQUIRE(routed.expert == in);
     REQUIRE(routed.slot == out);
@@ -336,7 +340,7 @@ TEST_CASE("route groups entries by slot, ascending within a slot") {
     router.expert_map.resize(80);
     for (int i = 0; i < 80; ++i) router.expert_map[static_cast<size_t>(i)] = i < 40 ? 89 - i : i;
     Random random(6);
-    for (int row = 0; row < 100; ++row) router.row_task.push_back(static_cast<int32_t>(random.Below(3)) - 1);
+    for (int row = 0; row < 100; ++row) router.row_set.push_back(static_cast<int32_t>(random.Below(3)) - 1);
     const Routed routed = router.Run(random.Floats(4000));
     std::vector<int32_t> order(700);
     for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
@@ -355,6 +359,53 @@ TEST_CASE("route of no rows leaves every slot empty") {
   for (const std::string& isa : TestIsas()) {
     const auto backend = MakeTestBackend(isa);
     REQUIRE(Router(*backend, Gate(3, 2)).Run({}).group_begin == std::vector<int32_t>{0, 0, 0, 0});
+  }
+}
+
+TEST_CASE("rows that take no part and experts that a map sends nowhere are in no group and weigh nothing") {
+  const GateSpec gate = Gate(6, 2);
+  for (const std::string& isa : TestIsas()) {
+    const auto backend = MakeTestBackend(isa);
+    Router router(*backend, gate);
+    router.expert_map = {0, 1, -1, 3, 4, 5};
+    router.row_set = {-1, -1, 0};
+    router.kv_place = {16, -1, 17};
+    // Every row prefers expert 2, then 5.
+    std::vector<float> scores;
+    for (int row = 0; row < 3; ++row) scores.insert(scores.end(), {0, 0, 4, 0, 0, 3});
+    const Routed routed = router.Run(scores);
+    CHECK(routed.expert == std::vector<int32_t>{2, 5, -1, -1, 2, 5});
+    CHECK(routed.slot == std::vector<int32_t>{2, 5, -1, -1, -1, 5});
+    CHECK(routed.weight[2] == 0.0f);
+    CHECK(routed.weight[3] == 0.0f);
+    CHECK(routed.weight[4] == 0.0f);
+    CHECK(routed.weight[5] == routed.weight[1]);
+    CHECK(routed.group_begin == std::vector<int32_t>{0, 0, 0, 1, 1, 1, 3});
+    CHECK(routed.group_entry[0] == 0);
+    CHECK(routed.group_entry[1] == 1);
+    CHECK(routed.group_entry[2] == 5);
+  }
+}
+
+TEST_CASE("rows are grouped by the one slot that their set names") {
+  const int32_t first = 2, second = 1;
+  TestSets sets({}, {{nullptr}, {&first}, {&second}});
+  const std::vector<int32_t> row_set{-1, 0, 1, 1, 2};
+  const std::vector<int64_t> kv_place{0, 1, -1, 2, 3};
+  for (const std::string& isa : TestIsas()) {
+    const auto backend = MakeTestBackend(isa);
+    std::vector<int32_t> slot(5, -7), begin(4, -7), entry(5, -7);
+    backend->GroupBySet({.sets = sets.Begin(*backend, row_set),
+                         .expert_map = 0,
+                         .kv_place = kv_place.data(),
+                         .rows = 5,
+                         .slots = 3,
+                         .slot = slot.data(),
+                         .group_begin = begin.data(),
+                         .group_entry = entry.data()});
+    CHECK(slot == std::vector<int32_t>{0, 0, -1, 2, 1});
+    CHECK(begin == std::vector<int32_t>{0, 2, 3, 4});
+    CHECK(std::vector<int32_t>(entry.begin(), entry.begin() + 4) == std::vector<int32_t>{0, 1, 4, 3});
   }
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("relevance counts every selection of every token once, in any chunks")
   while (lengthy.size() < 300)
     lengthy.insert(lengthy.end(), sequences.back().begin(), sequences.back().end());
   sequences.push_back(lengthy);
-  const ExpertRelevance relevance = MeasureExperts(*model.decoder, sequences);
+  const ExpertRelevance relevance = MeasureExperts(*model.decoder, sequences).value();
   size_t tokens = 0;
   for (const auto& sequence : sequences) tokens += sequence.size();
   CHECK(relevance.tokens == static_cast<int64_t>(tokens));

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/steady_clock.h"
-#include "kernels/profiled_backend.h"
+#include "kernels/op_profile.h"
 #include "model/product_names.h"
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
@@ -13,33 +13,27 @@
 namespace guildhall {
 namespace {
 
-// As LoadModel() makes it, on a profiled back end.
+// As LoadModel() makes it, with a profile of its ops.
 struct ProfiledModel {
-  ProfiledModel(const std::string& directory, int threads, Trace* trace) {
-    LoadedModel plain = LoadModel(directory, "", threads);
-    plain.decoder.reset();  // it serves its back end alone
-    backend = std::make_unique<ProfiledBackend>(std::move(plain.backend), trace);
-    DecoderOptions options;
-    options.max_rows = options.max_outputs = 192;
-    options.kv_blocks = 96;
-    auto loaded = Decoder::Load(*plain.checkpoint, *backend, options);
-    REQUIRE(loaded.ok());
-    decoder = *std::move(loaded);
-    ForEachProduct(decoder->weights(), [this](const Matrix& matrix, std::string_view name) {
-      backend->NameProduct(matrix, name);
-    });
+  ProfiledModel(const std::string& directory, int threads, Trace* trace)
+      : loaded(LoadModel(directory, "", threads)),
+        decoder(loaded.decoder.get()),
+        ops(std::make_unique<OpProfile>(*loaded.backend, trace)) {
+    ForEachProduct(decoder->weights(),
+                   [this](const Matrix& matrix, std::string_view name) { ops->NameProduct(matrix, name); });
   }
 
   std::set<std::string> Called() const {
     std::set<std::string> names;
-    for (const ProfileEntry& entry : backend->profile().entries()) {
+    for (const ProfileEntry& entry : ops->profile().entries()) {
       if (entry.calls > 0) names.insert(entry.name);
     }
     return names;
   }
 
-  std::unique_ptr<ProfiledBackend> backend;
-  std::unique_ptr<Decoder> decoder;
+  LoadedModel loaded;
+  Decoder* decoder;
+  std::unique_ptr<OpProfile> ops;
 };
 
 // Latent attention, a dense first layer, shared experts; with grouped queries, norms of q and k.
@@ -47,7 +41,8 @@ constexpr const char* kFolders[] = {"deepseek_v2_lite_f32", "olmoe_bf16", "qwen2
 
 }  // namespace
 
-TEST_CASE("a profiled back end gives the plain one's bits, before, while and after it measures") {
+TEST_CASE(
+    "a back end whose ops are measured gives the plain one's bits, before, while and after it measures") {
   for (const char* name : kFolders) {
     const Golden golden = LoadGolden(name);
     const LoadedModel plain = LoadModel(golden.directory, "", 2);
@@ -57,9 +52,9 @@ TEST_CASE("a profiled back end gives the plain one's bits, before, while and aft
       INFO(name << ", sequence of " << sequence.tokens.size());
       const std::vector<float> expected = FeedAlone(*plain.decoder, sequence.tokens);
       CHECK(SameBits(FeedAlone(*profiled.decoder, sequence.tokens), expected));
-      profiled.backend->Start();
+      profiled.ops->Start();
       CHECK(SameBits(FeedAlone(*profiled.decoder, sequence.tokens), expected));
-      profiled.backend->Stop();
+      profiled.ops->Stop();
       CHECK(SameBits(FeedAlone(*profiled.decoder, sequence.tokens), expected));
     }
     CHECK(trace.events() > 0);
@@ -70,7 +65,7 @@ TEST_CASE("every op of a family is listed, products by their names") {
   const auto called = [](const char* name) {
     const Golden golden = LoadGolden(name);
     ProfiledModel model(golden.directory, 2, nullptr);
-    model.backend->Start();
+    model.ops->Start();
     FeedAlone(*model.decoder, golden.sequences.front().tokens);
     return model.Called();
   };
@@ -86,11 +81,11 @@ TEST_CASE("the ops' times lie within the steps', and the threads' work within th
   constexpr int kThreads = 2;
   const Golden golden = LoadGolden("olmoe_bf16");
   ProfiledModel model(golden.directory, kThreads, nullptr);
-  model.backend->Start();
+  model.ops->Start();
   const int64_t begin = SteadyNs();
   FeedAlone(*model.decoder, golden.sequences.front().tokens);
   const int64_t wall = SteadyNs() - begin;
-  const Profile& profile = model.backend->profile();
+  const Profile& profile = model.ops->profile();
   CHECK(profile.TotalNs() > 0);
   CHECK(profile.TotalNs() <= wall);
   int64_t loops = 0;
@@ -103,8 +98,8 @@ TEST_CASE("the ops' times lie within the steps', and the threads' work within th
   }
   CHECK(loops > 0);
   // Nothing is measured that nobody asked for.
-  model.backend->Stop();
-  model.backend->Reset();
+  model.ops->Stop();
+  model.ops->Reset();
   FeedAlone(*model.decoder, golden.sequences.front().tokens);
   CHECK(model.Called().empty());
 }
@@ -113,10 +108,10 @@ TEST_CASE("bytes and operations of a step, worked out from the shapes") {
   const Golden golden = LoadGolden("olmoe_bf16");
   ProfiledModel model(golden.directory, 1, nullptr);
   const ModelSpec& spec = model.decoder->spec();
-  model.backend->Start();
+  model.ops->Start();
   const auto rows = static_cast<double>(golden.sequences.front().tokens.size());
   FeedAlone(*model.decoder, golden.sequences.front().tokens);
-  for (const ProfileEntry& entry : model.backend->profile().entries()) {
+  for (const ProfileEntry& entry : model.ops->profile().entries()) {
     const auto hidden = static_cast<double>(spec.hidden), vocabulary = static_cast<double>(spec.vocabulary);
     if (entry.name == "head") {
       CHECK(entry.flops == 2.0 * rows * hidden * vocabulary);

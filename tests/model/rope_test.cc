@@ -66,15 +66,14 @@ TEST_CASE("a position's angles do not depend on its neighbours") {
   spec.factor = 2.0;
   spec.original_max_positions = 16;
   const Rope rope(spec);
-  const std::vector<int32_t> positions{3, 40, 15, 16};
-  std::vector<float> cos(16), sin(16), cos_alone(4), sin_alone(4);
-  rope.Fill(positions, cos.data(), sin.data());
-  for (size_t i = 0; i < positions.size(); ++i) {
-    rope.Fill({&positions[i], 1}, cos_alone.data(), sin_alone.data());
-    CHECK(std::equal(cos_alone.begin(), cos_alone.end(), cos.begin() + static_cast<long>(i) * 4));
-    CHECK(std::equal(sin_alone.begin(), sin_alone.end(), sin.begin() + static_cast<long>(i) * 4));
+  std::vector<float> cos(41 * 4), sin(41 * 4), cos_alone(4), sin_alone(4);
+  rope.Fill(0, 41, cos.data(), sin.data());
+  for (const int64_t position : {3, 40, 15, 16}) {
+    rope.Fill(position, position + 1, cos_alone.data(), sin_alone.data());
+    CHECK(std::equal(cos_alone.begin(), cos_alone.end(), cos.begin() + position * 4));
+    CHECK(std::equal(sin_alone.begin(), sin_alone.end(), sin.begin() + position * 4));
   }
-  CHECK(cos[0] == Approx(std::cos(3.0)).epsilon(1e-6));  // frequency 0 is 1
+  CHECK(cos[3 * 4] == Approx(std::cos(3.0)).epsilon(1e-6));  // frequency 0 is 1
 }
 
 }  // namespace guildhall

@@ -15,15 +15,16 @@ constexpr int64_t kBlocks = 96;
 
 // The arrays of one step.
 struct StepArrays {
-  std::vector<int32_t> tokens, positions, sequence, task, logit_rows;
-  std::vector<int64_t> kv_slot;
+  std::vector<int32_t> tokens, positions, sequence, set;
+  std::vector<OutputRow> outputs;
+  std::vector<int64_t> kv_place;
   std::vector<const AdapterSet*> sets;
 
-  int32_t TaskOf(const AdapterSet* set) {
-    if (set == nullptr) return -1;
-    const auto found = std::find(sets.begin(), sets.end(), set);
+  int32_t IndexOf(const AdapterSet* wanted) {
+    if (wanted == nullptr) return -1;
+    const auto found = std::find(sets.begin(), sets.end(), wanted);
     if (found != sets.end()) return static_cast<int32_t>(found - sets.begin());
-    sets.push_back(set);
+    sets.push_back(wanted);
     return static_cast<int32_t>(sets.size()) - 1;
   }
 };
@@ -35,15 +36,15 @@ struct Progress {
 
 void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progress& progress,
               int32_t row_of_table, int64_t count, const AdapterSet* set) {
-  const int32_t task = step.TaskOf(set);
+  const int32_t index = step.IndexOf(set);
   for (int64_t i = progress.fed; i < progress.fed + count; ++i) {
-    step.logit_rows.push_back(static_cast<int32_t>(step.tokens.size()));
+    step.outputs.push_back({.row = static_cast<int32_t>(step.tokens.size())});
     step.tokens.push_back(tokens[static_cast<size_t>(i)]);
     step.positions.push_back(static_cast<int32_t>(i));
     step.sequence.push_back(row_of_table);
-    step.task.push_back(task);
+    step.set.push_back(index);
     const int64_t block = progress.blocks[static_cast<size_t>(i / kKvBlockTokens)];
-    step.kv_slot.push_back(block * kKvBlockTokens + i % kKvBlockTokens);
+    step.kv_place.push_back(block * kKvBlockTokens + i % kKvBlockTokens);
   }
 }
 
@@ -131,14 +132,15 @@ std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
     }
     if (!left_over) return logits;
     if (taken.empty()) continue;
-    Batch batch{step.tokens, step.positions, step.sequence, step.kv_slot,
-                step.task,   table,          max_blocks,    step.logit_rows};
+    Batch batch{step.tokens, step.positions, step.sequence, step.kv_place,
+                step.set,    table,          max_blocks,    step.outputs};
     batch.sets = step.sets;
     std::shared_ptr<const ExpertTables> tables;
     if (!step.sets.empty()) tables = served.tables();
     batch.tables = tables.get();
-    const std::span<const float> out = decoder.Forward(batch);
-    const float* row = out.data();
+    const auto out = RunStep(decoder, batch);
+    GH_CHECK(out.ok());
+    const float* row = out->logits.data();
     for (const auto& [s, count] : taken) {
       logits[s].insert(logits[s].end(), row, row + static_cast<size_t>(count) * vocabulary);
       row += static_cast<size_t>(count) * vocabulary;

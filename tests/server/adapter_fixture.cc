@@ -56,7 +56,7 @@ std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_pt
   options.page_bytes = kPageBytes;
   options.max_rows = 64;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
-                                         std::move(budget), options);
+                                         std::move(budget), base.decoder->workspace(), options);
 }
 
 DeploymentParts PartsOf(const BaseModel& base, WeightManager& weights, Gate& gate) {

@@ -24,18 +24,22 @@ void ScriptedModel::Release() {
   released_.notify_all();
 }
 
-std::span<const float> ScriptedModel::Forward(const Batch& batch) {
+absl::StatusOr<StepOutput> ScriptedModel::Await() {
+  return StepOutput{.logits = logits_, .hidden = {}, .routes = {}};
+}
+
+void ScriptedModel::Launch(const Batch& batch) {
   {
     std::unique_lock lock(mutex_);
     released_.wait(lock, [this] { return !held_; });
   }
   for (size_t row = 0; row < batch.tokens.size(); ++row) {
-    slot_tokens_[static_cast<size_t>(batch.kv_slot[row])] = batch.tokens[row];
+    slot_tokens_[static_cast<size_t>(batch.kv_place[row])] = batch.tokens[row];
   }
   const auto vocabulary = static_cast<size_t>(options_.vocabulary);
-  logits_.resize(batch.logit_rows.size() * vocabulary);
-  for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
-    const auto row = static_cast<size_t>(batch.logit_rows[i]);
+  logits_.resize(batch.outputs.size() * vocabulary);
+  for (size_t i = 0; i < batch.outputs.size(); ++i) {
+    const auto row = static_cast<size_t>(batch.outputs[i].row);
     float* const out = &logits_[i * vocabulary];
     for (size_t token = 0; token < vocabulary; ++token) out[token] = -0.001f * static_cast<float>(token);
     const auto table = static_cast<size_t>(batch.sequence[row]) * static_cast<size_t>(batch.max_blocks);
@@ -45,7 +49,6 @@ std::span<const float> ScriptedModel::Forward(const Batch& batch) {
     out[script[static_cast<size_t>(batch.positions[row]) % script.size()]] = 10.0f;
     if (batch.tokens[row] == options_.poison) out[0] = std::numeric_limits<float>::quiet_NaN();
   }
-  return logits_;
 }
 
 }  // namespace guildhall

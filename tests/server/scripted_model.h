@@ -27,7 +27,7 @@ class ScriptedModel final : public LanguageModel {
   };
   explicit ScriptedModel(Options options);
 
-  // Forward waits while held.
+  // Launch waits while held.
   void Hold();
   void Release();
 
@@ -36,7 +36,8 @@ class ScriptedModel final : public LanguageModel {
   int64_t max_rows() const override { return 512; }
   int64_t max_outputs() const override { return 64; }
   int64_t kv_blocks() const override { return options_.kv_blocks; }
-  std::span<const float> Forward(const Batch& batch) override;
+  void Launch(const Batch& batch) override;
+  absl::StatusOr<StepOutput> Await() override;
 
  private:
   const Options options_;

@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "tests/kernels/test_sets.h"
 #include "tests/weights/manager_fixture.h"
 #include "weights/product_layout.h"
+#include "weights/product_numbers.h"
 
 namespace guildhall {
 namespace {
@@ -49,19 +51,6 @@ struct Base {
   Matrix w;
 };
 
-// One task, all rows.
-template <typename Terms>
-struct OneTask {
-  OneTask(Terms one, int64_t columns, int64_t entries)
-      : terms{one}, workspace(static_cast<size_t>(columns * entries)), stride(columns) {}
-  LowRankRows<Terms> Rows() { return {row_task.data(), terms, workspace.data(), stride}; }
-
-  std::vector<Terms> terms;
-  std::vector<int32_t> row_task = std::vector<int32_t>(kRows, 0);
-  std::vector<float> workspace;
-  int64_t stride;
-};
-
 Backend& Prepared() {
   static const std::unique_ptr<Backend> backend = [] {
     CpuOptions options;
@@ -79,6 +68,31 @@ Backend& Prepared() {
   return *backend;
 }
 
+// One set with one product, for all rows: the changes of its heads, or its only one.
+class OneSet {
+ public:
+  OneSet(std::vector<const LowRankPlan*> plans, int64_t columns, int64_t entries)
+      : workspace_(static_cast<size_t>(columns * entries)), stride_(columns) {
+    LowRankDescriber describer;
+    describer.Add(0, std::move(plans));
+    descriptors_ = describer.Build(Prepared().memory()).value();
+    sets_ = std::make_unique<TestSets>(
+        std::vector<std::vector<std::vector<LowRankTerm>>>{{{{descriptors_.changes[0].change, 1.0f}}}});
+  }
+  LowRankRows Rows() {
+    return {.rows = sets_->Begin(Prepared(), std::vector<int32_t>(kRows, 0)),
+            .product = 0,
+            .workspace = workspace_.data(),
+            .stride = stride_};
+  }
+
+ private:
+  LowRankDescriptors descriptors_;
+  std::unique_ptr<TestSets> sets_;
+  std::vector<float> workspace_;
+  int64_t stride_;
+};
+
 std::vector<float> Inputs(int64_t in) {
   std::vector<float> x(static_cast<size_t>(kRows * in));
   for (int64_t r = 0; r < kRows; ++r) {
@@ -88,20 +102,19 @@ std::vector<float> Inputs(int64_t in) {
 }
 
 // y of one product with one adapter's change.
-std::vector<float> Multiply(const LowRank& change, int64_t out, int64_t in) {
+std::vector<float> Multiply(const LowRankPlan& change, int64_t out, int64_t in) {
   const Base base(out, in);
-  const LowRankTerm term{&change, 1.0f};
-  OneTask<LowRankTerms> task({&term, 1}, TestBackend().LowRankColumns(change.a.out), kRows);
+  OneSet set({&change}, TestBackend().LowRankColumns(change.a.out), kRows);
   const std::vector<float> x = Inputs(in);
   std::vector<float> y(static_cast<size_t>(kRows * out));
   MatMulArgs args{.x = x.data(), .w = base.w, .y = y.data(), .rows = kRows, .x_stride = in, .y_stride = out};
-  args.low_rank = task.Rows();
+  args.low_rank = set.Rows();
   Prepared().MatMul(args);
   return y;
 }
 
 // Gate (0) or up (1) of a network's first product, as a product of its own.
-LowRank ModuleOf(LowRank gate_up, int32_t module) {
+LowRankPlan ModuleOf(LowRankPlan gate_up, int32_t module) {
   std::erase_if(gate_up.parts, [&](const LowRankPart& part) { return part.module != module; });
   for (LowRankPart& part : gate_up.parts) part.module = 0;
   return gate_up;
@@ -112,7 +125,7 @@ struct Placed {
   int64_t out_begin;
 };
 
-void CheckProduct(const LowRank& low_rank, const std::vector<Placed>& changes, int64_t out, int64_t in) {
+void CheckProduct(const LowRankPlan& low_rank, const std::vector<Placed>& changes, int64_t out, int64_t in) {
   const std::vector<float> y = Multiply(low_rank, out, in);
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t o = 0; o < out; ++o) {
@@ -138,7 +151,7 @@ TEST_CASE("q, k and v of mixed ranks, factors and dtypes in one product") {
   REQUIRE(f.Load("a", LoraManifest({v, q, k}), kSeed).ok());
   const auto set = f.Acquire("a").value();
   const auto& layers = set->members[0].weights->layers;
-  const LowRank& qv = layers[1].products[0];
+  const LowRankPlan& qv = layers[1].products[0];
   CHECK(qv.a.format == WeightFormat::kF32);
   CHECK(qv.parts[0].dtype == DType::kBF16);
   CHECK(qv.parts[1].rank_begin == 17);
@@ -164,7 +177,7 @@ TEST_CASE("DoRA scales its own outputs, and the others of the product not at all
   const auto v = TinyChange(f.spec, {WeightRole::kV, 1}, 2, 0.5f, DType::kBF16, false);
   REQUIRE(f.Load("a", LoraManifest({k, v}), kSeed).ok());
   const auto set = f.Acquire("a").value();
-  const LowRank& change = set->members[0].weights->layers[1].products[0];
+  const LowRankPlan& change = set->members[0].weights->layers[1].products[0];
   CHECK(change.parts[0].dtype == DType::kF32);
   CHECK(change.parts[1].dtype == DType::kBF16);
   CheckProduct(change, {{k, 32}, {v, 48}}, 64, 32);
@@ -190,8 +203,9 @@ TEST_CASE(
   CheckProduct(ModuleOf(layers[1].shared_low_rank.gate_up, 0), {{gate, 0}}, 40, 32);
   CheckProduct(ModuleOf(layers[1].shared_low_rank.gate_up, 1), {{shared_up, 0}}, 40, 32);
   CheckProduct(layers[0].dense_low_rank.down, {{dense, 0}}, 32, 48);
-  CHECK(set->layers[1].experts.size() == 1);
-  CHECK(set->layers[0].dense.size() == 1);
+  CHECK(set->products[static_cast<size_t>(ProductNumber(1, Product::kExpertGateUp))].size() == 1);
+  CHECK_FALSE(set->Changes(ProductNumber(1, Product::kExpertDown)));
+  CHECK(set->Changes(ProductNumber(0, Product::kDenseDown)));
 }
 
 TEST_CASE("The head, and the embedding by token") {
@@ -205,10 +219,10 @@ TEST_CASE("The head, and the embedding by token") {
   std::vector<std::byte> table;
   TinyTensor(kSeed, {WeightRole::kRouter}, 7, DType::kF32, 50, 32, table);
   const int32_t tokens[kRows] = {0, 49, 7, 7, 31};
-  OneTask<LowRankTerms> task(set->embedding, set->rank_columns, kRows);
+  OneSet changed({&set->members[0].weights->embedding}, set->rank_columns, kRows);
   std::vector<float> y(kRows * 32);
   EmbedArgs args{tokens, table.data(), DType::kF32, y.data(), kRows, 32};
-  args.low_rank = task.Rows();
+  args.low_rank = changed.Rows();
   Prepared().Embed(args);
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t h = 0; h < 32; ++h) {
@@ -221,17 +235,17 @@ TEST_CASE("The head, and the embedding by token") {
 // y[head] = W[head] x[head] with a change per head, which is part of `kv_b`: row(head, out, in) and
 // column(out, in) tell which.
 template <typename RowOf, typename ColumnOf>
-void CheckHeads(const std::vector<LowRank>& change, const LowRankChange& kv_b, int64_t out, int64_t in,
+void CheckHeads(const std::vector<LowRankPlan>& change, const LowRankChange& kv_b, int64_t out, int64_t in,
                 RowOf row, ColumnOf column) {
   const Base base(out, in);
   const auto heads = static_cast<int64_t>(change.size());
-  const std::vector<Matrix> bases(change.size(), base.w);
-  const HeadLowRankTerm term{change.data(), 1.0f};
-  OneTask<HeadLowRankTerms> task({&term, 1}, TestBackend().LowRankColumns(change[0].a.out), kRows * heads);
+  std::vector<const LowRankPlan*> plans;
+  for (const LowRankPlan& plan : change) plans.push_back(&plan);
+  OneSet set(plans, TestBackend().LowRankColumns(change[0].a.out), kRows * heads);
   const std::vector<float> x = Inputs(heads * in);
   std::vector<float> y(static_cast<size_t>(kRows * heads * out));
-  HeadMatMulArgs args{x.data(), bases, y.data(), kRows, heads * in, in, heads * out, out};
-  args.low_rank = task.Rows();
+  HeadMatMulArgs args{x.data(), {base.w, heads, 0}, y.data(), kRows, heads * in, in, heads * out, out};
+  args.low_rank = set.Rows();
   Prepared().HeadMatMul(args);
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t h = 0; h < heads; ++h) {

@@ -1,13 +1,14 @@
 #include "weights/adapter_set.h"
 
 #include <catch2/catch.hpp>
-#include <cmath>
+
+#include "tests/weights/manager_fixture.h"
+#include "weights/product_numbers.h"
 
 namespace guildhall {
 namespace {
 
 const std::byte kSomething{};
-const float kGain = 1.0f;
 
 // Two layers.
 std::shared_ptr<AdapterWeights> Empty() {
@@ -16,8 +17,8 @@ std::shared_ptr<AdapterWeights> Empty() {
   return weights;
 }
 
-LowRank SomeChange() {
-  LowRank change;
+LowRankPlan SomeChange() {
+  LowRankPlan change;
   change.a = {3, 8, WeightFormat::kF32, &kSomething};
   return change;
 }
@@ -30,23 +31,23 @@ std::shared_ptr<AdapterWeights> Replacing(std::vector<int32_t> experts, std::vec
   return weights;
 }
 
-std::string Refusal(std::vector<AdapterSet::Member> members) {
-  const auto set = MakeAdapterSet(std::move(members), 4);
-  REQUIRE(set.status().code() == absl::StatusCode::kInvalidArgument);
-  return std::string(set.status().message());
+std::shared_ptr<AdapterSet> Make(std::vector<AdapterSet::Member> members) {
+  for (const AdapterSet::Member& member : members) {
+    auto& weights = const_cast<AdapterWeights&>(*member.weights);
+    weights.descriptors = DescribeLowRank(weights, TestBackend().memory()).value();
+  }
+  return MakeAdapterSet(std::move(members), 4, TestBackend().memory()).value();
 }
 
 TEST_CASE("One adapter's experts become a map, and only where it replaces any") {
-  const auto set = MakeAdapterSet({{"a", 1, 1.0f, Replacing({1, 3}, {9, 5})}}, 4).value();
+  const auto set = Make({{"a", 1, 1.0f, Replacing({1, 3}, {9, 5})}});
   CHECK(set->layers[0].expert_map.empty());
   CHECK(set->layers[1].expert_map == std::vector<int32_t>{0, 9, 2, 5});
   CHECK(set->members.size() == 1);
 }
 
 TEST_CASE("Two adapters that replace different experts share a map") {
-  const auto set =
-      MakeAdapterSet({{"a", 1, 1.0f, Replacing({0}, {4})}, {"b", 2, 1.0f, Replacing({2, 3}, {6, 5})}}, 4)
-          .value();
+  const auto set = Make({{"a", 1, 1.0f, Replacing({0}, {4})}, {"b", 2, 1.0f, Replacing({2, 3}, {6, 5})}});
   CHECK(set->layers[1].expert_map == std::vector<int32_t>{4, 1, 6, 5});
 }
 
@@ -57,89 +58,56 @@ TEST_CASE("Low-rank terms stand in the members' order with the members' factors,
   for (const auto& weights : {first, second}) {
     weights->layers[0].products[0] = weights->layers[1].dense_low_rank.down = SomeChange();
     weights->layers[1].experts_low_rank.resize(4);
+    weights->layers[1].experts_low_rank[2].gate_up = SomeChange();
     weights->layers[1].k_up = weights->layers[1].v_up = {SomeChange(), SomeChange()};
     weights->head = weights->embedding = SomeChange();
   }
-  const auto set =
-      MakeAdapterSet({{"a", 1, 0.5f, first}, {"e", 2, 1.0f, esft}, {"b", 3, -2.0f, second}}, 4).value();
-  REQUIRE(set->layers[0].products[0].size() == 2);
-  CHECK(set->layers[0].products[0][0].change == &first->layers[0].products[0]);
-  CHECK(set->layers[0].products[0][0].scale == 0.5f);
-  CHECK(set->layers[0].products[0][1].change == &second->layers[0].products[0]);
-  CHECK(set->layers[0].products[0][1].scale == -2.0f);
-  CHECK(set->layers[0].products[1].empty());
-  REQUIRE(set->layers[1].k_up.size() == 2);
-  CHECK(set->layers[1].k_up[1].change == second->layers[1].k_up.data());
-  CHECK(set->layers[1].v_up[0].change == first->layers[1].v_up.data());
-  CHECK(set->layers[1].experts[0].change == first->layers[1].experts_low_rank.data());
-  CHECK(set->layers[1].dense.size() == 2);
-  CHECK(set->layers[1].shared_terms.empty());
-  CHECK(set->head.size() == 2);
-  CHECK(set->embedding[1].scale == -2.0f);
+  const auto set = Make({{"a", 1, 0.5f, first}, {"e", 2, 1.0f, esft}, {"b", 3, -2.0f, second}});
+  const auto terms = [&](int32_t product) { return set->products[static_cast<size_t>(product)]; };
+  const auto change = [](const auto& weights, int32_t product) {
+    for (const ProductChange& one : weights->descriptors.changes) {
+      if (one.product == product) return one.change;
+    }
+    return static_cast<const LowRank*>(nullptr);
+  };
+  for (const int32_t product :
+       {kHeadNumber, kEmbeddingNumber, ProductNumber(0, Product::kQkv), ProductNumber(1, Product::kKUp),
+        ProductNumber(1, Product::kVUp), ProductNumber(1, Product::kExpertGateUp),
+        ProductNumber(1, Product::kDenseDown)}) {
+    INFO(product);
+    REQUIRE(terms(product).size() == 2);
+    CHECK(terms(product)[0].change == change(first, product));
+    CHECK(terms(product)[0].scale == 0.5f);
+    CHECK(terms(product)[1].change == change(second, product));
+    CHECK(terms(product)[1].scale == -2.0f);
+    // As ops read them.
+    CHECK(set->table.products[product].count == 2);
+    CHECK(set->table.products[product].terms[1].change == change(second, product));
+  }
+  CHECK(terms(ProductNumber(0, Product::kVClipped)).empty());
+  CHECK(terms(ProductNumber(1, Product::kExpertDown)).empty());
+  CHECK(set->table.products[ProductNumber(1, Product::kSharedDown)].empty());
+  // Of the experts only one is changed, and heads have changes one by one.
+  const LowRank* experts = terms(ProductNumber(1, Product::kExpertGateUp))[0].change;
+  CHECK(experts[1].empty());
+  CHECK(experts[2].a.data == &kSomething);
+  CHECK(terms(ProductNumber(1, Product::kKUp))[1].change[1].a.out == 3);
   CHECK(set->rank_columns == 64);
 }
 
-TEST_CASE("Two replacements of the same part are refused by name") {
-  CHECK(
-      Refusal({{"a", 1, 1.0f, Replacing({0, 2}, {4, 5})}, {"b", 2, 1.0f, Replacing({2}, {6})}}) ==
-      "adapters 'a' and 'b' cannot be combined: both replace expert 2 of layer 1; use one of them, or another"
-      " combination");
-  auto shared = Empty(), other = Empty();
-  shared->layers[0].shared.gate_up.data = other->layers[0].shared.gate_up.data = &kSomething;
-  CHECK(Refusal({{"a", 1, 1.0f, shared}, {"b", 2, 1.0f, other}}) ==
-        "adapters 'a' and 'b' cannot be combined: both replace the shared experts of layer 0; use one of "
-        "them, or"
-        " another combination");
-}
-
-TEST_CASE("Factors that mean nothing are refused") {
-  const std::string nan = Refusal({{"a", 1, std::nanf(""), Empty()}});
-  CHECK(nan == "adapter 'a': the factor is not a finite number");
-  CHECK(Refusal({{"a", 1, 0.5f, Replacing({0}, {4})}}) ==
-        "adapter 'a' replaces experts, which only has a meaning with the factor 1; found 0.5");
-  auto dora = Empty();
-  dora->layers[1].products[3] = SomeChange();
-  dora->layers[1].products[3].gain = &kGain;
-  CHECK(Refusal({{"a", 1, 2.0f, dora}}) ==
-        "adapter 'a' is DoRA, which is served with the factor 1 alone; found 2");
-  CHECK(MakeAdapterSet({{"a", 1, 1.0f, dora}}, 4).ok());
-  CHECK(Refusal({{"a", 1, 1.0f, dora}, {"a", 1, 1.0f, dora}}) ==
-        "adapter 'a' is named twice: name it once, with one factor");
-}
-
-TEST_CASE("DoRA on an expert does not meet another adapter's replacement of it") {
-  auto dora = Empty();
-  dora->layers[1].experts_low_rank.resize(4);
-  dora->layers[1].experts_low_rank[2].down = SomeChange();
-  dora->layers[1].experts_low_rank[2].down.gain = &kGain;
-  CHECK(
-      Refusal({{"d", 1, 1.0f, dora}, {"e", 2, 1.0f, Replacing({2}, {4})}}) ==
-      "adapters 'e' and 'd' cannot be combined: the first replaces what the second scales (DoRA), expert 2 of"
-      " layer 1; use one of them, or another combination");
-  CHECK(MakeAdapterSet({{"d", 1, 1.0f, dora}, {"e", 2, 1.0f, Replacing({1}, {4})}}, 4).ok());
-  // Plain LoRA adds to whatever stands there.
-  dora->layers[1].experts_low_rank[2].down.gain = nullptr;
-  CHECK(MakeAdapterSet({{"d", 1, 1.0f, dora}, {"e", 2, 1.0f, Replacing({2}, {4})}}, 4).ok());
-}
-
-TEST_CASE("DoRA shares no module with another adapter of its task") {
-  const auto on = [](int64_t out_begin, bool dora) {
-    auto weights = Empty();
-    LowRank& change = weights->layers[1].products[0];
-    change = SomeChange();
-    change.parts = {{.out_begin = out_begin, .out = 8, .rank_begin = 0, .rank = 2}};
-    if (dora) change.gain = &kGain;
-    return weights;
-  };
-  // q and v are modules of one product, and do not meet.
-  CHECK(MakeAdapterSet({{"a", 1, 1.0f, on(0, true)}, {"b", 2, 1.0f, on(8, false)}}, 4).ok());
-  CHECK(MakeAdapterSet({{"a", 1, 1.0f, on(0, false)}, {"b", 2, 0.5f, on(0, false)}}, 4).ok());
-  for (const bool both : {false, true}) {
-    const std::string refusal = Refusal({{"a", 1, 1.0f, on(4, true)}, {"b", 2, 1.0f, on(8, both)}});
-    CHECK(refusal.find("adapters 'a' and 'b' cannot be combined") == 0);
-    CHECK(refusal.find("DoRA") != std::string::npos);
-  }
-  CHECK_FALSE(MakeAdapterSet({{"b", 2, 1.0f, on(8, false)}, {"a", 1, 1.0f, on(4, true)}}, 4).ok());
+TEST_CASE("A set's maps are there for ops, shared experts among them") {
+  auto esft = Replacing({1, 3}, {9, 5});
+  esft->layers[0].replaces_shared = true;
+  esft->layers[0].shared.gate_up.data = &kSomething;
+  esft->layers[0].shared_slot = 2;
+  const auto set = Make({{"a", 1, 1.0f, esft}});
+  const auto map = [&](int32_t number) { return set->table.expert_maps[number]; };
+  CHECK(map(RoutedMap(0)) == nullptr);
+  REQUIRE(map(SharedMap(0)) != nullptr);
+  CHECK(map(SharedMap(0))[0] == 2);
+  REQUIRE(map(RoutedMap(1)) != nullptr);
+  CHECK(std::vector<int32_t>(map(RoutedMap(1)), map(RoutedMap(1)) + 4) == std::vector<int32_t>{0, 9, 2, 5});
+  CHECK(map(SharedMap(1)) == nullptr);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "tests/weights/manager_fixture.h"
+#include "weights/product_numbers.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -28,7 +29,7 @@ void CheckNothingLeft(ManagerFixture& f) {
   CHECK(f.used() == 0);
   CHECK(f.pages->mapped_bytes == 0);
   CHECK(f.manager->List().empty());
-  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 4);
   CHECK(f.manager->Info("a").status().code() == StatusCode::kNotFound);
 }
 

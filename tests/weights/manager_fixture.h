@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "tests/weights/fake_page_memory.h"
@@ -23,7 +24,7 @@ void Await(Condition condition) {
   while (!condition()) std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 
-inline const Backend& TestBackend() {
+inline Backend& TestBackend() {
   static const std::unique_ptr<Backend> backend = [] {
     CpuOptions options;
     options.threads = 1;
@@ -42,11 +43,14 @@ struct ManagerFixture {
       : spec(TinySpec(latent)), budget(std::make_shared<ByteBudget>(budget_bytes)) {
     if (options.max_rows == WeightManagerOptions().max_rows) options.max_rows = 8;
     for (const LayerSpec& layer : spec.layers) {
-      base.emplace_back(layer.moe ? static_cast<size_t>(spec.gate.experts) : 0);
-      for (FfnWeights& ffn : base.back()) ffn.gate_up.data = &marker;  // a base expert: never read here
+      FfnWeights ffn;
+      ffn.gate_up.data = &marker;  // a base expert: never read here
+      base.emplace_back();
+      if (!layer.moe) continue;
+      base.back().routed.assign(static_cast<size_t>(spec.gate.experts), ffn);
+      base.back().shared.assign(1, ffn);
     }
-    std::vector<std::span<const FfnWeights>> spans(base.begin(), base.end());
-    manager = std::make_unique<WeightManager>(spec, TestBackend(), spans, budget, options,
+    manager = std::make_unique<WeightManager>(spec, TestBackend(), base, budget, workspace, options,
                                               std::make_unique<FailingPageMemory>(kPage, pages));
   }
 
@@ -64,9 +68,10 @@ struct ManagerFixture {
 
   const ModelSpec spec;
   std::byte marker{};
-  std::vector<std::vector<FfnWeights>> base;
+  std::vector<BaseExperts> base;
   std::shared_ptr<ByteBudget> budget;
   std::shared_ptr<CountingPageMemory::Counts> pages = std::make_shared<CountingPageMemory::Counts>();
+  std::shared_ptr<StepWorkspace> workspace = std::make_shared<StepWorkspace>(TestBackend().memory());
   std::unique_ptr<WeightManager> manager;
 };
 

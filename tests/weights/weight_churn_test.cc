@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "tests/weights/manager_fixture.h"
+#include "weights/product_numbers.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -31,13 +32,14 @@ bool IsOf(const ModelSpec& spec, const AdapterSet& set, size_t member, const Exp
     const LayerAdapter& layer = weights.layers[l];
     for (const int32_t expert : layer.experts) {
       const auto slot = static_cast<size_t>(set.layers[l].expert_map[static_cast<size_t>(expert)]);
-      if (!HoldsExpert(spec, tables.layers[l].slots.at(slot), seed, static_cast<int>(l), expert))
+      if (!HoldsExpert(spec, tables.tables[static_cast<size_t>(RoutedMap(l))].slots.at(slot), seed,
+                       static_cast<int>(l), expert))
         return false;
     }
-    if (!layer.shared.gate_up.empty() && !HoldsExpert(spec, layer.shared, seed, static_cast<int>(l), -1)) {
+    if (layer.replaces_shared && !HoldsExpert(spec, layer.shared, seed, static_cast<int>(l), -1)) {
       return false;
     }
-    const LowRank& q = layer.products[static_cast<size_t>(Product::kQkv)];
+    const LowRankPlan& q = layer.products[static_cast<size_t>(Product::kQkv)];
     if (q.empty()) continue;
     std::vector<std::byte> memory;
     const TensorView a =
@@ -81,9 +83,9 @@ class Churn {
     CHECK(f_.manager->mapped_bytes() == 0);
     CHECK(f_.pages->mapped_bytes == 0);
     CHECK(f_.budget->free() == f_.budget->total());
-    CHECK(f_.manager->Tables()->layers[1].slots.size() == 4);
-    CHECK(f_.manager->Tables()->layers[2].slots.size() == 4);
-    CHECK(f_.manager->Tables()->rank_columns == 0);
+    CHECK(f_.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 4);
+    CHECK(f_.manager->Tables()->tables[static_cast<size_t>(RoutedMap(2))].slots.size() == 4);
+    CHECK(f_.workspace->reserved().columns == 0);
     CHECK(refused_ > 0);  // or nothing ever left
   }
 
@@ -120,7 +122,7 @@ class Churn {
       if (seed > kSeeds) ++wrong_;
       held.seeds.push_back(seed);
     }
-    if (held.set->rank_columns > tables->rank_columns) ++wrong_;
+    if (held.set->rank_columns > f_.workspace->reserved().columns) ++wrong_;
   }
 
   void Verify(const Held& held) {

@@ -11,6 +11,7 @@
 
 #include "absl/time/clock.h"
 #include "tests/weights/manager_fixture.h"
+#include "weights/product_numbers.h"
 
 namespace guildhall {
 namespace {
@@ -32,24 +33,26 @@ TEST_CASE("A loaded adapter's experts stand in the table, packed as the base's")
 
   const auto set = f.Acquire("a").value();
   const auto tables = f.manager->Tables();
-  CHECK(tables->layers[0].slots.empty());
-  CHECK(tables->layers[1].slots.size() == 5);
-  CHECK(tables->layers[2].slots.size() == 6);
+  CHECK(tables->tables[static_cast<size_t>(RoutedMap(0))].slots.empty());
+  CHECK(tables->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 5);
+  CHECK(tables->tables[static_cast<size_t>(RoutedMap(2))].slots.size() == 6);
   CHECK(tables->max_slots == 6);
   CHECK(set->layers[0].expert_map.empty());
   CHECK(set->layers[1].expert_map == std::vector<int32_t>{0, 1, 4, 3});
   CHECK(set->layers[2].expert_map == std::vector<int32_t>{4, 1, 2, 5});
   for (int e = 0; e < 4; ++e)
-    CHECK(tables->layers[1].slots[static_cast<size_t>(e)].gate_up.data == &f.marker);
-  CHECK(HoldsExpert(f.spec, tables->layers[1].slots[4], 7, 1, 2));
-  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[4], 7, 2, 0));
-  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[5], 7, 2, 3));
-  REQUIRE(set->layers[1].shared != nullptr);
-  CHECK(HoldsExpert(f.spec, *set->layers[1].shared, 7, 1, -1));
-  CHECK(set->layers[2].shared == nullptr);
+    CHECK(tables->tables[static_cast<size_t>(RoutedMap(1))].slots[static_cast<size_t>(e)].gate_up.data ==
+          &f.marker);
+  CHECK(HoldsExpert(f.spec, tables->tables[static_cast<size_t>(RoutedMap(1))].slots[4], 7, 1, 2));
+  CHECK(HoldsExpert(f.spec, tables->tables[static_cast<size_t>(RoutedMap(2))].slots[4], 7, 2, 0));
+  CHECK(HoldsExpert(f.spec, tables->tables[static_cast<size_t>(RoutedMap(2))].slots[5], 7, 2, 3));
+  REQUIRE(set->layers[1].shared_slot >= 0);
+  CHECK(HoldsExpert(f.spec, set->members[0].weights->layers[1].shared, 7, 1, -1));
+  CHECK(set->layers[2].shared_slot == -1);
   // The workspaces can be written from end to end.
-  std::memset(tables->group_begin, 1, static_cast<size_t>(tables->max_slots + 1) * sizeof(int32_t));
-  CHECK(tables->rank_columns == 0);
+  std::memset(f.workspace->Begin().group_begin, 1,
+              static_cast<size_t>(tables->max_slots + 1) * sizeof(int32_t));
+  CHECK(f.workspace->reserved().columns == 0);
 }
 
 TEST_CASE("The base has no set, and its tables are there from the start") {
@@ -57,7 +60,7 @@ TEST_CASE("The base has no set, and its tables are there from the start") {
   const auto none = f.manager->Acquire({}, absl::InfiniteFuture());
   REQUIRE(none.ok());
   CHECK(*none == nullptr);
-  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 4);
   CHECK(f.manager->List().empty());
   CHECK(f.Acquire("a").status().message() == "adapter 'a' is not loaded");
   CHECK(f.Acquire("a").status().code() == StatusCode::kNotFound);
@@ -139,7 +142,8 @@ TEST_CASE("A replaced version serves those who hold it, and goes with the last o
   CHECK(list[1].state == AdapterState::kReady);
   const auto tables = f.manager->Tables();
   const auto slot = [&](const AdapterSet& set) {
-    return tables->layers[1].slots[static_cast<size_t>(set.layers[1].expert_map[0])];
+    return tables->tables[static_cast<size_t>(RoutedMap(1))]
+        .slots[static_cast<size_t>(set.layers[1].expert_map[0])];
   };
   CHECK(HoldsExpert(f.spec, slot(*old), 1, 1, 0));
   CHECK(HoldsExpert(f.spec, slot(*fresh), 2, 1, 0));
@@ -160,7 +164,7 @@ TEST_CASE("Unload frees everything, says how much, and the name is free") {
   CHECK(f.manager->mapped_bytes() == 0);
   CHECK(f.used() == 0);
   CHECK(f.pages->mapped_bytes == 0);
-  CHECK(f.manager->Tables()->layers[1].slots.size() == 4);
+  CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 4);
   CHECK(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).status().code() == StatusCode::kNotFound);
   REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
   CHECK(f.manager->Unload("a", 1, absl::ZeroDuration()).status().code() == StatusCode::kAborted);
@@ -219,7 +223,7 @@ TEST_CASE("While pages are given back, nobody waits who drops a set, asks for on
   auto b = f.Acquire("b");
   CHECK(b.ok());
   CHECK(f.Acquire("a").ok());
-  CHECK(f.manager->Tables()->layers[2].slots.size() == 5);
+  CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(2))].slots.size() == 5);
   b->reset();
   go = true;
   f.manager->Settle();
@@ -232,14 +236,14 @@ TEST_CASE("Slots that became free are used again, and tables end with the last t
   REQUIRE(f.Load("b", EsftManifest({{1, 2}})).ok());
   REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
   auto tables = f.manager->Tables();
-  REQUIRE(tables->layers[1].slots.size() == 7);
-  CHECK(tables->layers[1].slots[4].gate_up.empty());
+  REQUIRE(tables->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 7);
+  CHECK(tables->tables[static_cast<size_t>(RoutedMap(1))].slots[4].gate_up.empty());
   REQUIRE(f.Load("c", EsftManifest({{1, 3}})).ok());
   CHECK(f.Acquire("c").value()->layers[1].expert_map == std::vector<int32_t>{0, 1, 2, 4});
   REQUIRE(f.manager->Unload("b", std::nullopt, absl::ZeroDuration()).ok());
-  CHECK(f.manager->Tables()->layers[1].slots.size() == 5);
+  CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 5);
   // Who still has the older snapshot reads it undisturbed.
-  CHECK(tables->layers[1].slots.size() == 7);
+  CHECK(tables->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 7);
 }
 
 TEST_CASE("The workspace is as wide as the widest adapter, and a wider combination widens it first") {
@@ -248,21 +252,21 @@ TEST_CASE("The workspace is as wide as the widest adapter, and a wider combinati
   REQUIRE(f.Load("a", lora).ok());
   REQUIRE(f.Load("b", lora).ok());
   REQUIRE(f.Load("c", EsftManifest({{1, 0}})).ok());
-  CHECK(f.manager->Tables()->rank_columns == 32);
+  CHECK(f.workspace->reserved().columns == 32);
   const std::vector<AdapterUse> uses{{"a"}, {"b", 2.0f}, {"c"}};
   auto set = f.manager->Acquire(uses, absl::InfiniteFuture()).value();
   CHECK(set->rank_columns == 64);
-  CHECK(set->layers[1].products[0].size() == 2);
-  CHECK(set->layers[1].products[0][1].scale == 2.0f);
-  auto tables = f.manager->Tables();
-  CHECK(tables->rank_columns == 64);
+  CHECK(set->products[static_cast<size_t>(ProductNumber(1, Product::kQkv))].size() == 2);
+  CHECK(set->products[static_cast<size_t>(ProductNumber(1, Product::kQkv))][1].scale == 2.0f);
+  const StepWorkspace::View view = f.workspace->Begin();
+  CHECK(view.columns == 64);
   // (8 rows, 2 experts per row)
-  std::memset(tables->low_rank_workspace, 1, 8 * 2 * 64 * sizeof(float));
-  CHECK(tables->workspace->size() >= 8 * 2 * 64 * sizeof(float));
+  std::memset(view.low_rank, 1, 8 * 2 * 64 * sizeof(float));
+  CHECK(f.workspace->charged_bytes() >= 8 * 2 * 64 * sizeof(float));
   set.reset();
   f.manager->Settle();
   REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
-  CHECK(f.manager->Tables()->rank_columns == 32);
+  CHECK(f.workspace->reserved().columns == 32);
 }
 
 // While it lives, the process gets no more than half a GiB of addresses.
@@ -318,20 +322,19 @@ TEST_CASE("A combination that gets no workspace is given to nobody, and what lea
     go = true;
     f.manager->Settle();
   }
-  CHECK(f.manager->Tables()->rank_columns == 32);
+  CHECK(f.workspace->reserved().columns == 32);
   CHECK(f.manager->mapped_bytes() < left);
   const auto set = f.manager->Acquire(wide, absl::InfiniteFuture());
   REQUIRE(set.ok());
-  CHECK(f.manager->Tables()->rank_columns == (*set)->rank_columns);
+  CHECK(f.workspace->reserved().columns == (*set)->rank_columns);
 }
 
 TEST_CASE("A change of kv_b makes room for every head") {
   ManagerFixture f(uint64_t{64} << 20, {}, true);
   REQUIRE(f.Load("a", LoraManifest({TinyChange(f.spec, {WeightRole::kQA, 1}, 5)})).ok());
-  const size_t narrow = f.manager->Tables()->workspace->size();
-  CHECK(narrow < 8 * 3 * 16 * sizeof(float));
+  CHECK(f.workspace->charged_bytes() < 8 * 3 * 16 * sizeof(float));
   REQUIRE(f.Load("b", LoraManifest({TinyChange(f.spec, {WeightRole::kKvB, 1}, 5)})).ok());
-  CHECK(f.manager->Tables()->workspace->size() >= 8 * 2 * 16 * sizeof(float));
+  CHECK(f.workspace->charged_bytes() >= 8 * 2 * 16 * sizeof(float));
 }
 
 TEST_CASE("Replaced experts are packed in the base's formats, or as their files have them") {
@@ -343,10 +346,13 @@ TEST_CASE("Replaced experts are packed in the base's formats, or as their files 
   for (ManagerFixture* fixture : {&f, &kept}) REQUIRE(fixture->Load("a", manifest, 7).ok());
   const auto set = f.Acquire("a").value(), own = kept.Acquire("a").value();
   const auto tables = f.manager->Tables();
-  CHECK(HoldsExpert(f.spec, tables->layers[1].slots[4], 7, 1, 2, DType::kBF16, WeightFormat::kInt4));
-  CHECK(HoldsExpert(f.spec, tables->layers[2].slots[4], 7, 2, 0, DType::kBF16, WeightFormat::kInt4));
-  CHECK(HoldsExpert(f.spec, *set->layers[1].shared, 7, 1, -1, DType::kBF16, WeightFormat::kInt8));
-  CHECK(HoldsExpert(kept.spec, *own->layers[1].shared, 7, 1, -1));
+  CHECK(HoldsExpert(f.spec, tables->tables[static_cast<size_t>(RoutedMap(1))].slots[4], 7, 1, 2, DType::kBF16,
+                    WeightFormat::kInt4));
+  CHECK(HoldsExpert(f.spec, tables->tables[static_cast<size_t>(RoutedMap(2))].slots[4], 7, 2, 0, DType::kBF16,
+                    WeightFormat::kInt4));
+  CHECK(HoldsExpert(f.spec, set->members[0].weights->layers[1].shared, 7, 1, -1, DType::kBF16,
+                    WeightFormat::kInt8));
+  CHECK(HoldsExpert(kept.spec, own->members[0].weights->layers[1].shared, 7, 1, -1));
   CHECK(f.manager->Info("a")->tensor_bytes < kept.manager->Info("a")->tensor_bytes);
 }
 
