@@ -6,7 +6,7 @@
 #include "base/str_cat.h"
 #include "bench/adapter_bench.h"
 #include "bench/shapes.h"
-#include "engine/memory_budget.h"
+#include "runtime/memory_budget.h"
 
 namespace guildhall {
 namespace {

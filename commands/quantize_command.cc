@@ -8,8 +8,8 @@
 #include "base/str_cat.h"
 #include "commands/commands.h"
 #include "commands/progress.h"
-#include "model/quantize_folder.h"
 #include "server/version.h"
+#include "tools/quantize_folder.h"
 
 namespace guildhall {
 namespace {

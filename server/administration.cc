@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "engine/memory_budget.h"
+#include "runtime/memory_budget.h"
 #include "server/status_mapping.h"
 
 namespace guildhall {

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 #include "server/serve_profile.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"

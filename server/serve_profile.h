@@ -7,9 +7,9 @@
 
 #include "absl/status/status.h"
 #include "base/trace.h"
-#include "engine/base_model.h"
 #include "engine/step_profile.h"
 #include "kernels/profiled_backend.h"
+#include "runtime/base_model.h"
 
 namespace guildhall {
 

@@ -12,10 +12,10 @@
 #include "adapters/adapter_folder.h"
 #include "base/mapped_file.h"
 #include "checkpoint/model_folder.h"
-#include "model/quantize_folder.h"
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
+#include "tools/quantize_folder.h"
 
 namespace guildhall {
 namespace {

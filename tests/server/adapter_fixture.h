@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 #include "tests/server/fixture.h"
 #include "weights/weight_manager.h"
 

@@ -1,4 +1,4 @@
-#include "adapters/low_rank_fit.h"
+#include "tools/low_rank_fit.h"
 
 #include <algorithm>
 #include <cmath>

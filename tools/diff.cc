@@ -1,4 +1,4 @@
-#include "adapters/diff.h"
+#include "tools/diff.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,16 +7,16 @@
 #include <utility>
 
 #include "adapters/base_copies.h"
-#include "adapters/low_rank_fit.h"
-#include "adapters/pending_folder.h"
-#include "adapters/safetensors_writer.h"
-#include "adapters/spec_difference.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/families/family.h"
 #include "checkpoint/weight_names.h"
+#include "tools/low_rank_fit.h"
+#include "tools/pending_folder.h"
+#include "tools/safetensors_writer.h"
+#include "tools/spec_difference.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "adapters/pending_folder.h"
+#include "tools/pending_folder.h"
 
 #include <filesystem>
 #include <fstream>

@@ -1,5 +1,5 @@
 // A real model under the budget that its KV cache shares with adapters.
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 
 #include <catch2/catch.hpp>
 #include <thread>

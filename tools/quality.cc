@@ -1,4 +1,4 @@
-#include "engine/quality.h"
+#include "tools/quality.h"
 
 #include <algorithm>
 #include <cmath>

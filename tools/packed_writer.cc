@@ -1,4 +1,4 @@
-#include "model/packed_writer.h"
+#include "tools/packed_writer.h"
 
 #include <fcntl.h>
 #include <unistd.h>

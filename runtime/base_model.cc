@@ -1,4 +1,4 @@
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 
 #include <algorithm>
 #include <utility>

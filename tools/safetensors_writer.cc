@@ -1,4 +1,4 @@
-#include "adapters/safetensors_writer.h"
+#include "tools/safetensors_writer.h"
 
 #include <unistd.h>
 

@@ -10,9 +10,9 @@
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpoint.h"
 #include "engine/engine.h"
-#include "engine/memory_budget.h"
 #include "kernels/backend.h"
 #include "model/decoder.h"
+#include "runtime/memory_budget.h"
 #include "weights/byte_budget.h"
 
 namespace guildhall {

@@ -1,4 +1,4 @@
-#include "engine/npy.h"
+#include "tools/npy.h"
 
 #include <bit>
 #include <cerrno>

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "base/str_cat.h"
-#include "engine/memory_budget.h"
+#include "runtime/memory_budget.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "adapters/spec_difference.h"
+#include "tools/spec_difference.h"
 
 #include <string_view>
 #include <type_traits>

@@ -1,4 +1,4 @@
-#include "engine/score.h"
+#include "tools/score.h"
 
 #include <cmath>
 #include <limits>

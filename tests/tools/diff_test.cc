@@ -1,5 +1,5 @@
 // A tuned checkpoint becomes adapters of its base, and they give its weights back.
-#include "adapters/diff.h"
+#include "tools/diff.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <random>
 
-#include "adapters/low_rank_fit.h"
 #include "base/str_cat.h"
 #include "tests/adapters/adapter_builder.h"
 #include "tests/adapters/merged_base.h"
+#include "tools/low_rank_fit.h"
 
 namespace guildhall {
 namespace {

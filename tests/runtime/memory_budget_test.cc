@@ -1,5 +1,5 @@
 // The KV budget: the arithmetic by hand, the system's files by example.
-#include "engine/memory_budget.h"
+#include "runtime/memory_budget.h"
 
 #include <catch2/catch.hpp>
 #include <filesystem>

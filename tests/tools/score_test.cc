@@ -1,5 +1,5 @@
 // Scores against double precision, and the .npy files against a reader of the tests' own.
-#include "engine/score.h"
+#include "tools/score.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -8,10 +8,10 @@
 #include <map>
 #include <numeric>
 
-#include "engine/npy.h"
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
 #include "tests/support/npy.h"
+#include "tools/npy.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/expert_relevance.h"
+#include "tools/expert_relevance.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "model/quantize_folder.h"
+#include "tools/quantize_folder.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,8 +15,8 @@
 #include "base/str_cat.h"
 #include "checkpoint/model_folder.h"
 #include "model/packed_folder.h"
-#include "model/packed_writer.h"
 #include "model/weight_loader.h"
+#include "tools/packed_writer.h"
 
 namespace guildhall {
 namespace {
