@@ -92,7 +92,6 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
     GH_ASSIGN_OR_RETURN(model.decoder, Decoder::Load(checkpoint, *model.backend, decoder, progress));
   }
   GH_RETURN_IF_ERROR(checkpoint.CheckUnchanged());
-  model.generation = checkpoint.generation();
   model.budget = std::make_shared<ByteBudget>(model.memory.shared);
   return model;
 }

@@ -52,7 +52,6 @@ struct BaseModel {
   std::unique_ptr<Checkpoint> checkpoint;  // stays open: adapters are checked against it
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
-  GenerationConfig generation;
   MemoryUse memory;
   std::shared_ptr<ByteBudget> budget;  // of KV cache and adapters
 };

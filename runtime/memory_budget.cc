@@ -10,8 +10,10 @@
 
 #include "absl/strings/match.h"
 #include "base/check.h"
+#include "base/format_bytes.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "engine/kv_blocks.h"
 #include "kernels/ops.h"
 
 namespace guildhall {
@@ -61,10 +63,6 @@ std::string OneDecimal(double value) {
                      std::to_chars(digits, digits + sizeof(digits), value, std::chars_format::fixed, 1).ptr);
 }
 
-int64_t BlocksFor(int64_t tokens) {
-  return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
-}
-
 }  // namespace
 
 absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text) {
@@ -86,18 +84,6 @@ absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text) {
     return MemoryAmount{.kind = MemoryAmount::Kind::kBytes, .bytes = static_cast<uint64_t>(bytes)};
   }
   return BadAmount(text);
-}
-
-std::string FormatBytes(uint64_t bytes) {
-  constexpr std::array<const char*, 5> kNames = {"KiB", "MiB", "GiB", "TiB", "PiB"};
-  if (bytes < 1024) return StrCat(bytes, " B");
-  double value = static_cast<double>(bytes) / 1024.0;
-  size_t unit = 0;
-  while (value >= 1024.0 && unit + 1 < kNames.size()) {
-    value /= 1024.0;
-    ++unit;
-  }
-  return StrCat(OneDecimal(value), " ", kNames[unit]);
 }
 
 absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
@@ -132,7 +118,7 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   auto blocks = static_cast<int64_t>(std::min<uint64_t>(fitting, std::numeric_limits<int32_t>::max()));
   StrAppend(&text, " = ", blocks, " blocks of ", FormatBytes(question.block_bytes), " (", kKvBlockTokens,
             " tokens)");
-  const int64_t needed = std::max<int64_t>(1, BlocksFor(question.must_hold));
+  const int64_t needed = std::max<int64_t>(1, KvBlocksFor(question.must_hold));
   if (blocks < needed) {
     return absl::ResourceExhaustedError(
         StrCat("the KV cache is too small: a sequence of ", std::max<int64_t>(question.must_hold, 1),
@@ -140,7 +126,7 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
                FormatBytes(static_cast<uint64_t>(needed) * question.block_bytes), "; ", text,
                "; raise the budget, free memory, or lower the longest sequence"));
   }
-  const int64_t of_use = BlocksFor(question.context) * question.max_sequences;
+  const int64_t of_use = KvBlocksFor(question.context) * question.max_sequences;
   if (of_use > 0 && blocks > of_use) {
     blocks = of_use;
     StrAppend(&text, ", of which ", blocks, " are of use (", question.max_sequences, " sequences of ",
@@ -152,7 +138,7 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   if (question.context > 0 && tokens < question.context) {
     StrAppend(&text, ", less than the model's context of ", question.context);
   }
-  const int64_t min_blocks = std::max(needed, std::min(BlocksFor(question.context), blocks / 2));
+  const int64_t min_blocks = std::max(needed, std::min(KvBlocksFor(question.context), blocks / 2));
   StrAppend(&text, "; ", FormatBytes(static_cast<uint64_t>(min_blocks) * question.block_bytes),
             " are the KV cache's alone");
   return KvBudget{

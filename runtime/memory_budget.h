@@ -21,9 +21,6 @@ struct MemoryAmount {
 // INVALID_ARGUMENT, quoting the text and showing the forms.
 absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text);
 
-// "11.6 GiB", "512.0 KiB", "97 B".
-std::string FormatBytes(uint64_t bytes);
-
 // What the system can still give to this process.
 struct AvailableMemory {
   uint64_t bytes = 0;

@@ -5,10 +5,10 @@
 
 #include "absl/time/clock.h"
 #include "base/json.h"
+#include "base/format_bytes.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "runtime/memory_budget.h"
 #include "server/config_keys.h"
 #include "server/status_mapping.h"
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/format_bytes.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"

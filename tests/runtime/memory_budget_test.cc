@@ -36,13 +36,6 @@ TEST_CASE("Amounts of memory in every form") {
   }
 }
 
-TEST_CASE("Bytes are said in binary units with one decimal") {
-  CHECK(FormatBytes(97) == "97 B");
-  CHECK(FormatBytes(1024) == "1.0 KiB");
-  CHECK(FormatBytes(kGiB * 3 / 2) == "1.5 GiB");
-  CHECK(FormatBytes(~uint64_t{0}) == "16384.0 PiB");
-}
-
 KvBudgetQuestion Question(const char* budget) {
   return {.budget = budget,
           .available = {.bytes = 10 * kGiB, .source = "MemAvailable"},
