@@ -27,7 +27,7 @@ void FillEngine(const EngineStatus& from, v1::EngineStatus& to) {
   to.set_preemptions(from.preemptions);
   to.set_prefix_hit_tokens(from.prefix_hit_tokens);
   to.set_overtakings(from.overtakings);
-  to.set_prompt_rows(from.rows_beside);
+  to.set_prompt_rows(from.prompt_rows);
   to.set_output_tokens_per_second(from.tokens_per_second);
   to.set_consecutive_numeric_failures(from.consecutive_numeric_failures);
   for (const auto& task : from.tasks) {

@@ -1,4 +1,4 @@
-#include "engine/task_slots.h"
+#include "engine/task_table.h"
 
 #include <algorithm>
 #include <utility>
@@ -31,72 +31,72 @@ absl::Status NoSuchTask(const std::string& id) {
   return absl::NotFoundError(StrCat("there is no task \"", id, "\"; ListTasks names those there are"));
 }
 
-absl::Status TaskSlots::Put(const TaskPolicy& policy) {
+absl::Status TaskTable::Put(const TaskPolicy& policy) {
   GH_RETURN_IF_ERROR(CheckPolicy(policy));
   TaskPolicy copy = policy;
   int32_t task = Find(policy.id);
   if (task < 0) {
-    auto at =
-        std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.generation == 0; });
-    if (at == slots_.end() && slots_.size() == static_cast<size_t>(Engine::kMaxTasks)) {
+    auto at = std::find_if(entries_.begin(), entries_.end(),
+                           [](const Entry& entry) { return entry.generation == 0; });
+    if (at == entries_.end() && entries_.size() == static_cast<size_t>(Engine::kMaxTasks)) {
       return absl::ResourceExhaustedError(
           StrCat("task \"", policy.id, "\" has no place: there are ", Engine::kMaxTasks,
                  " tasks (deleted ones count while their requests run); delete one that is not needed"));
     }
-    if (at == slots_.end()) {
-      slots_.emplace_back();
-      at = slots_.end() - 1;
+    if (at == entries_.end()) {
+      entries_.emplace_back();
+      at = entries_.end() - 1;
     }
-    task = static_cast<int32_t>(at - slots_.begin());
+    task = static_cast<int32_t>(at - entries_.begin());
     live_.emplace(policy.id, task);
-    *at = Slot();
+    *at = Entry();
     at->generation = ++last_generation_;
     at->live = true;
   }
-  Slot& slot = slots_[static_cast<size_t>(task)];
-  slot.policy = std::move(copy);
-  slot.changed = changed_ = true;
+  Entry& entry = entries_[static_cast<size_t>(task)];
+  entry.policy = std::move(copy);
+  entry.changed = changed_ = true;
   return absl::OkStatus();
 }
 
-absl::Status TaskSlots::Delete(const std::string& id) {
+absl::Status TaskTable::Delete(const std::string& id) {
   if (id.empty()) return absl::InvalidArgumentError("the base's own task, \"\", cannot be deleted");
   const auto at = live_.find(id);
   if (at == live_.end()) return NoSuchTask(id);
-  Slot& slot = slots_[static_cast<size_t>(at->second)];
+  Entry& entry = entries_[static_cast<size_t>(at->second)];
   live_.erase(at);
-  slot.live = false;
-  FreeIfUnused(slot);
+  entry.live = false;
+  FreeIfUnused(entry);
   return absl::OkStatus();
 }
 
-int32_t TaskSlots::Find(const std::string& id) const {
+int32_t TaskTable::Find(const std::string& id) const {
   const auto at = live_.find(id);
   return at == live_.end() ? -1 : at->second;
 }
 
-void TaskSlots::Left(int32_t task) {
-  FreeIfUnused(slots_[static_cast<size_t>(task)]);
+void TaskTable::Left(int32_t task) {
+  FreeIfUnused(entries_[static_cast<size_t>(task)]);
 }
 
-void TaskSlots::FreeIfUnused(Slot& slot) {
-  if (slot.live || slot.counts.queued + slot.counts.running > 0) return;
-  slot.generation = 0;
-  slot.changed = changed_ = true;
+void TaskTable::FreeIfUnused(Entry& entry) {
+  if (entry.live || entry.counts.queued + entry.counts.running > 0) return;
+  entry.generation = 0;
+  entry.changed = changed_ = true;
 }
 
-void TaskSlots::TakeChanges(std::vector<TaskChange>& changes) {
+void TaskTable::TakeChanges(std::vector<TaskChange>& changes) {
   changes.clear();
   if (!changed_) return;
-  changes.reserve(slots_.size());
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    if (!slot.changed) continue;
+  changes.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    Entry& entry = entries_[i];
+    if (!entry.changed) continue;
     changes.push_back({.task = static_cast<int32_t>(i),
-                       .generation = slot.generation,
-                       .weight = slot.policy.weight,
-                       .max_running = slot.policy.max_running});
-    slot.changed = false;
+                       .generation = entry.generation,
+                       .weight = entry.policy.weight,
+                       .max_running = entry.policy.max_running});
+    entry.changed = false;
   }
   changed_ = false;
 }

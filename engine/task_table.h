@@ -26,9 +26,9 @@ struct TaskCounts {
 
 // Not thread-safe: the request queue's lock guards it. An index is taken again only when its task was deleted
 // and none of its sequences is queued or running; counts and generation are then new.
-class TaskSlots {
+class TaskTable {
  public:
-  struct Slot {
+  struct Entry {
     TaskPolicy policy;
     TaskCounts counts;
     uint64_t generation = 0;  // 0: free
@@ -44,8 +44,8 @@ class TaskSlots {
 
   // The index of a live task, or -1.
   int32_t Find(const std::string& id) const;
-  Slot& operator[](int32_t task) { return slots_[static_cast<size_t>(task)]; }
-  const std::vector<Slot>& slots() const { return slots_; }
+  Entry& operator[](int32_t task) { return entries_[static_cast<size_t>(task)]; }
+  const std::vector<Entry>& entries() const { return entries_; }
 
   // A sequence of the task has left the counts: an index that nobody needs becomes free.
   void Left(int32_t task);
@@ -54,9 +54,9 @@ class TaskSlots {
   void TakeChanges(std::vector<TaskChange>& changes);
 
  private:
-  void FreeIfUnused(Slot& slot);
+  void FreeIfUnused(Entry& entry);
 
-  std::vector<Slot> slots_;  // (indices ever used)
+  std::vector<Entry> entries_;  // (indices ever used)
   std::unordered_map<std::string, int32_t> live_;
   uint64_t last_generation_ = 0;
   bool changed_ = false;
