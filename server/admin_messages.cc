@@ -7,8 +7,8 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "server/config_keys.h"
+#include "server/error_details.h"
 #include "server/proto_time.h"
-#include "server/status_mapping.h"
 
 namespace guildhall {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "text/stop_matcher.h"
 
 namespace guildhall {

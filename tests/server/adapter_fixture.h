@@ -92,7 +92,7 @@ class AdapterServer {
 // Log-probabilities of the prompt `tokens` for `task`: what the served weights say, without sampling.
 v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int32_t>& tokens);
 
-// What MakeDeployment says to `config` over the tiny base; OK: it could start.
+// What Deploy says to `config` over the tiny base; OK: it could start.
 absl::Status StartStatus(const ServerConfig& config);
 
 }  // namespace guildhall

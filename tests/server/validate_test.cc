@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "tests/server/fixture.h"
 
 namespace guildhall {

@@ -13,7 +13,7 @@
 
 namespace guildhall {
 
-// Owned by serve(); outlives the engine and the back end. Where neither is asked for, nothing is measured.
+// Outlives the engine and the back end. Where neither is asked for, nothing is measured.
 class ServeProfile {
  public:
   // `table`: sums for Report(). `trace_file`: written by Report(); empty: none.

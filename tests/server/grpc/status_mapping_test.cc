@@ -1,8 +1,9 @@
 // The outside form of errors.
+#include "server/grpc/status_mapping.h"
+
 #include <catch2/catch.hpp>
 
-#include "server/request_log.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "tests/server/fixture.h"
 
 namespace guildhall {
@@ -50,26 +51,6 @@ TEST_CASE("no error makes a trailer of 8 KB, and its text stays UTF-8") {
     CHECK(rich.ParseFromString(status.error_details()));  // parsing checks UTF-8
     CHECK_FALSE(BadField(status).empty());
   }
-}
-
-TEST_CASE("the log line quotes what a client wrote and has no prompt unless it is given one") {
-  RequestLogLine line;
-  line.id = 7;
-  line.task = "a\nb";
-  line.peer = "ipv4:127.0.0.1:9";
-  line.status = absl::NotFoundError("there is no task");
-  const std::string refused = RequestLogText(line);
-  CHECK_THAT(refused, Catch::Contains("request 7 task=\"a\\nb\" status=NOT_FOUND"));
-  CHECK_THAT(refused, Catch::Contains("error=\"there is no task\"") && !Catch::Contains("\n"));
-  line.status = absl::OkStatus();
-  line.prompt_tokens = 12;
-  line.summary.emplace();
-  line.summary->reason = v1::FINISH_REASON_STOP;
-  line.summary->usage.output_tokens = 34;
-  CHECK_THAT(RequestLogText(line), Catch::Contains("status=OK finish=stop prompt=12 cached=0 output=34"));
-  CHECK_THAT(RequestLogText(line), !Catch::Contains("prompt_text"));
-  line.prompt = "secret";
-  CHECK_THAT(RequestLogText(line), Catch::Contains("prompt_text=\"secret\""));
 }
 
 }  // namespace guildhall

@@ -1,4 +1,4 @@
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 
 #include <utility>
 
@@ -6,12 +6,12 @@
 #include "base/json.h"
 #include "base/str_cat.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 
 namespace guildhall {
 namespace {
 
-// The trailer: the message percent-encoded, and the details in base64, which hold the message once more.
+// A gRPC trailer, the narrowest place that it must fit: the message percent-encoded, and the details in
+// base64, which hold the message once more.
 constexpr size_t kMaxEncodedMessage = 1024;
 constexpr size_t kMaxDetails = 4096;
 constexpr size_t kMaxDetailText = 512;
@@ -124,8 +124,7 @@ absl::Status WithRetry(absl::Status status, absl::Duration delay) {
   return status;
 }
 
-grpc::Status ToGrpcStatus(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
+google::rpc::Status RichStatus(const absl::Status& status) {
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(CleanText(std::string(status.message()), kMaxEncodedMessage));
@@ -145,7 +144,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
     SetDelay(retry, kDefaultRetry);
     add(retry_url, retry.SerializeAsString());
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), rich.message(), rich.SerializeAsString());
+  return rich;
 }
 
 }  // namespace guildhall

@@ -1,14 +1,14 @@
-// absl::Status to gRPC status with google.rpc details: the one place where an error takes its outside form.
+// Errors with google.rpc details: what a client's program may act on, whatever transport carries it.
 #pragma once
 
 #include <google/protobuf/message.h>
-#include <grpcpp/support/status.h>
 
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "google/rpc/status.pb.h"
 
 namespace guildhall {
 
@@ -35,8 +35,9 @@ absl::Status WithRetry(absl::Status status, absl::Duration delay);
 // The same code and details with another text.
 absl::Status WithMessage(const absl::Status& status, std::string_view message);
 
-// Codes map one to one. RESOURCE_EXHAUSTED and UNAVAILABLE get a RetryInfo where they have none. Long texts
-// are cut and details dropped so that the whole trailer stays below 8 KB; invalid UTF-8 is replaced.
-grpc::Status ToGrpcStatus(const absl::Status& status);
+// The outside form of an error, for every transport: its code, its text, its details. RESOURCE_EXHAUSTED and
+// UNAVAILABLE get a RetryInfo where they have none. Long texts are cut and details dropped so that all of it
+// stays below 8 KB in a gRPC trailer; invalid UTF-8 is replaced.
+google::rpc::Status RichStatus(const absl::Status& status);
 
 }  // namespace guildhall

@@ -1,4 +1,4 @@
-#include "server/grpc_server.h"
+#include "server/grpc/grpc_server.h"
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
@@ -18,7 +18,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/parse_errors.h"
+#include "server/grpc/parse_errors.h"
 
 namespace guildhall {
 namespace {
@@ -132,27 +132,23 @@ absl::Status WhyNotBound(const GrpcServerOptions& options) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
-                                                              const std::vector<grpc::Service*>& services,
-                                                              const std::vector<std::string>& service_names) {
+                                                              std::unique_ptr<grpc::Service> service) {
   InitGrpc();
   if (options.address.unix_socket()) GH_RETURN_IF_ERROR(CheckUnixSocket(options));
-  std::unique_ptr<GrpcServer> result(new GrpcServer());
-  result->address_ = options.address;
-  std::vector<std::string> listed = service_names;
-  listed.insert(listed.end(), {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-                               "grpc.reflection.v1alpha.ServerReflection"});
-  result->reflection_ = std::make_unique<ReflectionService>(std::move(listed));
+  std::unique_ptr<GrpcServer> result(new GrpcServer(options, std::move(service)));
+  result->reflection_ = std::make_unique<ReflectionService>(std::vector<std::string>{
+      options.service_name, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+      "grpc.reflection.v1alpha.ServerReflection"});
 
   grpc::ServerBuilder builder;
   SetArguments(options, builder);
   GH_ASSIGN_OR_RETURN(const auto credentials, Credentials(options.tls));
   builder.AddListeningPort(options.address.Text(), credentials, &result->port_);
-  for (grpc::Service* service : services) builder.RegisterService(service);
+  builder.RegisterService(result->service_.get());
   builder.RegisterService(result->reflection_.get());
   builder.experimental().SetInterceptorCreators(ParseErrorInterceptors());
   result->server_ = builder.BuildAndStart();
   if (result->server_ == nullptr || result->port_ == 0) return WhyNotBound(options);
-  if (options.address.unix_socket()) result->port_ = 0;
   if (options.private_socket && options.address.unix_socket()) {
     chmod(options.address.unix_path.c_str(), S_IRUSR | S_IWUSR);
   }
@@ -162,24 +158,33 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
 }
 
 GrpcServer::~GrpcServer() {
-  if (server_ != nullptr) Shutdown(absl::Now());
+  Shutdown(absl::Now());
 }
 
 std::string GrpcServer::Target() const {
-  ListenAddress address = address_;
+  ListenAddress address = options_.address;
   if (!address.unix_socket()) address.port = port_;
   return address.Text();
 }
 
-void GrpcServer::SetServing(const std::string& service, bool serving) {
-  server_->GetHealthCheckService()->SetServingStatus(service, serving);
+std::string_view GrpcServer::protection() const {
+  return options_.tls.mutual() ? "mutual TLS" : options_.tls.enabled() ? "TLS" : "no TLS";
+}
+
+void GrpcServer::SetReady(bool ready) {
+  grpc::HealthCheckServiceInterface& health = *server_->GetHealthCheckService();
+  health.SetServingStatus("", ready);
+  health.SetServingStatus("liveness", true);
+  health.SetServingStatus("readiness", ready);
+  health.SetServingStatus(options_.service_name, ready || options_.serves_always);
 }
 
 void GrpcServer::Shutdown(absl::Time deadline) {
+  if (server_ == nullptr) return;
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();
-  if (address_.unix_socket()) unlink(address_.unix_path.c_str());
+  if (options_.address.unix_socket()) unlink(options_.address.unix_path.c_str());
 }
 
 }  // namespace guildhall

@@ -1,22 +1,16 @@
-// guildhall.v1.Inference.
+// guildhall.v1.Inference over gRPC: translates, and nothing else.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-#include <random>
-#include <string>
-
 #include "guildhall/v1/inference.grpc.pb.h"
-#include "server/open_calls.h"
+#include "server/generate_call.h"
 #include "server/server_state.h"
 
 namespace guildhall {
 
-// One thread per open call (gRPC's synchronous API); the number of Generate calls is bounded by `calls`. The
-// state and the calls outlive the service.
+// One thread per open call (gRPC's synchronous API). What it is given outlives it.
 class InferenceService final : public v1::Inference::Service {
  public:
-  InferenceService(ServerState& state, OpenCalls& calls) : state_(state), calls_(calls) {}
+  InferenceService(const ServerState& state, GenerateCalls& generate) : state_(state), generate_(generate) {}
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateResponse>* writer) override;
@@ -26,9 +20,8 @@ class InferenceService final : public v1::Inference::Service {
                          v1::ListTasksResponse* response) override;
 
  private:
-  ServerState& state_;
-  OpenCalls& calls_;
-  std::atomic<uint64_t> next_id_{1};
+  const ServerState& state_;
+  GenerateCalls& generate_;
 };
 
 }  // namespace guildhall

@@ -1,6 +1,7 @@
-#include "server/parse_errors.h"
+#include "server/grpc/parse_errors.h"
 
-#include "server/status_mapping.h"
+#include "server/error_details.h"
+#include "server/grpc/status_mapping.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/serve_profile.h"
+#include "runtime/serve_profile.h"
 
 #include <utility>
 
