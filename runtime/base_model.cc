@@ -68,6 +68,12 @@ void ShareBudget(const BaseModel& model, EngineOptions& options) {
   options.min_kv_blocks = model.memory.min_kv_blocks;
 }
 
+std::unique_ptr<WeightManager> MakeWeightManager(const BaseModel& model,
+                                                 const WeightManagerOptions& options) {
+  return std::make_unique<WeightManager>(model.decoder->spec(), *model.backend, model.decoder->base_experts(),
+                                         model.budget, options);
+}
+
 absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan,
                                         const ProgressFunction& progress) {
   BaseModel model;

@@ -14,6 +14,7 @@
 #include "model/decoder.h"
 #include "runtime/memory_budget.h"
 #include "weights/byte_budget.h"
+#include "weights/weight_manager.h"
 
 namespace guildhall {
 
@@ -58,6 +59,9 @@ struct BaseModel {
 
 // Lets an engine over this model take its KV blocks from the model's budget, beside adapters.
 void ShareBudget(const BaseModel& model, EngineOptions& options);
+
+// For adapters of `model`, which outlives it: of its shapes, on its back end, out of its budget.
+std::unique_ptr<WeightManager> MakeWeightManager(const BaseModel& model, const WeightManagerOptions& options);
 
 // Called once the sizes are known and before the weights are read.
 using PlanFunction =

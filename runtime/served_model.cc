@@ -7,18 +7,6 @@
 #include "base/str_cat.h"
 
 namespace guildhall {
-namespace {
-
-std::unique_ptr<WeightManager> MakeWeights(const ServedModelOptions& options, const BaseModel& base) {
-  WeightManagerOptions manager;
-  manager.max_rows = options.base.max_rows;
-  manager.page_bytes = options.page_bytes;
-  if (options.experts_as_base) manager.formats = base.memory.formats;
-  return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
-                                         base.budget, manager);
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions& options,
                                                                const PlanFunction& on_plan,
@@ -27,7 +15,11 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModel
   BaseModelOptions base = options.base;
   served->profile_.AddTo(base);
   GH_ASSIGN_OR_RETURN(served->base_, LoadBaseModel(base, on_plan, progress));
-  served->weights_ = MakeWeights(options, served->base_);
+  WeightManagerOptions manager;
+  manager.max_rows = options.base.max_rows;
+  manager.page_bytes = options.page_bytes;
+  if (options.experts_as_base) manager.formats = served->base_.memory.formats;
+  served->weights_ = MakeWeightManager(served->base_, manager);
   served->profile_.Start(served->base_);
   return served;
 }
