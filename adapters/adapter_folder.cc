@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kPeftConfig = "adapter_config.json", kEsftConfig = "expert_cfg.json";
 
-// What a person may have meant to give us.
+// No adapter, with what the folder holds instead and what to do with it.
 absl::Status Nothing(const AdapterFiles& files) {
   std::string hint;
   for (const std::string& name : files.names()) {

@@ -17,12 +17,12 @@ struct AdapterFolderOptions {
   int64_t max_rank = 0;            // 0: no cap
 };
 
-// ESFT and PEFT LoRA / DoRA folders (docs/adapters.md). Only headers and configuration are read, but for the
-// copies of embedding and head that PEFT may save, which are compared with the base's. `base` outlives the
-// source: DoRA's norms read its weights. NOT_FOUND; INVALID_ARGUMENT: malformed; FAILED_PRECONDITION:
-// well-formed and not served, or not for this base. The message names the file, the key or tensor, the
-// expected, the found and the cure. Everything but the values themselves is checked here; each tensor is
-// accounted for.
+// ESFT and PEFT LoRA / DoRA folders (docs/adapters.md). Only headers and configuration are
+// read, but for the copies of embedding and head that PEFT may save, which are compared
+// with the base's. `base` outlives the source: DoRA's norms read its weights. NOT_FOUND;
+// INVALID_ARGUMENT: malformed; FAILED_PRECONDITION: well-formed and not served, or not for
+// this base. The message names the file, the key or tensor, the expected, the found and the
+// cure. Everything but the values themselves is checked here; each tensor is accounted for.
 absl::StatusOr<std::unique_ptr<AdapterSource>> OpenAdapterFolder(const std::string& directory,
                                                                  const WeightSource& base,
                                                                  const AdapterFolderOptions& options = {});

@@ -12,7 +12,7 @@ namespace guildhall {
 bool IsCopyOf(float copy, DType dtype, float own) {
   if (copy == own) return true;
   if (dtype == DType::kBF16) return BF16ToFloat(FloatToBF16(own)) == copy;
-  // Half a unit in the last place of a 10-bit fraction; below the smallest normal, of a fixed step.
+  // Half of a half's last place: relative (2^-11) for normal numbers, fixed (2^-25) for subnormal ones.
   if (dtype == DType::kF16) return std::abs(copy - own) <= std::max(std::abs(own) * 0x1p-11f, 0x1p-25f);
   return false;
 }

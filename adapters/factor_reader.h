@@ -1,5 +1,5 @@
-// Reads the two factors of a low-rank change out of a PEFT file, whatever its layout, as the server keeps
-// them.
+// Reads the two factors of a low-rank change out of a PEFT
+// file, whatever its layout, as the server keeps them.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@
 
 namespace guildhall {
 
-// Thread-safe. Keeps the last few stacked tensors in memory: every expert's factors are strewn over the whole
-// of one.
+// Thread-safe. Keeps the last few stacked tensors in memory:
+// every expert's factors are strewn over the whole of one.
 class FactorReader {
  public:
   FactorReader(const AdapterFiles& files, const WeightSource& base) : files_(files), base_(base) {}

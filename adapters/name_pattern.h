@@ -15,10 +15,10 @@ namespace guildhall {
 // lookaheads, which are tried where they stand), and nothing recurses over the text. Immutable; thread-safe.
 class NamePattern {
  public:
-  // Served: literals, . ^ $ |, groups, classes, \d \w \s and their opposites, \b, quantifiers (lazy ones
-  // too), lookaheads. INVALID_ARGUMENT for broken syntax; FAILED_PRECONDITION for what Python has beyond that
-  // (lookbehind, back references, flags, possessive quantifiers) and for patterns over 1000 characters or too
-  // many steps.
+  // Served: literals, . ^ $ |, groups, classes, \d \w \s and their opposites, \b,
+  // quantifiers (lazy ones too), lookaheads. INVALID_ARGUMENT for broken syntax;
+  // FAILED_PRECONDITION for what Python has beyond that (lookbehind, back references,
+  // flags, possessive quantifiers) and for patterns over 1000 characters or too many steps.
   static absl::StatusOr<NamePattern> Compile(std::string_view pattern);
 
   // As Python's re.fullmatch.

@@ -72,7 +72,7 @@ class PeftBinder {
     const std::string weight = module.name + ".weight";
     const int64_t named = targets_.WantsParameter(weight);
     if (!module.served()) {
-      // A pattern may run over routers and norms; a name means them.
+      // A regular expression may match routers and norms by accident; a name in a list asks for them.
       if (listed >= 0 && wanted) RefuseUnserved(module, "target_modules");
       if (named >= 0) RefuseUnserved(module, "target_parameters");
       if (listed >= 0) listed_[static_cast<size_t>(listed)] = true;
@@ -208,8 +208,8 @@ bool LayersAreAmbiguous(const PeftConfig& config, const PeftDialect& dialect) {
   return config.layers && config.layers_patterns.empty() && dialect.experts == ExpertModules::kPerExpert;
 }
 
-// True where the names of target_modules would be those of experts, had the file's tools had modules for
-// them.
+// True where the names of target_modules would be those
+// of experts, had the file's tools had modules for them.
 bool WouldNameExperts(const PeftTargets& targets, const ModelModules& per_expert) {
   return std::any_of(
       per_expert.modules().begin(), per_expert.modules().end(),

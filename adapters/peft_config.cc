@@ -121,7 +121,7 @@ absl::StatusOr<std::vector<std::string>> OneOrMore(const JsonObject& object, std
   return names;
 }
 
-// A factor beyond this is no scale, and a float need not hold it.
+// Larger ones are mistakes, and might not fit into the float that the scale becomes.
 absl::StatusOr<double> Alpha(const JsonObject& object, std::string_view key) {
   constexpr double kMost = 1e9;
   GH_ASSIGN_OR_RETURN(const double alpha, object.Number(key));

@@ -13,8 +13,8 @@ namespace {
 // A and B; nullptr where the file lacks one.
 using Factors = std::pair<const AdapterTensor*, const AdapterTensor*>;
 
-// Those of a layer's wrappers, the inner one first: `count` of them. Empty with a problem when one is
-// missing.
+// Those of a layer's wrappers, the inner one first: `count`
+// of them. Empty with a problem when one is missing.
 std::vector<Factors> TakeFactors(const std::string& prefix, const std::vector<StackedChange>& wanted,
                                  PeftTensors& tensors) {
   std::vector<std::string> levels = {prefix};

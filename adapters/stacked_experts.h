@@ -1,5 +1,5 @@
-// Low-rank changes of stacked experts (PEFT's target_parameters), in the three ways in which releases wrote
-// them.
+// Low-rank changes of stacked experts (PEFT's target_parameters),
+// in the three ways in which releases wrote them.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/align.h"
 #include "base/check.h"
 #include "base/memory_nodes.h"
 #include "base/str_cat.h"
@@ -19,8 +20,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 // The bytes that a buffer of `size` really maps.
 size_t MappedBytes(size_t size) {
-  const size_t page = size >= kHugePage ? kHugePage : kSmallPage;
-  return (size + page - 1) / page * page;
+  return AlignUp(size, size >= kHugePage ? kHugePage : kSmallPage);
 }
 
 void Unmap(void* address, size_t bytes) {
@@ -51,7 +51,7 @@ void Buffer::Release(size_t offset, size_t bytes) {
   GH_CHECK_LE(offset, size_);
   GH_CHECK_LE(bytes, size_ - offset);
   static const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));  // data_ is on a border of pages
-  const size_t begin = (offset + page - 1) / page * page;
+  const size_t begin = AlignUp(offset, page);
   const size_t end = (offset + bytes) / page * page;
   if (begin < end) (void)madvise(data() + begin, end - begin, MADV_DONTNEED);
 }

@@ -43,8 +43,8 @@ std::optional<int> Smaller(std::optional<int> a, std::optional<int> b) {
   return b ? std::min(*a, *b) : a;
 }
 
-// A container may see its own group as the root, so every folder from `path` upward is asked, `base`
-// included.
+// A container may see its own group as the root, so every
+// folder from `path` upward is asked, `base` included.
 template <typename Quota>
 std::optional<int> SmallestUpward(const std::string& base, std::string path, Quota quota) {
   std::optional<int> smallest;

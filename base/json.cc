@@ -13,8 +13,8 @@
 namespace guildhall {
 namespace {
 
-// Reads the text and remembers how far the parser has come, so that our own refusals can name line and
-// column.
+// Reads the text and remembers how far the parser has
+// come, so that our own refusals can name line and column.
 class TrackedIterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -80,7 +80,8 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: WHAT"; the place is ours to say.
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: WHAT". Only WHAT is kept: Refuse()
+    // adds the place.
     std::string_view text = error.what();
     if (const size_t colon = text.find(": "); colon != std::string_view::npos)
       text.remove_prefix(colon + 2);

@@ -1,5 +1,5 @@
-// Strict JSON for every file and message that we read: caps, no duplicate keys, typed getters that name the
-// key's path.
+// Strict JSON for every file and message that we read: caps,
+// no duplicate keys, typed getters that name the key's path.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +42,8 @@ std::string Quote(std::string_view text, size_t most = 100);
 // read, with the nearest known name. Not thread-safe; the Json must outlive it.
 class JsonObject {
  public:
-  // INVALID_ARGUMENT unless `json` is an object. `what` is the file or message, `path` the place in it ("" at
-  // the top).
+  // INVALID_ARGUMENT unless `json` is an object. `what` is the
+  // file or message, `path` the place in it ("" at the top).
   static absl::StatusOr<JsonObject> From(const Json& json, std::string what, std::string path = "");
 
   const Json& json() const { return *json_; }

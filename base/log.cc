@@ -72,7 +72,7 @@ std::shared_ptr<spdlog::logger> MakeLogger(LogFormat format, spdlog::level::leve
   return logger;
 }
 
-// The logger of now, and those before it: a thread may still hold a reference to an earlier one.
+// The current logger, and the earlier ones: a thread may still hold a reference to one of them.
 struct Loggers {
   std::mutex mutex;
   std::vector<std::shared_ptr<spdlog::logger>> all{MakeLogger(LogFormat::kText, spdlog::level::warn)};

@@ -1,5 +1,5 @@
-// Logging: spdlog behind one set-up call. Use SPDLOG-style calls on Log(): Log().info("loaded {} tensors",
-// n).
+// Logging: spdlog behind one set-up call. Use SPDLOG-style
+// calls on Log(): Log().info("loaded {} tensors", n).
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -12,8 +12,8 @@ namespace guildhall {
 
 enum class LogFormat { kText, kJson };
 
-// Sets the process-wide logger (stderr). Level: trace, debug, info, warn, error, off. Before it, warnings go
-// to stderr.
+// Sets the process-wide logger (stderr). Level: trace, debug,
+// info, warn, error, off. Before it, warnings go to stderr.
 absl::Status SetUpLog(const std::string& level, LogFormat format);
 
 // Thread-safe; never null.

@@ -64,8 +64,8 @@ absl::Status CheckRegular(const std::string& path, const struct stat& info) {
       StrCat(path, ": expected a regular file, found ", KindName(info.st_mode)));
 }
 
-// Looks before it opens (a device may act on being opened), and again afterwards (the name may have been
-// exchanged).
+// Looks before it opens (a device may act on being opened),
+// and again afterwards (the name may have been exchanged).
 absl::StatusOr<int> OpenRegular(const std::string& path, struct stat& info) {
   if (path.find('\0') != std::string::npos)
     return absl::InvalidArgumentError("file name with a NUL character");

@@ -11,7 +11,7 @@
 namespace guildhall {
 namespace {
 
-// As the kernel's largest configuration.
+// The most nodes that any configuration of the kernel has.
 constexpr size_t kMostNodes = 1024;
 constexpr size_t kWordBits = 8 * sizeof(unsigned long);
 using NodeMask = std::array<unsigned long, kMostNodes / kWordBits>;
@@ -22,7 +22,7 @@ int CountNodes(const NodeMask& mask) {
   return static_cast<int>(nodes);
 }
 
-// The kernel reads one bit less than it is told of.
+// mbind() reads one bit fewer than the size that it is given says, hence the + 1.
 bool Interleave(void* data, size_t bytes, const NodeMask& mask) {
   return syscall(SYS_mbind, data, bytes, MPOL_INTERLEAVE, mask.data(), kMostNodes + 1, 0) == 0;
 }

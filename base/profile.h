@@ -38,8 +38,8 @@ class Profile {
   std::vector<ProfileEntry> entries_;
 };
 
-// Entries that were called, the longest first, then what is left of `wall_ns` as `rest`. `threads`: of the
-// team. Columns:
+// Entries that were called, the longest first, then what is
+// left of `wall_ns` as `rest`. `threads`: of the team. Columns:
 //   ms, share   wall time; of wall_ns
 //   GB/s, GFLOP/s
 //   loops       barriers per call

@@ -1,5 +1,5 @@
-// Messages from parts. Debian's abseil has a string_view of its own, to which std::string_view does not
-// convert.
+// Messages from parts. Debian's abseil has a string_view
+// of its own, to which std::string_view does not convert.
 #pragma once
 
 #include <charconv>

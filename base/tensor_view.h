@@ -11,8 +11,8 @@
 
 namespace guildhall {
 
-// Dense, row-major, read-only. `data` need not be aligned (safetensors promises nothing) and lives as long as
-// its owner.
+// Dense, row-major, read-only. `data` need not be aligned
+// (safetensors promises nothing) and lives as long as its owner.
 struct TensorView {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;

@@ -18,12 +18,12 @@
 namespace guildhall {
 namespace {
 
-// Long enough to bridge most serial pieces between two loops of a step, short enough to leave a CPU to
-// others.
+// Long enough to bridge most serial pieces between two
+// loops of a step, short enough to leave a CPU to others.
 constexpr auto kSpin = std::chrono::microseconds(40);
-// Where nobody else wants the CPU: waking a thread costs more than it waits.
+// Where no other thread wants the CPU: going to sleep and being woken takes longer than most waits.
 constexpr auto kLongSpin = std::chrono::microseconds(200);
-// A thread that lost its CPU so recently shares it.
+// A thread that was taken off its CPU within this time shares that CPU with others.
 constexpr auto kMemory = std::chrono::milliseconds(20);
 
 void Relax() {
@@ -34,7 +34,8 @@ void Relax() {
 #endif
 }
 
-// Waits of one thread, which spins as long as that serves everybody.
+// How one thread waits before it sleeps: it spins for kSpin,
+// and for kLongSpin if that takes the CPU from nobody.
 class Spinner {
  public:
   // Spins until ready() holds, for a bounded time. Returns whether it held.
@@ -59,7 +60,7 @@ class Spinner {
     return false;
   }
 
-  // Whether the system has not lately given the thread's CPU to another one against its will.
+  // Whether the system has let this thread keep its CPU for the last kMemory.
   bool HasCpuForItself() {
     rusage usage{};
     if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
@@ -77,16 +78,16 @@ class Spinner {
 
 }  // namespace
 
-// Nobody waits for a worker that has not taken an item: one that wakes late finds the loop over and goes back
-// to sleep.
+// Run() waits for items, not for workers: one that wakes late
+// finds no item left and goes back to sleep.
 struct ThreadPool::State {
-  // The loop of now: written by the caller while no item is out, read by whoever has taken one.
+  // The current loop: written by the caller while no item is out, read by whoever has taken one.
   Function function = nullptr;
   void* context = nullptr;
   LoopObserver* observer = nullptr;
 
   // The items that a worker has for itself: the end in the upper half, the next one in the lower. Taking one
-  // is a compare-exchange of the whole word, so an item can only belong to the loop of now.
+  // is a compare-exchange of the whole word, so an item always belongs to the current loop.
   struct alignas(64) Stretch {
     std::atomic<uint64_t> word{0};
   };

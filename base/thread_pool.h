@@ -19,8 +19,9 @@ class LoopObserver {
   virtual void LoopDone(int64_t begin_ns, int64_t end_ns) = 0;
 };
 
-// The caller of Run() is worker 0 and works along. Who waits spins for 40 us, where nobody else wants the CPU
-// for 200, then sleeps, so that an idle server takes no CPU. One caller at a time; Run() does not nest.
+// The caller of Run() is worker 0 and works along. A thread that waits spins
+// for 40 us (200 where no other thread wants its CPU), then sleeps, so that
+// an idle server takes no CPU. One caller at a time; Run() does not nest.
 class ThreadPool {
  public:
   // `threads` >= 1, the caller counted in. With `pin`, threads are bound as PlaceWorkers() of
@@ -37,8 +38,8 @@ class ThreadPool {
 
   // body(item, worker) once for every item in [0, items); returns when all are done. Each worker has a
   // stretch of neighbours for itself, in ascending order, so that neighbouring weights are read as one
-  // stream; who is through takes the last items of the longest stretch. Nothing may depend on which worker
-  // takes which item. Allocates nothing.
+  // stream; one that has finished takes the last items of the longest stretch. Nothing may depend on which
+  // worker takes which item. Allocates nothing.
   template <typename Body>
   void Run(int64_t items, Body&& body) {
     using Plain = std::remove_reference_t<Body>;

@@ -40,7 +40,7 @@ class Trace {
     int32_t name;    // of names_
     int32_t pieces;  // that were put together
   };
-  // On lines of its own: neighbours are written by other threads.
+  // On cache lines of its own: the tracks beside it are written by other threads.
   struct alignas(128) Track {
     std::string name;
     std::vector<Event> events;  // reserved once

@@ -36,7 +36,7 @@ AdapterBench::~AdapterBench() = default;
 absl::StatusOr<std::unique_ptr<AdapterBench>> AdapterBench::Make(const AdapterBenchOptions& options) {
   auto bench = std::unique_ptr<AdapterBench>(new AdapterBench(options));
   GH_ASSIGN_OR_RETURN(bench->spec_, ShapeSpec(options.shape, DType::kBF16, options.layers));
-  GH_ASSIGN_OR_RETURN(bench->backend_, MakeCpuBackend(options.cpu));
+  GH_ASSIGN_OR_RETURN(bench->backend_, MakeBackend(options.backend));
   bench->base_ = std::make_unique<GeneratedWeights>(bench->spec_);
   DecoderOptions decoder;
   decoder.max_rows = kPrefillRows;

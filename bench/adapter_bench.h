@@ -11,6 +11,7 @@
 #include "bench/forward_bench.h"
 #include "bench/generated_adapter.h"
 #include "bench/generated_weights.h"
+#include "kernels/make_backend.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
@@ -18,7 +19,7 @@ namespace guildhall {
 struct AdapterBenchOptions {
   std::string shape = "olmoe";
   int layers = 0;  // 0: the shape's own
-  CpuOptions cpu;
+  BackendOptions backend;
   int rounds = 5;
   double seconds = 1.0;  // of each measurement
   int64_t rank = 16;

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/machine_probe.h"
+#include "kernels/make_backend.h"
 
 namespace guildhall {
 namespace {
@@ -187,10 +188,10 @@ class AttentionBench {
 };
 
 absl::Status RunBench(const Flags& flags) {
-  CpuOptions options;
-  options.isa = flags.isa;
-  options.threads = flags.threads;
-  GH_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCpuBackend(options));
+  BackendOptions options;
+  options.cpu.isa = flags.isa;
+  options.cpu.threads = flags.threads;
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(options));
   GH_ASSIGN_OR_RETURN(MachineProbe probe, MachineProbe::Make());
   return AttentionBench(flags, std::move(backend), std::move(probe)).Run();
 }

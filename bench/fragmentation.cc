@@ -99,8 +99,8 @@ class Filling {
 std::vector<FragmentationRow> MeasureFragmentation(const Backend& backend, int most, int padded_experts) {
   const ModelSpec spec = ShapeSpec("deepseek-v2-lite", DType::kBF16, 0).value();
   const size_t expert_bytes =
-      backend.PackedGateUpBytes(FormatOf(spec.dtype), spec.expert_width, spec.hidden) +
-      backend.PackedBytes(FormatOf(spec.dtype), spec.hidden, spec.expert_width);
+      backend.PackedBytes(PackShape::GateUp(FormatOf(spec.dtype), spec.expert_width, spec.hidden)) +
+      backend.PackedBytes(PackShape::Stack(FormatOf(spec.dtype), spec.hidden, spec.expert_width));
   const auto layers = std::count_if(spec.layers.begin(), spec.layers.end(), [](auto& l) { return l.moe; });
   const double base_experts = static_cast<double>(layers * spec.gate.experts);
   const double base_bytes = base_experts * static_cast<double>(expert_bytes);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/dtype.h"
+#include "checkpoint/attention_layout.h"
 #include "weights/product_layout.h"
 
 namespace guildhall {
@@ -76,20 +77,11 @@ class GeneratedAdapter final : public AdapterSource {
   }
 
   void AddLowRank(const GeneratedAdapterShape& shape) {
-    const AttentionSpec& attention = spec_.attention;
-    std::vector<WeightRole> roles{WeightRole::kQ, WeightRole::kK, WeightRole::kV, WeightRole::kO};
-    if (attention.kind == AttentionSpec::Kind::kLatent) {
-      roles = {WeightRole::kKvA, WeightRole::kKvB, WeightRole::kO};
-      if (attention.q_lora_rank > 0) {
-        roles.insert(roles.end(), {WeightRole::kQA, WeightRole::kQB});
-      } else {
-        roles.push_back(WeightRole::kQ);
-      }
-    }
+    const AttentionLayout layout(spec_);
     for (size_t l = 0; l < spec_.layers.size(); ++l) {
       const int layer = static_cast<int>(l);
-      for (const WeightRole role : roles) {
-        if (shape.attention) Add(role, layer, -1, shape.rank);
+      for (const AttentionMatrix& matrix : layout.matrices()) {
+        if (shape.attention) Add(matrix.weight, layer, -1, shape.rank);
       }
       if (!shape.experts || !spec_.layers[l].moe) continue;
       for (int expert = 0; expert < spec_.gate.experts; ++expert) {

@@ -65,7 +65,7 @@ absl::StatusOr<std::unique_ptr<ModelBench>> ModelBench::Make(const ModelBenchOpt
                                                              const ProgressFunction& progress) {
   auto bench = std::unique_ptr<ModelBench>(new ModelBench(options));
   GH_ASSIGN_OR_RETURN(bench->spec_, ShapeSpec(options.shape, options.dtype, options.layers));
-  GH_ASSIGN_OR_RETURN(bench->backend_, MakeCpuBackend(options.cpu));
+  GH_ASSIGN_OR_RETURN(bench->backend_, MakeBackend(options.backend));
   GH_ASSIGN_OR_RETURN(MachineProbe probe, MachineProbe::Make());
   bench->probe_ = std::make_unique<MachineProbe>(std::move(probe));
   bench->cost_ = CostOf(bench->spec_, options.formats);

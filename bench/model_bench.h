@@ -12,6 +12,7 @@
 #include "bench/generated_weights.h"
 #include "bench/roofline.h"
 #include "kernels/cpu/machine_probe.h"
+#include "kernels/make_backend.h"
 
 namespace guildhall {
 
@@ -20,7 +21,7 @@ struct ModelBenchOptions {
   DType dtype = DType::kBF16;
   WeightFormats formats;
   int layers = 0;  // 0: the shape's own
-  CpuOptions cpu;
+  BackendOptions backend;
   std::vector<int64_t> decode{1, 4, 16, 32}, prefill{512};
 };
 

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/machine_probe.h"
+#include "kernels/make_backend.h"
 
 namespace guildhall {
 namespace {
@@ -45,10 +46,10 @@ class OpsBench {
  public:
   static absl::StatusOr<std::unique_ptr<OpsBench>> Make(const Flags& flags, WeightFormat format) {
     auto bench = std::unique_ptr<OpsBench>(new OpsBench(flags, format));
-    CpuOptions options;
-    options.isa = flags.isa;
-    options.threads = flags.threads;
-    GH_ASSIGN_OR_RETURN(bench->backend_, MakeCpuBackend(options));
+    BackendOptions options;
+    options.cpu.isa = flags.isa;
+    options.cpu.threads = flags.threads;
+    GH_ASSIGN_OR_RETURN(bench->backend_, MakeBackend(options));
     GH_ASSIGN_OR_RETURN(MachineProbe probe, MachineProbe::Make());
     bench->probe_ = std::make_unique<MachineProbe>(std::move(probe));
     GH_RETURN_IF_ERROR(bench->AllocateAll());
@@ -93,7 +94,7 @@ class OpsBench {
 
   void Report(Json& report) const {
     report["backend"] = backend_->Describe();
-    report["isa"] = backend_->Isa();
+    report["isa"] = backend_->level();
     for (const OpCase& op : cases_) {
       const double seconds = Median(op.seconds);
       report["results"].push_back({{"format", WeightFormatName(format_)},
@@ -137,21 +138,26 @@ class OpsBench {
     return {DType::kBF16, {out, in}, reinterpret_cast<const std::byte*>(source_.data())};
   }
 
+  PackShape GateUpShape() const { return PackShape::GateUp(format_, flags_.width, flags_.hidden); }
+  PackShape DownShape() const { return PackShape::Stack(format_, flags_.hidden, flags_.width); }
+  PackShape MatrixShape() const { return PackShape::Stack(format_, flags_.out, flags_.hidden); }
+
   // Only the first expert is packed; the others are copies in other places.
   absl::Status FillExperts() {
     const size_t expert_bytes = gate_up_bytes_ + down_bytes_;
     GH_ASSIGN_OR_RETURN(experts_,
                         Buffer::Allocate(expert_bytes * static_cast<size_t>(flags_.experts), "experts"));
     const TensorView gate = RandomTensor(flags_.width, flags_.hidden);
-    backend_->PackGateUp(gate, gate, format_, experts_.data());
+    const TensorView parts[] = {gate, gate};
+    backend_->Pack(GateUpShape(), parts, experts_.data());
     const TensorView down = RandomTensor(flags_.hidden, flags_.width);
-    backend_->Pack({&down, 1}, format_, experts_.data() + gate_up_bytes_);
+    backend_->Pack(DownShape(), {&down, 1}, experts_.data() + gate_up_bytes_);
     for (int64_t e = 0; e < flags_.experts; ++e) {
       std::byte* at = experts_.data() + static_cast<size_t>(e) * expert_bytes;
       if (e > 0) std::memcpy(at, experts_.data(), expert_bytes);
       FfnWeights expert;
-      expert.gate_up = {2 * flags_.width, flags_.hidden, format_, at};
-      expert.down = {flags_.hidden, flags_.width, format_, at + gate_up_bytes_};
+      expert.gate_up = GateUpShape().At(at);
+      expert.down = DownShape().At(at + gate_up_bytes_);
       table_.push_back(expert);
     }
     return absl::OkStatus();
@@ -162,7 +168,7 @@ class OpsBench {
     const size_t copies = (size_t{256} << 20) / matrix_bytes_ + 2;
     GH_ASSIGN_OR_RETURN(matrices_, Buffer::Allocate(copies * matrix_bytes_, "matrices"));
     const TensorView w = RandomTensor(flags_.out, flags_.hidden);
-    backend_->Pack({&w, 1}, format_, matrices_.data());
+    backend_->Pack(MatrixShape(), {&w, 1}, matrices_.data());
     for (size_t i = 1; i < copies; ++i) {
       std::memcpy(matrices_.data() + i * matrix_bytes_, matrices_.data(), matrix_bytes_);
     }
@@ -182,9 +188,9 @@ class OpsBench {
     limits.max_experts = flags_.experts;
     GH_RETURN_IF_ERROR(backend_->Prepare(limits));
     const auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
-    gate_up_bytes_ = aligned(backend_->PackedGateUpBytes(format_, flags_.width, flags_.hidden));
-    down_bytes_ = aligned(backend_->PackedBytes(format_, flags_.hidden, flags_.width));
-    matrix_bytes_ = aligned(backend_->PackedBytes(format_, flags_.out, flags_.hidden));
+    gate_up_bytes_ = aligned(backend_->PackedBytes(GateUpShape()));
+    down_bytes_ = aligned(backend_->PackedBytes(DownShape()));
+    matrix_bytes_ = aligned(backend_->PackedBytes(MatrixShape()));
     GH_RETURN_IF_ERROR(FillExperts());
     GH_RETURN_IF_ERROR(FillMatrices());
     x_.resize(static_cast<size_t>(rows * flags_.hidden));

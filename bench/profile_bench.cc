@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/steady_clock.h"
 #include "bench/shapes.h"
+#include "kernels/make_backend.h"
 #include "model/product_names.h"
 
 namespace guildhall {
@@ -49,7 +50,7 @@ absl::StatusOr<std::unique_ptr<ProfileBench>> ProfileBench::Make(const ModelBenc
                                                                  const ProgressFunction& progress) {
   auto bench = std::unique_ptr<ProfileBench>(new ProfileBench());
   GH_ASSIGN_OR_RETURN(const ModelSpec spec, ShapeSpec(options.shape, options.dtype, options.layers));
-  GH_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeCpuBackend(options.cpu));
+  GH_ASSIGN_OR_RETURN(std::unique_ptr<Backend> backend, MakeBackend(options.backend));
   if (traced) bench->trace_ = std::make_unique<Trace>(backend->Threads());
   bench->backend_ = std::make_unique<ProfiledBackend>(std::move(backend), bench->trace_.get());
   GH_ASSIGN_OR_RETURN(bench->decoder_, Decoder::Load(GeneratedWeights(spec), *bench->backend_,

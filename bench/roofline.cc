@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "checkpoint/attention_layout.h"
+
 namespace guildhall {
 namespace {
 
@@ -11,16 +13,13 @@ struct AttentionParameters {
 };
 
 AttentionParameters AttentionOf(const ModelSpec& spec) {
-  const AttentionSpec& a = spec.attention;
-  const double hidden = static_cast<double>(spec.hidden);
-  if (a.kind == AttentionSpec::Kind::kGroupedQuery) {
-    return {hidden * a.head_dim * (2.0 * a.heads + 2.0 * a.kv_heads), 0.0};
+  AttentionParameters parameters;
+  const AttentionLayout layout(spec);
+  for (const AttentionMatrix& matrix : layout.matrices()) {
+    const double size = static_cast<double>(matrix.out) * static_cast<double>(matrix.in);
+    (matrix.product ? parameters.projections : parameters.kv_b) += size;
   }
-  const double q_out = static_cast<double>(a.heads) * (a.qk_nope_dim + a.qk_rope_dim);
-  const double q = a.q_lora_rank > 0 ? a.q_lora_rank * (hidden + q_out) : hidden * q_out;
-  const double kv_a = hidden * (a.kv_lora_rank + a.qk_rope_dim);
-  const double kv_b = static_cast<double>(a.kv_lora_rank) * a.heads * (a.qk_nope_dim + a.v_head_dim);
-  return {q + kv_a + static_cast<double>(a.heads) * a.v_head_dim * hidden, kv_b};
+  return parameters;
 }
 
 // Adds matrices of one format to a cost.

@@ -6,6 +6,7 @@
 #include "base/str_cat.h"
 #include "bench/adapter_bench.h"
 #include "bench/shapes.h"
+#include "kernels/make_backend.h"
 #include "runtime/memory_budget.h"
 
 namespace guildhall {
@@ -23,10 +24,8 @@ absl::StatusOr<WeightFormats> FormatsOf(const std::string& text) {
 // What an empty list of levels means here.
 absl::StatusOr<std::vector<std::string>> LevelsOf(const SpeedTableOptions& options) {
   if (!options.levels.empty()) return options.levels;
-  CpuOptions one;
-  one.threads = 1;
-  GH_ASSIGN_OR_RETURN(const auto best, MakeCpuBackend(one));
-  std::vector<std::string> levels{best->Isa()};
+  GH_ASSIGN_OR_RETURN(const auto best, MakeBackend({.cpu = {.threads = 1, .pin = false, .isa = ""}}));
+  std::vector<std::string> levels{best->level()};
   if (levels[0] == "avx512") levels.emplace_back("avx2");
   return levels;
 }
@@ -43,7 +42,7 @@ absl::StatusOr<std::vector<ModelBenchOptions>> ModelsOf(const SpeedTableOptions&
       model.layers = options.layers;
       model.decode = options.decode;
       model.prefill = options.prefill;
-      model.cpu = {.threads = options.threads, .pin = options.pin, .isa = level};
+      model.backend.cpu = {.threads = options.threads, .pin = options.pin, .isa = level};
       models.push_back(model);
     }
   }
@@ -59,7 +58,7 @@ absl::StatusOr<double> WeightBytes(const ModelBenchOptions& model) {
 void Append(ModelBench& bench, SpeedTable& table) {
   const ModelBenchOptions& model = bench.options();
   const WeightFormat format = model.formats.experts.value_or(FormatOf(model.dtype));
-  const std::string isa = bench.backend().Isa();
+  const std::string isa = bench.backend().level();
   for (const CaseFigures& figures : bench.figures()) {
     table.entries.push_back({model.shape, bench.FormatText(), isa,
                              static_cast<int>(bench.spec().layers.size()), figures,
@@ -85,7 +84,7 @@ absl::Status MeasureAdapters(const SpeedTableOptions& options, const std::string
   adapters.shape = options.shapes.front();
   adapters.layers = options.adapter_layers;
   GH_ASSIGN_OR_RETURN(adapters.formats, FormatsOf(format));
-  adapters.cpu = {.threads = options.threads, .pin = options.pin, .isa = ""};
+  adapters.backend.cpu = {.threads = options.threads, .pin = options.pin, .isa = ""};
   adapters.rounds = options.rounds;
   adapters.seconds = options.seconds;
   adapters.only.assign(std::begin(kAdapterParts), std::end(kAdapterParts));
@@ -128,7 +127,7 @@ absl::StatusOr<SpeedTable> MeasureSpeedTable(const SpeedTableOptions& options,
       std::vector<std::unique_ptr<ModelBench>> benches;
       for (const size_t i : group) {
         GH_ASSIGN_OR_RETURN(benches.emplace_back(), ModelBench::Make(models[i]));
-        say(StrCat(benches.back()->Describe(), "; ", benches.back()->backend().Isa()));
+        say(StrCat(benches.back()->Describe(), "; ", benches.back()->backend().level()));
       }
       RunRounds(benches, options.rounds, options.seconds);
       for (const auto& bench : benches) Append(*bench, table);

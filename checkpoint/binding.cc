@@ -67,8 +67,8 @@ class Binder {
   }
 
  private:
-  // So many are missing that the config is of another model: going on would cost time by what the config
-  // states.
+  // So many are missing that the config is of another model:
+  // going on would cost time by what the config states.
   bool Hopeless() const { return missing_.count() > 1000; }
 
   static std::string Prefix(const TensorFiles& files) {

@@ -1,5 +1,5 @@
-// A Hugging Face model folder, opened, understood and checked: the only way in which weights enter the
-// server.
+// A Hugging Face model folder, opened, understood and
+// checked: the only way in which weights enter the server.
 #pragma once
 
 #include <map>
@@ -49,8 +49,8 @@ class Checkpoint final : public WeightSource {
   // DATA_LOSS if a file was written to since Open; call when the last weight has been read.
   absl::Status CheckUnchanged() const;
 
-  // A view into the mapped files (zero copy). CHECK: Has(key). Experts that the files hold stacked come as
-  // slices.
+  // A view into the mapped files (zero copy). CHECK: Has(key).
+  // Experts that the files hold stacked come as slices.
   const TensorView& Weight(const WeightKey& key) const { return Bound(key).view; }
   // None in a packed folder.
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_.files(); }

@@ -25,7 +25,7 @@ int64_t ConfigReader::Int(std::string_view key, int64_t fallback, int64_t min, i
 
 double ConfigReader::Number(std::string_view key, double fallback) {
   const double value = Take(object_.NumberOr(key, fallback), fallback);
-  // Whatever is computed in float later must stay one.
+  // Well inside the range of a float, which is what later arithmetic uses.
   if (std::abs(value) <= 1e30) return value;
   Refuse(key, "a number from -1e30 to 1e30");
   return fallback;

@@ -1,5 +1,5 @@
-// Reads the keys of config.json for the families: never stops at the first fault, and knows which keys were
-// asked for.
+// Reads the keys of config.json for the families: never stops
+// at the first fault, and knows which keys were asked for.
 #pragma once
 
 #include <cstdint>

@@ -11,8 +11,8 @@
 
 namespace guildhall {
 
-// Absent keys are nullopt. transformers samples greedily unless do_sample is true, whatever the other keys
-// say.
+// Absent keys are nullopt. transformers samples greedily
+// unless do_sample is true, whatever the other keys say.
 struct GenerationConfig {
   std::optional<bool> do_sample;
   std::optional<double> temperature;         // >= 0
@@ -23,8 +23,8 @@ struct GenerationConfig {
   std::optional<int64_t> max_new_tokens;     // >= 1
   std::optional<std::vector<int32_t>> eos_tokens;
   std::optional<int32_t> bos_token;
-  // Keys with a value that would change what transformers generates and that we do not honour; for inspection
-  // and logs.
+  // Keys with a value that would change what transformers
+  // generates and that we do not honour; for inspection and logs.
   std::vector<std::string> not_honoured;
 };
 

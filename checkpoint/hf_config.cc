@@ -133,8 +133,8 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
   ModelSpec& spec = result.spec;
   result.family = ChooseFamily(config, spec);
   if (result.family == nullptr) {
-    // An unknown family's keys mean what it likes: read what inspection can show, report nothing more about
-    // it.
+    // An unknown family's keys mean what it likes: read what
+    // inspection can show, report nothing more about it.
     Problems unreported;
     ConfigReader shown(*object, unreported);
     ReadShared(shown, FamilyDefaults{1, 1, 1, 1, 1, 1e-6}, result);

@@ -20,9 +20,9 @@ struct HfConfig {
   std::vector<std::string> notes;  // what a person should know and nothing refuses
 };
 
-// Pure, and total: whatever is wrong becomes a problem, and the rest is read on. The spec may be used only if
-// no problem was added. Allocates nothing in proportion to a stated size but one LayerSpec per layer (at most
-// 4096).
+// Pure, and total: whatever is wrong becomes a problem, and the rest is read
+// on. The spec may be used only if no problem was added. Allocates nothing
+// in proportion to a stated size but one LayerSpec per layer (at most 4096).
 HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Problems& problems);
 
 // A token id, a list of them, or null; ids outside the vocabulary are dropped (nothing can generate them),

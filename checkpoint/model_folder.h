@@ -18,13 +18,13 @@ struct ModelFolder {
   Problems problems;  // empty: the folder is served
 };
 
-// A folder that `guildhall quantize` wrote has its weights packed beside a manifest of this name, and no
-// tensors.
+// A folder that `guildhall quantize` wrote has its weights
+// packed beside a manifest of this name, and no tensors.
 inline constexpr char kPackedManifestFile[] = "packed.json";
 bool IsPackedFolder(const std::string& directory);
 
-// NOT_FOUND or INVALID_ARGUMENT when there is no folder or no config.json that is JSON; every other fault is
-// in `problems`.
+// NOT_FOUND or INVALID_ARGUMENT when there is no folder or no
+// config.json that is JSON; every other fault is in `problems`.
 absl::StatusOr<ModelFolder> ReadModelFolder(const std::string& directory, const CheckpointOptions& options);
 // The same without its weights: no files, nothing bound.
 absl::StatusOr<ModelFolder> ReadFolderConfig(const std::string& directory, const CheckpointOptions& options);

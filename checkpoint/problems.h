@@ -1,5 +1,5 @@
-// What is wrong with a model folder: collected, so that a person sees all of it at once and not one cure at a
-// time.
+// What is wrong with a model folder: collected, so that a
+// person sees all of it at once and not one cure at a time.
 #pragma once
 
 #include <string>

@@ -15,8 +15,8 @@ struct RopeContext {
 
 struct RopeConfig {
   RopeSpec spec;
-  // Positions that the rope is made for: max_position_embeddings, or what yarn and dynamic scaling stretch it
-  // to.
+  // Positions that the rope is made for: max_position_embeddings,
+  // or what yarn and dynamic scaling stretch it to.
   int64_t max_positions = 0;
   // DeepSeek's factor of the softmax scale: (0.1 mscale_all_dim ln(factor) + 1)^2, 1 where it does not apply.
   double softmax_factor = 1.0;

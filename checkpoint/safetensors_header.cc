@@ -47,8 +47,8 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-// Takes the header's events straight into entries: a million tensors make no tree, and nothing is nested
-// deeper than
+// Takes the header's events straight into entries: a million
+// tensors make no tree, and nothing is nested deeper than
 // {"name": {"shape": [..]}}.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:

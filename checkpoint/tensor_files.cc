@@ -25,7 +25,7 @@ bool IsPlainShardName(std::string_view name) {
          name.front() != '.' && name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
 }
 
-// What a person may have meant to give us.
+// No weights, with what the folder holds instead and what to do with it.
 std::string NoWeightsText(const std::string& directory) {
   std::string text = StrCat("expected ", kSingle, " or ", kIndex, ", found neither");
   std::error_code error;

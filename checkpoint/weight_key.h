@@ -60,7 +60,7 @@ struct WeightKey {
   int layer = -1;   // -1: not in a layer
   int expert = -1;  // -1: not an expert's
 
-  auto operator<=>(const WeightKey&) const = default;
+  auto operator<=>(const WeightKey&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 errs
 };
 
 }  // namespace guildhall

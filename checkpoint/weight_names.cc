@@ -3,9 +3,47 @@
 #include <charconv>
 #include <utility>
 
+#include "base/check.h"
 #include "base/str_cat.h"
+#include "checkpoint/attention_layout.h"
 
 namespace guildhall {
+namespace {
+
+// Every family calls them so.
+std::string_view AttentionModule(WeightRole role) {
+  switch (role) {
+    case WeightRole::kQ:
+      return "q_proj";
+    case WeightRole::kK:
+      return "k_proj";
+    case WeightRole::kV:
+      return "v_proj";
+    case WeightRole::kO:
+      return "o_proj";
+    case WeightRole::kQA:
+      return "q_a_proj";
+    case WeightRole::kQB:
+      return "q_b_proj";
+    case WeightRole::kKvA:
+      return "kv_a_proj_with_mqa";
+    case WeightRole::kKvB:
+      return "kv_b_proj";
+    case WeightRole::kQNorm:
+      return "q_norm";
+    case WeightRole::kKNorm:
+      return "k_norm";
+    case WeightRole::kQANorm:
+      return "q_a_layernorm";
+    case WeightRole::kKvANorm:
+      return "kv_a_layernorm";
+    default:
+      GH_CHECK(!"a matrix or norm of attention");
+      return "";
+  }
+}
+
+}  // namespace
 
 std::string WeightNames::InLayer(int layer, std::string_view name) const {
   return StrCat(prefix_, "layers.", layer, ".", name);
@@ -27,11 +65,7 @@ std::vector<ExpectedTensor> WeightNames::Layer(int layer) const {
   std::vector<ExpectedTensor> out;
   out.push_back(
       {{WeightRole::kInputNorm, layer}, InLayer(layer, "input_layernorm.weight"), {spec_.hidden}, {}});
-  if (spec_.attention.kind == AttentionSpec::Kind::kLatent) {
-    AddLatent(layer, out);
-  } else {
-    AddGroupedQuery(layer, out);
-  }
+  AddAttention(layer, out);
   out.push_back({{WeightRole::kPostAttentionNorm, layer},
                  InLayer(layer, "post_attention_layernorm.weight"),
                  {spec_.hidden},
@@ -45,47 +79,20 @@ std::vector<ExpectedTensor> WeightNames::Layer(int layer) const {
   return out;
 }
 
-void WeightNames::AddGroupedQuery(int layer, std::vector<ExpectedTensor>& out) const {
-  const AttentionSpec& a = spec_.attention;
-  const int64_t q = int64_t{a.heads} * a.head_dim, kv = int64_t{a.kv_heads} * a.head_dim, h = spec_.hidden;
-  const auto add = [&](WeightRole role, std::string_view name, std::vector<int64_t> shape) {
-    out.push_back({{role, layer}, InLayer(layer, StrCat("self_attn.", name)), std::move(shape), {}});
+void WeightNames::AddAttention(int layer, std::vector<ExpectedTensor>& out) const {
+  const AttentionLayout layout(spec_);
+  const auto add = [&](WeightRole role, std::string_view module, std::string_view part,
+                       std::vector<int64_t> shape) {
+    out.push_back({{role, layer}, InLayer(layer, StrCat("self_attn.", module, part)), std::move(shape), {}});
   };
-  add(WeightRole::kQ, "q_proj.weight", {q, h});
-  add(WeightRole::kK, "k_proj.weight", {kv, h});
-  add(WeightRole::kV, "v_proj.weight", {kv, h});
-  add(WeightRole::kO, "o_proj.weight", {h, q});
-  if (a.q_bias) add(WeightRole::kQBias, "q_proj.bias", {q});
-  if (a.k_bias) add(WeightRole::kKBias, "k_proj.bias", {kv});
-  if (a.v_bias) add(WeightRole::kVBias, "v_proj.bias", {kv});
-  if (a.o_bias) add(WeightRole::kOBias, "o_proj.bias", {h});
-  if (a.qk_norm == AttentionSpec::QkNorm::kNone) return;
-  const bool full = a.qk_norm == AttentionSpec::QkNorm::kFullWidth;
-  add(WeightRole::kQNorm, "q_norm.weight", {full ? q : a.head_dim});
-  add(WeightRole::kKNorm, "k_norm.weight", {full ? kv : a.head_dim});
-}
-
-void WeightNames::AddLatent(int layer, std::vector<ExpectedTensor>& out) const {
-  const AttentionSpec& a = spec_.attention;
-  const int64_t h = spec_.hidden, rank = a.kv_lora_rank,
-                q = int64_t{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
-  const auto add = [&](WeightRole role, std::string_view name, std::vector<int64_t> shape) {
-    out.push_back({{role, layer}, InLayer(layer, StrCat("self_attn.", name)), std::move(shape), {}});
-  };
-  if (a.q_lora_rank > 0) {
-    add(WeightRole::kQA, "q_a_proj.weight", {a.q_lora_rank, h});
-    if (a.q_bias) add(WeightRole::kQABias, "q_a_proj.bias", {a.q_lora_rank});
-    add(WeightRole::kQANorm, "q_a_layernorm.weight", {a.q_lora_rank});
-    add(WeightRole::kQB, "q_b_proj.weight", {q, a.q_lora_rank});
-  } else {
-    add(WeightRole::kQ, "q_proj.weight", {q, h});
+  for (const AttentionMatrix& matrix : layout.matrices()) {
+    const std::string_view module = AttentionModule(matrix.weight);
+    add(matrix.weight, module, ".weight", {matrix.out, matrix.in});
+    if (matrix.biased) add(*matrix.bias, module, ".bias", {matrix.out});
   }
-  add(WeightRole::kKvA, "kv_a_proj_with_mqa.weight", {rank + a.qk_rope_dim, h});
-  if (a.k_bias) add(WeightRole::kKvABias, "kv_a_proj_with_mqa.bias", {rank + a.qk_rope_dim});
-  add(WeightRole::kKvANorm, "kv_a_layernorm.weight", {rank});
-  add(WeightRole::kKvB, "kv_b_proj.weight", {int64_t{a.heads} * (a.qk_nope_dim + a.v_head_dim), rank});
-  add(WeightRole::kO, "o_proj.weight", {h, int64_t{a.heads} * a.v_head_dim});
-  if (a.o_bias) add(WeightRole::kOBias, "o_proj.bias", {h});
+  for (const AttentionNorm& norm : layout.norms()) {
+    add(norm.weight, AttentionModule(norm.weight), ".weight", {norm.width});
+  }
 }
 
 void WeightNames::AddFfn(int layer, const std::string& block, int64_t width,

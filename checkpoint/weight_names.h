@@ -31,13 +31,12 @@ class WeightNames {
   std::vector<ExpectedTensor> Layer(int layer) const;
   // Gate (width, hidden), up (width, hidden), down (hidden, width) of one routed expert.
   std::array<ExpectedTensor, 3> Expert(int layer, int expert) const;
-  // All experts of a layer in two tensors: [experts, 2 width, hidden], gate rows first, and [experts, hidden,
-  // width].
+  // All experts of a layer in two tensors: [experts, 2 width,
+  // hidden], gate rows first, and [experts, hidden, width].
   std::array<ExpectedTensor, 2> StackedExperts(int layer) const;
 
  private:
-  void AddGroupedQuery(int layer, std::vector<ExpectedTensor>& out) const;
-  void AddLatent(int layer, std::vector<ExpectedTensor>& out) const;
+  void AddAttention(int layer, std::vector<ExpectedTensor>& out) const;
   void AddMoe(int layer, std::vector<ExpectedTensor>& out) const;
   // A gated FFN with its three roles, and their biases where the family has them.
   void AddFfn(int layer, const std::string& block, int64_t width, const std::array<WeightRole, 3>& roles,

@@ -1,5 +1,5 @@
-// guildhall bench: forward passes of a generated shape, each figure beside what the same run measured of the
-// machine.
+// guildhall bench: forward passes of a generated shape, each
+// figure beside what the same run measured of the machine.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -49,7 +49,7 @@ std::string Text(const ModelBench& bench, int rounds) {
 std::string JsonText(const ModelBench& bench, int rounds) {
   Json report{{"shape", bench.options().shape}, {"layers", bench.spec().layers.size()},
               {"weights", bench.FormatText()},  {"backend", bench.backend().Describe()},
-              {"isa", bench.backend().Isa()},   {"rounds", rounds}};
+              {"isa", bench.backend().level()}, {"rounds", rounds}};
   report["results"] = Json::array();
   for (const CaseFigures& f : bench.figures()) report["results"].push_back(CaseJson(f));
   return DumpJson(report, 2) + "\n";
@@ -121,7 +121,7 @@ void AddBenchCommand(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->capture_default_str();
   AddWeightsFlag(*command, flags->model.formats);
-  AddCpuFlags(*command, flags->model.cpu);
+  AddCpuFlags(*command, flags->model.backend.cpu);
   command->add_option("--decode", flags->model.decode, "decode steps of so many sequences")
       ->delimiter(',')
       ->capture_default_str();

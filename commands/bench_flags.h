@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 #include "weights/weight_formats.h"
 
 namespace CLI {

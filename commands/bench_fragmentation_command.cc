@@ -5,6 +5,7 @@
 
 #include "bench/fragmentation.h"
 #include "commands/commands.h"
+#include "kernels/make_backend.h"
 
 namespace guildhall {
 
@@ -16,7 +17,7 @@ void AddBenchFragmentationCommand(CLI::App& bench, Action& action) {
   command->add_option("--adapters", *most, "N")->check(CLI::Range(1, 1000))->capture_default_str();
   command->callback([most, &action] {
     action = [most] {
-      const auto backend = MakeCpuBackend({});
+      const auto backend = MakeBackend({});
       if (!backend.ok()) {
         std::fprintf(stderr, "guildhall bench fragmentation: %s\n",
                      std::string(backend.status().message()).c_str());

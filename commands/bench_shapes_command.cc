@@ -1,5 +1,5 @@
-// guildhall bench shapes: the shapes that benchmarks generate, for programs that make the same ones
-// elsewhere.
+// guildhall bench shapes: the shapes that benchmarks
+// generate, for programs that make the same ones elsewhere.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 

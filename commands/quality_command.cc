@@ -181,9 +181,9 @@ void AddQualityCommand(CLI::App& app, Action& action) {
       ->add_option("--adapter", flags->adapters,
                    "NAME=DIR: an ESFT or PEFT folder that examples may name (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
+  command->add_option("--threads", flags->model.backend.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--isa", flags->model.cpu.isa,
+  command->add_option("--isa", flags->model.backend.cpu.isa,
                       "portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
   command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")
       ->capture_default_str();

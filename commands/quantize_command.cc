@@ -8,6 +8,7 @@
 #include "base/str_cat.h"
 #include "commands/commands.h"
 #include "commands/progress.h"
+#include "kernels/make_backend.h"
 #include "server/version.h"
 #include "tools/quantize_folder.h"
 
@@ -18,7 +19,7 @@ struct QuantizeFlags {
   std::string folder, out, weights;
   std::map<std::string, std::string> by_kind;  // "experts" -> "int4"
   CheckpointOptions checkpoint;
-  CpuOptions cpu;
+  BackendOptions backend;
   bool force = false;
 };
 
@@ -58,7 +59,7 @@ absl::Status Quantize(const QuantizeFlags& flags) {
   options.force = flags.force;
   options.tool = StrCat("guildhall ", Version());
   GH_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(flags.folder, flags.checkpoint));
-  GH_ASSIGN_OR_RETURN(const auto backend, MakeCpuBackend(flags.cpu));
+  GH_ASSIGN_OR_RETURN(const auto backend, MakeBackend(flags.backend));
   absl::StatusOr<PackedManifest> manifest;
   {
     LoadProgress progress("packing " + flags.folder);
@@ -96,7 +97,7 @@ void AddQuantizeCommand(CLI::App& app, Action& action) {
     command->add_option(option, flags->by_kind[std::string(kind.name)],
                         "auto, f32, bf16, f16, int8, int4 or int4_offset");
   }
-  command->add_option("--isa", flags->cpu.isa,
+  command->add_option("--isa", flags->backend.cpu.isa,
                       "level to pack for: portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
   command->add_option("--ignore-config-key", flags->checkpoint.ignore_config_keys,
                       "a key of config.json that you know to be harmless (may be repeated)");

@@ -1,5 +1,5 @@
-// guildhall score: how probable a model finds given texts, with any adapters, through the engine in one
-// batch.
+// guildhall score: how probable a model finds given texts,
+// with any adapters, through the engine in one batch.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -175,9 +175,9 @@ void AddScoreCommand(CLI::App& app, Action& action) {
           "--weights", flags->weights,
           "formats to compute in: int8, or by kind experts=int4,attention=int8; auto: the folder's own")
       ->capture_default_str();
-  command->add_option("--threads", flags->model.cpu.threads, "0: the CPUs that the process may use")
+  command->add_option("--threads", flags->model.backend.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
-  command->add_option("--isa", flags->model.cpu.isa,
+  command->add_option("--isa", flags->model.backend.cpu.isa,
                       "portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
   command
       ->add_option("--context", flags->model.checkpoint.max_positions,

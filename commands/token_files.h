@@ -24,9 +24,9 @@ struct TokenSequence {
 // A JSON array; INVALID_ARGUMENT and OUT_OF_RANGE name the file, the element, what was expected and found.
 absl::StatusOr<std::vector<TokenSequence>> ReadTokensFile(const std::string& path, const ModelSpec& spec);
 
-// A text file, encoded by the model folder's tokenizer with the special tokens that it adds by itself: as one
-// sequence (longer than the context: an error), or each line that is not empty as its own, cut where the
-// context ends.
+// A text file, encoded by the model folder's tokenizer with the special tokens
+// that it adds by itself: as one sequence (longer than the context: an error),
+// or each line that is not empty as its own, cut where the context ends.
 absl::StatusOr<std::vector<TokenSequence>> ReadTextFile(const std::string& path, const std::string& model,
                                                         const ModelSpec& spec, bool by_lines);
 

@@ -1,13 +1,14 @@
 // The op interface: everything that touches weights or activations goes through these calls.
 #pragma once
 
-#include <memory>
 #include <span>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "base/tensor_view.h"
+#include "kernels/device_memory.h"
 #include "kernels/ops.h"
+#include "kernels/packing.h"
 
 namespace guildhall {
 
@@ -33,8 +34,6 @@ class Backend {
 
   // "cpu avx512-bf16, 2 threads (AMD EPYC ...)": what was chosen and why.
   virtual std::string Describe() const = 0;
-  // "portable", "avx2", "avx512".
-  virtual std::string Isa() const = 0;
   // That share the work of an op.
   virtual int Threads() const = 0;
 
@@ -43,21 +42,21 @@ class Backend {
 
   virtual absl::Status Prepare(const StepLimits& limits) = 0;
 
-  // Packing. `parts` are (out_i, in) tensors of any dtype stacked by rows in order (q, k and v as one
-  // product), rounded or widened to `format`. `destination` has PackedBytes(...) bytes, 64-byte aligned.
-  virtual size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const = 0;
-  virtual Matrix Pack(std::span<const TensorView> parts, WeightFormat format,
-                      std::byte* destination) const = 0;
-  // Gate and up interleaved by panel for the fused FFN; out = 2 * width, PackedGateUpBytes bytes.
-  virtual size_t PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const = 0;
-  virtual Matrix PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
-                            std::byte* destination) const = 0;
+  // Where the operands of ops are, and how the host gets there.
+  virtual DeviceMemory& memory() = 0;
 
-  // B of a low-rank part, (out, rank), for outputs that begin at `out_begin` of their product. 64-byte
-  // aligned.
-  virtual size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const = 0;
-  virtual const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
-                                        std::byte* destination) const = 0;
+  // Names how packed bytes lie: "cpu/avx512", "cuda/sm90". Bytes that were packed under one name can be read
+  // by each back end that has the same one.
+  virtual std::string layout() const = 0;
+  // The layout's own word behind the device's: "avx512".
+  std::string level() const { return layout().substr(layout().find('/') + 1); }
+  // Packing is done on the host, by any thread, and needs no device. `parts` are as the shape's kind says, of
+  // any dtype, and are rounded or widened to its format. `to` has PackedBytes(shape) bytes, 64-byte aligned;
+  // all of them are written.
+  virtual size_t PackedBytes(const PackShape& shape) const = 0;
+  virtual void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const = 0;
+  // Floats of workspace that A x of one low-rank change takes, for one row or entry.
+  virtual int64_t LowRankColumns(int64_t rank) const = 0;
 
   // Bytes of one KV block of one layer.
   virtual size_t KvBlockBytes(const KvShape& shape) const = 0;
@@ -74,15 +73,5 @@ class Backend {
   virtual void Ffn(const FfnArgs& args) = 0;
   virtual void GatherRows(const GatherRowsArgs& args) = 0;
 };
-
-struct CpuOptions {
-  int threads = 0;   // 0: the allowed CPUs
-  bool pin = false;  // bind threads to CPUs, see ThreadPool
-  std::string isa;   // "" = GUILDHALL_ISA, else the best of this CPU
-};
-
-// INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible
-// ones.
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options);
 
 }  // namespace guildhall

@@ -13,36 +13,30 @@ namespace guildhall {
 
 // One module of a product. A product may stack several (q, k and v; gate and up): each has its own part.
 struct LowRankPart {
-  int64_t out_begin = 0;   // its first output among the product's
+  int32_t module = 0;      // of a network's first product: 0 gate, 1 up; of other products: 0
+  int64_t out_begin = 0;   // its first output among the product's; of a network's first product: the module's
   int64_t out = 0;         // how many
   int64_t rank_begin = 0;  // its first row of `LowRank::a`
   int64_t rank = 0;
   float scale = 1.0f;            // multiplies A x, in fp32
   DType dtype = DType::kF32;     // of b
-  const std::byte* b = nullptr;  // Backend::PackLowRankB
+  const std::byte* b = nullptr;  // packed: PackShape::LowRankB
 };
 
 // One adapter's change of one product. Views: the owner of the packed bytes outlives it.
 struct LowRank {
   Matrix a;                        // (sum of the ranks, in), packed; empty with no parts
-  std::vector<LowRankPart> parts;  // by ascending out_begin; parts do not overlap
+  std::vector<LowRankPart> parts;  // by ascending (module, out_begin); parts do not overlap
   // DoRA, whose B carries the factors already. Null: none.
-  const float* gain = nullptr;  // (out of the product): multiplies W x before B A x is added
+  const float* gain =
+      nullptr;  // (out of the product; gate's, then up's): multiplies W x before B A x is added
   const float* in_gain =
       nullptr;  // (in of the product): multiplies x for W x alone; in products of heads only
 
   bool empty() const { return a.empty() && gain == nullptr && in_gain == nullptr; }
 };
 
-// Low-rank changes see products in panels of so many outputs, as the packed weights.
-inline constexpr int64_t kLowRankPanel = 16;
-
-// Where up begins among gate_up's outputs: behind gate's last panel.
-constexpr int64_t UpBegin(int64_t width) {
-  return (width + kLowRankPanel - 1) / kLowRankPanel * kLowRankPanel;
-}
-
-// The changes of one feed-forward network. gate_up's outputs are gate's, then up's from UpBegin(width) on.
+// The changes of one feed-forward network.
 struct FfnLowRank {
   LowRank gate_up;
   LowRank down;
@@ -80,14 +74,9 @@ struct LowRankRows {
   const int32_t* row_task = nullptr;  // (rows) index into tasks, or -1; equal ones should be neighbours
   std::span<const Terms> tasks;       // (tasks) the terms of each; may be empty for some
   float* workspace = nullptr;         // (rows or entries, stride) floats of the caller's
-  int64_t stride = 0;                 // at least LowRankColumns of every task's terms
+  int64_t stride = 0;                 // at least Backend::LowRankColumns of every task's terms
 
   bool none() const { return tasks.empty(); }
 };
-
-// A x of one change occupies so many floats of the workspace: its rank, rounded up to whole panels.
-constexpr int64_t LowRankColumns(int64_t rank) {
-  return (rank + kLowRankPanel - 1) / kLowRankPanel * kLowRankPanel;
-}
 
 }  // namespace guildhall

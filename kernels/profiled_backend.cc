@@ -88,28 +88,6 @@ void ProfiledBackend::Measure(Place place, void (Backend::*op)(const Args&), con
   if (traced_) trace_->Add(0, place.trace, begin, end);
 }
 
-size_t ProfiledBackend::PackedBytes(WeightFormat format, int64_t out, int64_t in) const {
-  return inner_->PackedBytes(format, out, in);
-}
-Matrix ProfiledBackend::Pack(std::span<const TensorView> parts, WeightFormat format,
-                             std::byte* destination) const {
-  return inner_->Pack(parts, format, destination);
-}
-size_t ProfiledBackend::PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const {
-  return inner_->PackedGateUpBytes(format, width, in);
-}
-Matrix ProfiledBackend::PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
-                                   std::byte* destination) const {
-  return inner_->PackGateUp(gate, up, format, destination);
-}
-size_t ProfiledBackend::PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const {
-  return inner_->PackedLowRankBBytes(dtype, out_begin, out, rank);
-}
-const std::byte* ProfiledBackend::PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
-                                               std::byte* destination) const {
-  return inner_->PackLowRankB(b, dtype, out_begin, destination);
-}
-
 void ProfiledBackend::Embed(const EmbedArgs& args) {
   Measure(embed_, &Backend::Embed, args);
 }

@@ -36,20 +36,18 @@ class ProfiledBackend final : public Backend, private LoopObserver {
   Backend& inner() { return *inner_; }
 
   std::string Describe() const override { return inner_->Describe(); }
-  std::string Isa() const override { return inner_->Isa(); }
   int Threads() const override { return inner_->Threads(); }
   // CHECK: nobody else measures at the same time.
   void Observe(LoopObserver* observer) override;
   absl::Status Prepare(const StepLimits& limits) override { return inner_->Prepare(limits); }
 
-  size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const override;
-  Matrix Pack(std::span<const TensorView> parts, WeightFormat format, std::byte* destination) const override;
-  size_t PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const override;
-  Matrix PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
-                    std::byte* destination) const override;
-  size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const override;
-  const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
-                                std::byte* destination) const override;
+  DeviceMemory& memory() override { return inner_->memory(); }
+  std::string layout() const override { return inner_->layout(); }
+  size_t PackedBytes(const PackShape& shape) const override { return inner_->PackedBytes(shape); }
+  void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const override {
+    inner_->Pack(shape, parts, to);
+  }
+  int64_t LowRankColumns(int64_t rank) const override { return inner_->LowRankColumns(rank); }
   size_t KvBlockBytes(const KvShape& shape) const override { return inner_->KvBlockBytes(shape); }
 
   void Embed(const EmbedArgs& args) override;

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "checkpoint/attention_layout.h"
 
 namespace guildhall {
 namespace {
@@ -61,24 +62,25 @@ size_t Assign(const ModelSpec& spec, const StepShape& shape, std::byte* memory, 
 
 StepShape StepShape::Of(const ModelSpec& spec, int64_t max_rows, int64_t max_outputs, KvFormat kv_format) {
   const AttentionSpec& a = spec.attention;
+  const AttentionLayout layout(spec);
   StepShape shape;
   shape.max_rows = max_rows;
   shape.max_outputs = max_outputs;
   shape.kv.format = kv_format;
+  shape.qkv_width = layout.RowWidth();
+  shape.attention_width = layout.Matrix(WeightRole::kO).in;
   if (a.kind == AttentionSpec::Kind::kLatent) {
-    const int64_t q = int64_t{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
+    shape.query_width = layout.Queries().out;
+    shape.key_begin = layout.RowBegin(WeightRole::kKvA);
     shape.kv.kv_heads = 1;
-    shape.kv.key_dim = a.kv_lora_rank + a.qk_rope_dim;
+    shape.kv.key_dim = static_cast<int>(layout.Matrix(WeightRole::kKvA).out);
     shape.kv.value_dim = a.kv_lora_rank;
     shape.kv.value_in_key = true;
-    shape.qkv_width = (a.q_lora_rank > 0 ? a.q_lora_rank : q) + shape.kv.key_dim;
-    shape.query_width = q;
-    shape.attention_width = int64_t{a.heads} * a.v_head_dim;
   } else {
+    shape.key_begin = layout.RowBegin(WeightRole::kK);
+    shape.value_begin = layout.RowBegin(WeightRole::kV);
     shape.kv.kv_heads = a.kv_heads;
     shape.kv.key_dim = shape.kv.value_dim = a.head_dim;
-    shape.qkv_width = int64_t{a.heads + 2 * a.kv_heads} * a.head_dim;
-    shape.attention_width = int64_t{a.heads} * a.head_dim;
   }
   return shape;
 }

@@ -14,7 +14,9 @@ namespace guildhall {
 struct StepShape {
   int64_t max_rows = 0;
   int64_t max_outputs = 0;
-  int64_t qkv_width = 0;        // stacked products of the normed input
+  int64_t qkv_width = 0;        // stacked products of the normed input; queries (latent: or q_a) come first
+  int64_t key_begin = 0;        // of keys in that row; latent: of kv_a's result
+  int64_t value_begin = 0;      // grouped-query
   int64_t query_width = 0;      // latent: all heads' absorbed queries; also q before absorption
   int64_t attention_width = 0;  // what the output projection reads
   KvShape kv;

@@ -82,8 +82,8 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
   const AttentionSpec& a = step.spec.attention;
   const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width, hidden = step.spec.hidden;
   float* q = step.act.qkv;
-  float* k = q + int64_t{a.heads} * a.head_dim;
-  float* v = k + int64_t{a.kv_heads} * a.head_dim;
+  float* k = q + step.shape.key_begin;
+  float* v = q + step.shape.value_begin;
   // Without norms the clamp of q and k belongs to the product; with norms it comes after them.
   const bool normed = a.qk_norm != AttentionSpec::QkNorm::kNone;
   step.backend.MatMul({.x = step.act.normed,
@@ -121,13 +121,10 @@ void GroupedQueryAttention(Step& step, const LayerWeights& weights, const LayerS
   Project(step, weights, step.act.context);
 }
 
-// Latent attention in its absorbed form, for every row alike: the query of each head is moved into the latent
-// space (k_up), scored against the compressed cache, and the weighted latent is moved out of it (v_up).
-void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
+// The products of the normed input, and the queries of all heads from them.
+Heads LatentQueries(Step& step, const LayerWeights& weights) {
   const AttentionSpec& a = step.spec.attention;
-  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width;
-  const int64_t rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim,
-                q_head = a.qk_nope_dim + a.qk_rope_dim;
+  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width, head = a.qk_nope_dim + a.qk_rope_dim;
   Activations& act = step.act;
   step.backend.MatMul({.x = act.normed,
                        .w = weights.qkv,
@@ -137,29 +134,33 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                        .x_stride = step.spec.hidden,
                        .y_stride = stride,
                        .low_rank = step.adapters.ForProduct(step.layer, Product::kQkv)});
-  float* q = act.qkv;
-  int64_t q_stride = stride;
-  if (a.q_lora_rank > 0) {
-    step.backend.RmsNorm({.x = act.qkv,
-                          .weight = weights.q_a_norm,
-                          .y = act.qkv,
-                          .rows = rows,
-                          .groups = 1,
-                          .width = a.q_lora_rank,
-                          .x_stride = stride,
-                          .y_stride = stride,
-                          .eps = a.latent_norm_eps});
-    step.backend.MatMul({.x = act.qkv,
-                         .w = weights.q_b,
-                         .y = act.query,
-                         .rows = rows,
-                         .x_stride = stride,
-                         .y_stride = step.shape.query_width,
-                         .low_rank = step.adapters.ForProduct(step.layer, Product::kQB)});
-    q = act.query;
-    q_stride = step.shape.query_width;
-  }
-  float* latent = act.qkv + (a.q_lora_rank > 0 ? a.q_lora_rank : step.shape.query_width);
+  if (a.q_lora_rank == 0) return {act.qkv, stride, head};
+  step.backend.RmsNorm({.x = act.qkv,
+                        .weight = weights.q_a_norm,
+                        .y = act.qkv,
+                        .rows = rows,
+                        .groups = 1,
+                        .width = a.q_lora_rank,
+                        .x_stride = stride,
+                        .y_stride = stride,
+                        .eps = a.latent_norm_eps});
+  step.backend.MatMul({.x = act.qkv,
+                       .w = weights.q_b,
+                       .y = act.query,
+                       .rows = rows,
+                       .x_stride = stride,
+                       .y_stride = step.shape.query_width,
+                       .low_rank = step.adapters.ForProduct(step.layer, Product::kQB)});
+  return {act.query, step.shape.query_width, head};
+}
+
+// The compressed keys and values of the rows: normed, their rotary part rotated, appended to the cache.
+void AppendLatent(Step& step, const LayerWeights& weights, void* cache) {
+  const AttentionSpec& a = step.spec.attention;
+  const int64_t rows = step.batch.rows(), stride = step.shape.qkv_width;
+  const int64_t rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim;
+  Activations& act = step.act;
+  float* latent = act.qkv + step.shape.key_begin;
   step.backend.RmsNorm({.x = latent,
                         .weight = weights.kv_a_norm,
                         .y = act.latent_key,
@@ -178,18 +179,27 @@ void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& l
                          .k_stride = key_dim,
                          .v_stride = 0,
                          .slot = step.batch.kv_slot.data()});
+}
 
+// Latent attention in its absorbed form, for every row alike: the query of each head is moved into the latent
+// space (k_up), scored against the compressed cache, and the weighted latent is moved out of it (v_up).
+void LatentAttention(Step& step, const LayerWeights& weights, const LayerSpec& layer, void* cache) {
+  const AttentionSpec& a = step.spec.attention;
+  const int64_t rows = step.batch.rows(), rank = a.kv_lora_rank, key_dim = step.shape.kv.key_dim;
   const int64_t absorbed_stride = a.heads * key_dim;
-  step.backend.HeadMatMul({.x = q,
+  Activations& act = step.act;
+  const Heads q = LatentQueries(step, weights);
+  AppendLatent(step, weights, cache);
+  step.backend.HeadMatMul({.x = q.data,
                            .w = weights.k_up,
                            .y = act.absorbed,
                            .rows = rows,
-                           .x_stride = q_stride,
-                           .x_head_stride = q_head,
+                           .x_stride = q.stride,
+                           .x_head_stride = q.head_stride,
                            .y_stride = absorbed_stride,
                            .y_head_stride = key_dim,
                            .low_rank = step.adapters.ForKUp(step.layer)});
-  ApplyRope(step, a.heads, {q + a.qk_nope_dim, q_stride, q_head},
+  ApplyRope(step, a.heads, {q.data + a.qk_nope_dim, q.stride, q.head_stride},
             {act.absorbed + rank, absorbed_stride, key_dim});
   Attend(step, layer, cache, act.absorbed, absorbed_stride);
   step.backend.HeadMatMul({.x = act.context,

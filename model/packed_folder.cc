@@ -29,9 +29,9 @@ absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend) {
     if (LayoutChecksum(backend, format) == checksum) continue;
     return absl::FailedPreconditionError(
         StrCat(folder.directory(), ": ", WeightFormatName(format), " is packed for the level ",
-               folder.manifest().isa, " by ", folder.manifest().tool, ", and ", backend.Isa(),
+               folder.manifest().isa, " by ", folder.manifest().tool, ", and ", backend.level(),
                " reads another layout: quantize again for this level (guildhall quantize --isa ",
-               backend.Isa(), "), choose cpu.isa ", folder.manifest().isa,
+               backend.level(), "), choose cpu.isa ", folder.manifest().isa,
                " if this machine has it, or serve the original folder with weights.*"));
   }
   return absl::OkStatus();
@@ -124,12 +124,14 @@ uint32_t LayoutChecksum(const Backend& backend, WeightFormat format) {
   constexpr size_t kAlignment = 64;
   uint32_t checksum = 0;
   for (const bool gate_up : {false, true}) {
-    const size_t bytes =
-        gate_up ? backend.PackedGateUpBytes(format, kOut, kIn) : backend.PackedBytes(format, kOut, kIn);
+    const PackShape shape =
+        gate_up ? PackShape::GateUp(format, kOut, kIn) : PackShape::Stack(format, kOut, kIn);
+    const TensorView parts[] = {view, view};
+    const size_t bytes = backend.PackedBytes(shape);
     std::vector<std::byte> memory(bytes + kAlignment);
     const size_t skip = (kAlignment - reinterpret_cast<uintptr_t>(memory.data()) % kAlignment) % kAlignment;
     std::byte* place = memory.data() + skip;
-    gate_up ? backend.PackGateUp(view, view, format, place) : backend.Pack({&view, 1}, format, place);
+    backend.Pack(shape, {parts, gate_up ? size_t{2} : size_t{1}}, place);
     checksum = Crc32c({place, bytes}, checksum);
   }
   return checksum;

@@ -30,7 +30,9 @@ absl::Status FillStack(const WeightSource& source, const Backend& backend, std::
   for (size_t i = 0; i < keys.size(); ++i) {
     GH_ASSIGN_OR_RETURN(parts[i], source.Read(keys[i], scratch[i]));
   }
-  backend.Pack(parts, format, place);
+  int64_t out = 0;
+  for (const TensorView& part : parts) out += part.shape[0];
+  backend.Pack(PackShape::Stack(format, out, parts[0].shape[1]), parts, place);
   return absl::OkStatus();
 }
 
@@ -38,7 +40,8 @@ absl::Status FillGateUp(const WeightSource& source, const Backend& backend, Weig
                         WeightFormat format, std::byte* place, WeightScratch& scratch) {
   GH_ASSIGN_OR_RETURN(const TensorView gate_view, source.Read(gate, scratch[0]));
   GH_ASSIGN_OR_RETURN(const TensorView up_view, source.Read(up, scratch[1]));
-  backend.PackGateUp(gate_view, up_view, format, place);
+  const TensorView parts[] = {gate_view, up_view};
+  backend.Pack(PackShape::GateUp(format, gate_view.shape[0], gate_view.shape[1]), parts, place);
   return absl::OkStatus();
 }
 
@@ -75,8 +78,10 @@ absl::Status FillHeads(const WeightSource& source, const Backend& backend, Weigh
     const TensorView k = view.Rows(begin, begin + a.qk_nope_dim);
     const TensorView v = view.Rows(begin + a.qk_nope_dim, begin + a.qk_nope_dim + a.v_head_dim);
     const TensorView transposed = Transpose(k, scratch[1]);
-    backend.Pack({&transposed, 1}, format, place + head * k_stride);
-    backend.Pack({&v, 1}, format, place + heads * k_stride + head * v_stride);
+    backend.Pack(PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim), {&transposed, 1},
+                 place + head * k_stride);
+    backend.Pack(PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank), {&v, 1},
+                 place + heads * k_stride + head * v_stride);
   }
   return absl::OkStatus();
 }

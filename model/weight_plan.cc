@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "checkpoint/attention_layout.h"
 #include "model/weight_fill.h"
 
 namespace guildhall {
@@ -19,7 +20,12 @@ size_t Aligned(size_t bytes) {
 class Walk {
  public:
   Walk(const WeightSource& source, const Backend& backend, const FormatRule& rule, const std::byte* memory)
-      : source_(source), backend_(backend), rule_(rule), spec_(source.spec()), memory_(memory) {}
+      : source_(source),
+        backend_(backend),
+        rule_(rule),
+        spec_(source.spec()),
+        layout_(spec_),
+        memory_(memory) {}
 
   WeightPlan Run(DecoderWeights& weights) {
     Embedding(weights);
@@ -51,7 +57,7 @@ class Walk {
              Matrix& matrix) {
     WeightItem item{.name = Name(what), .out = out, .in = in};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedBytes(item.format, out, in);
+    item.bytes = backend_.PackedBytes(PackShape::Stack(item.format, out, in));
     matrix = {out, in, item.format, nullptr};
     matrix.data = Take(item, [&source = source_, &backend = backend_, format = item.format,
                               keys = std::move(keys)](std::byte* place, WeightScratch& scratch) {
@@ -105,46 +111,49 @@ class Walk {
   }
 
   void GroupedQueryAttention(int layer, LayerWeights& weights) {
-    const AttentionSpec& a = spec_.attention;
-    const int64_t q = int64_t{a.heads} * a.head_dim, kv = int64_t{a.kv_heads} * a.head_dim;
-    std::vector<WeightKey> keys{{WeightRole::kQ, layer}, {WeightRole::kK, layer}, {WeightRole::kV, layer}};
-    std::vector<WeightKey> biases{
-        {WeightRole::kQBias, layer}, {WeightRole::kKBias, layer}, {WeightRole::kVBias, layer}};
-    std::vector<int64_t> sizes{q, kv, kv};
-    if (a.clip_qkv > 0.0f) {
-      Stack("v", MatrixKind::kAttention, {keys.back()}, kv, spec_.hidden, weights.v_clipped);
-      if (source_.Has(biases.back())) Vector("v_bias", {biases.back()}, {kv}, weights.v_clipped_bias);
-      keys.pop_back(), biases.pop_back(), sizes.pop_back();
+    if (layout_.ProductOut(Product::kVClipped) > 0) {
+      StackProduct(Product::kVClipped, "v", layer, weights.v_clipped, &weights.v_clipped_bias);
     }
-    int64_t out = 0;
-    for (int64_t size : sizes) out += size;
-    Stack("qkv", MatrixKind::kAttention, keys, out, spec_.hidden, weights.qkv);
-    if (HasAny(biases)) Vector("qkv_bias", biases, sizes, weights.qkv_bias);
-    if (a.qk_norm != AttentionSpec::QkNorm::kNone) {
-      const bool full = a.qk_norm == AttentionSpec::QkNorm::kFullWidth;
-      Vector("q_norm", {{WeightRole::kQNorm, layer}}, {full ? q : a.head_dim}, weights.q_norm);
-      Vector("k_norm", {{WeightRole::kKNorm, layer}}, {full ? kv : a.head_dim}, weights.k_norm);
+    StackProduct(Product::kQkv, "qkv", layer, weights.qkv, &weights.qkv_bias);
+    if (spec_.attention.qk_norm != AttentionSpec::QkNorm::kNone) {
+      Norm(WeightRole::kQNorm, "q_norm", layer, weights.q_norm);
+      Norm(WeightRole::kKNorm, "k_norm", layer, weights.k_norm);
     }
-    Output(layer, q, weights);
+    StackProduct(Product::kO, "o", layer, weights.o, &weights.o_bias);
   }
 
   void LatentAttention(int layer, LayerWeights& weights) {
-    const AttentionSpec& a = spec_.attention;
-    const int64_t q_out = int64_t{a.heads} * (a.qk_nope_dim + a.qk_rope_dim);
-    const int64_t first = a.q_lora_rank > 0 ? a.q_lora_rank : q_out;
-    const int64_t kv_a = a.kv_lora_rank + a.qk_rope_dim;
-    const WeightRole q_role = a.q_lora_rank > 0 ? WeightRole::kQA : WeightRole::kQ;
-    Stack("qkv", MatrixKind::kAttention, {{q_role, layer}, {WeightRole::kKvA, layer}}, first + kv_a,
-          spec_.hidden, weights.qkv);
-    const std::vector<WeightKey> biases{{WeightRole::kQABias, layer}, {WeightRole::kKvABias, layer}};
-    if (HasAny(biases)) Vector("qkv_bias", biases, {first, kv_a}, weights.qkv_bias);
-    if (a.q_lora_rank > 0) {
-      Vector("q_a_norm", {{WeightRole::kQANorm, layer}}, {a.q_lora_rank}, weights.q_a_norm);
-      Stack("q_b", MatrixKind::kAttention, {{WeightRole::kQB, layer}}, q_out, a.q_lora_rank, weights.q_b);
+    StackProduct(Product::kQkv, "qkv", layer, weights.qkv, &weights.qkv_bias);
+    if (layout_.ProductOut(Product::kQB) > 0) {
+      Norm(WeightRole::kQANorm, "q_a_norm", layer, weights.q_a_norm);
+      StackProduct(Product::kQB, "q_b", layer, weights.q_b, nullptr);
     }
-    Vector("kv_a_norm", {{WeightRole::kKvANorm, layer}}, {a.kv_lora_rank}, weights.kv_a_norm);
+    Norm(WeightRole::kKvANorm, "kv_a_norm", layer, weights.kv_a_norm);
     Absorbed(layer, weights);
-    Output(layer, int64_t{a.heads} * a.v_head_dim, weights);
+    StackProduct(Product::kO, "o", layer, weights.o, &weights.o_bias);
+  }
+
+  // The matrices of one product of attention and, where the source has any, their biases. `bias` null: no
+  // family has one.
+  void StackProduct(Product product, std::string_view what, int layer, Matrix& matrix, const float** bias) {
+    std::vector<WeightKey> keys, biases;
+    std::vector<int64_t> sizes;
+    int64_t in = 0;
+    for (const AttentionMatrix& part : layout_.matrices()) {
+      if (part.product != product) continue;
+      keys.push_back({part.weight, layer});
+      if (part.bias) biases.push_back({*part.bias, layer});
+      sizes.push_back(part.out);
+      in = part.in;
+    }
+    Stack(what, MatrixKind::kAttention, std::move(keys), layout_.ProductOut(product), in, matrix);
+    if (bias != nullptr && HasAny(biases)) {
+      Vector(StrCat(what, "_bias"), std::move(biases), std::move(sizes), *bias);
+    }
+  }
+
+  void Norm(WeightRole role, std::string_view what, int layer, const float*& vector) {
+    Vector(what, {{role, layer}}, {layout_.NormWidth(role)}, vector);
   }
 
   // The key parts transposed, so that the query moves into the latent space once and the cache is never
@@ -153,11 +162,11 @@ class Walk {
     const AttentionSpec& a = spec_.attention;
     const WeightKey key{WeightRole::kKvB, layer};
     const auto heads = static_cast<size_t>(a.heads);
-    WeightItem item{
-        .name = Name("kv_b"), .out = int64_t{a.heads} * (a.qk_nope_dim + a.v_head_dim), .in = a.kv_lora_rank};
+    const AttentionMatrix& kv_b = layout_.Matrix(key.role);
+    WeightItem item{.name = Name("kv_b"), .out = kv_b.out, .in = kv_b.in};
     const WeightFormat format = item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
-    const size_t k = Aligned(backend_.PackedBytes(format, a.kv_lora_rank, a.qk_nope_dim));
-    const size_t v = Aligned(backend_.PackedBytes(format, a.v_head_dim, a.kv_lora_rank));
+    const size_t k = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim)));
+    const size_t v = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank)));
     item.bytes = heads * (k + v);
     const std::byte* place = Take(std::move(item), [&source = source_, &backend = backend_, key, format, k,
                                                     v](std::byte* destination, WeightScratch& scratch) {
@@ -170,12 +179,6 @@ class Walk {
       weights.k_up[head].data = place + head * k;
       weights.v_up[head].data = place + heads * k + head * v;
     }
-  }
-
-  void Output(int layer, int64_t in, LayerWeights& weights) {
-    Stack("o", MatrixKind::kAttention, {{WeightRole::kO, layer}}, spec_.hidden, in, weights.o);
-    const WeightKey bias{WeightRole::kOBias, layer};
-    if (source_.Has(bias)) Vector("o_bias", {bias}, {spec_.hidden}, weights.o_bias);
   }
 
   void MixtureOfExperts(int layer, LayerWeights& weights) {
@@ -208,7 +211,7 @@ class Walk {
     WeightItem item{.name = Name(StrCat(what, ".gate_up")), .out = 2 * width, .in = spec_.hidden};
     const WeightKey keys[] = {gate, up};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedGateUpBytes(item.format, width, spec_.hidden);
+    item.bytes = backend_.PackedBytes(PackShape::GateUp(item.format, width, spec_.hidden));
     ffn.gate_up = {2 * width, spec_.hidden, item.format, nullptr};
     ffn.gate_up.data = Take(item, [&source = source_, &backend = backend_, gate, up, format = item.format](
                                       std::byte* place, WeightScratch& scratch) {
@@ -233,6 +236,7 @@ class Walk {
   const Backend& backend_;
   const FormatRule& rule_;
   const ModelSpec& spec_;
+  const AttentionLayout layout_;
   const std::byte* memory_;
   std::string layer_;  // "layers.3."
   WeightPlan plan_;

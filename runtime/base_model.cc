@@ -80,7 +80,7 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<PackedFolder> packed, OpenPacked(options));
   GH_ASSIGN_OR_RETURN(model.checkpoint, OpenCheckpoint(options, packed.get()));
   const Checkpoint& checkpoint = *model.checkpoint;
-  GH_ASSIGN_OR_RETURN(model.backend, MakeCpuBackend(options.cpu));
+  GH_ASSIGN_OR_RETURN(model.backend, MakeBackend(options.backend));
   if (options.wrap_backend) model.backend = options.wrap_backend(std::move(model.backend));
   DecoderOptions decoder;
   decoder.max_rows = options.max_rows;

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpoint.h"
 #include "engine/engine.h"
-#include "kernels/backend.h"
+#include "kernels/make_backend.h"
 #include "model/decoder.h"
 #include "runtime/memory_budget.h"
 #include "weights/byte_budget.h"
@@ -21,7 +21,7 @@ namespace guildhall {
 struct BaseModelOptions {
   std::string path;  // a Hugging Face folder, or one that QuantizeFolder() wrote
   CheckpointOptions checkpoint;
-  CpuOptions cpu;
+  BackendOptions backend;
   // Takes the back end before anything is loaded, and gives what is used in its place; null: itself.
   std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)> wrap_backend = {};
   WeightFormats formats;              // of a packed folder: its own, or unset

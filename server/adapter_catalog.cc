@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_keys.h"
+#include "config/keys.h"
 #include "server/error_details.h"
 
 namespace guildhall {

@@ -12,8 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapters/adapter_folder.h"
+#include "config/server_config.h"
 #include "server/adapter_roots.h"
-#include "server/server_config.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_keys.h"
+#include "config/keys.h"
 #include "server/error_details.h"
 #include "server/proto_time.h"
 

@@ -13,10 +13,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/server_config.h"
 #include "engine/engine.h"
 #include "server/adapter_catalog.h"
 #include "server/replacement_check.h"
-#include "server/server_config.h"
 #include "server/state_file.h"
 #include "server/task_registry.h"
 

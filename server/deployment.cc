@@ -4,9 +4,9 @@
 
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "config/step_target.h"
 #include "kernels/ops.h"
 #include "server/error_details.h"
-#include "server/step_target.h"
 
 namespace guildhall {
 namespace {

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "config/server_config.h"
 #include "engine/engine.h"
 #include "runtime/model_info.h"
 #include "server/adapter_catalog.h"
 #include "server/administration.h"
-#include "server/server_config.h"
 #include "server/state_file.h"
 #include "server/task_registry.h"
 #include "server/validate.h"

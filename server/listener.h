@@ -8,9 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/server_config.h"
 #include "server/admin_calls.h"
 #include "server/generate_call.h"
-#include "server/server_config.h"
 #include "server/server_state.h"
 
 namespace guildhall {

@@ -32,20 +32,16 @@ absl::StatusOr<WeightFormats> FormatsOf(const WeightsConfig& config) {
 }
 
 absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
-  if (config.backend != "cpu") {
-    return absl::FailedPreconditionError(
-        StrCat("backend: ", config.backend,
-               " is asked for, and this program is built without it; set backend to cpu"));
-  }
   BaseModelOptions options;
   options.path = config.model.path;
   options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
   GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
   options.map_weights = config.weights.map;
   options.verify_weights = config.weights.verify;
-  options.cpu.threads = static_cast<int>(config.cpu.threads);
-  options.cpu.pin = config.cpu.pin;
-  options.cpu.isa = config.cpu.isa;
+  options.backend.device = config.backend;
+  options.backend.cpu.threads = static_cast<int>(config.cpu.threads);
+  options.backend.cpu.pin = config.cpu.pin;
+  options.backend.cpu.isa = config.cpu.isa;
   options.kv_budget = config.memory.kv;
   options.kv_format = ParseKvFormat(config.memory.kv_dtype);  // nullopt for "auto"
   options.max_rows = config.engine.token_budget;

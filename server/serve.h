@@ -4,9 +4,9 @@
 #include <span>
 
 #include "absl/status/status.h"
+#include "config/server_config.h"
 #include "model/decoder.h"
 #include "server/listener.h"
-#include "server/server_config.h"
 
 namespace guildhall {
 

@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "config/server_config.h"
 #include "server/admin_calls.h"
 #include "server/deployment.h"
 #include "server/generate_call.h"
 #include "server/listener.h"
 #include "server/open_streams.h"
-#include "server/server_config.h"
 #include "server/server_state.h"
 
 namespace guildhall {

@@ -13,8 +13,8 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_keys.h"
-#include "server/config_loader.h"
+#include "config/keys.h"
+#include "config/loader.h"
 
 namespace guildhall {
 namespace {

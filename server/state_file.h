@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "server/server_config.h"
+#include "config/server_config.h"
 
 namespace guildhall {
 

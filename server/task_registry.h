@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "config/server_config.h"
 #include "engine/engine.h"
 #include "engine/speculation.h"
-#include "server/server_config.h"
 #include "text/folder.h"
 
 namespace guildhall {

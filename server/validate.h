@@ -11,10 +11,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/server_config.h"
 #include "engine/sampling_params.h"
 #include "engine/speculation.h"
 #include "guildhall/v1/inference.pb.h"
-#include "server/server_config.h"
 #include "server/task_registry.h"
 
 namespace guildhall {

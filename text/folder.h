@@ -20,8 +20,8 @@ struct NamedToken {
   std::optional<int32_t> id;
 };
 
-// A template that does not compile must not keep a model from serving prompts: its error is kept beside its
-// name.
+// A template that does not compile must not keep a model
+// from serving prompts: its error is kept beside its name.
 struct NamedTemplate {
   std::shared_ptr<const ChatTemplate> chat_template;  // null: see status
   absl::Status status;
@@ -38,17 +38,17 @@ struct TextAssets {
   absl::StatusOr<std::shared_ptr<const ChatTemplate>> SelectTemplate(const std::string& name,
                                                                      bool has_tools) const;
 
-  // What transformers passes to every template: {"bos_token": "<s>", ...} with the tokens that the folder
-  // names.
+  // What transformers passes to every template: {"bos_token":
+  // "<s>", ...} with the tokens that the folder names.
   std::string TokenVariablesJson() const;
 };
 
-// Reads tokenizer.json, tokenizer_config.json (tokens as text or objects, add_bos_token and add_eos_token,
-// chat_template as text or list), special_tokens_map.json, chat_template.jinja, chat_template.json and
-// additional_chat_templates/*.jinja, as transformers 4 and 5 write them. Absent files are fine, broken ones
-// are not. add_bos_token and add_eos_token of tokenizer_config.json win over tokenizer.json, as in
-// transformers 4, which wrote them for models that need them (DeepSeek-V3); transformers 5 writes neither and
-// reads neither.
+// Reads tokenizer.json, tokenizer_config.json (tokens as text or objects, add_bos_token and
+// add_eos_token, chat_template as text or list), special_tokens_map.json, chat_template.jinja,
+// chat_template.json and additional_chat_templates/*.jinja, as transformers 4 and 5 write
+// them. Absent files are fine, broken ones are not. add_bos_token and add_eos_token of
+// tokenizer_config.json win over tokenizer.json, as in transformers 4, which wrote them for
+// models that need them (DeepSeek-V3); transformers 5 writes neither and reads neither.
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory,
                                           const ChatTemplateLimits& limits = {});
 

@@ -25,8 +25,8 @@ class IncrementalDecoder {
   IncrementalDecoder(IncrementalDecoder&& other) noexcept;
   IncrementalDecoder& operator=(IncrementalDecoder&& other) noexcept;
 
-  // The text that `id` makes final, often empty. An id without a token adds nothing; a negative one is an
-  // error.
+  // The text that `id` makes final, often empty. An id
+  // without a token adds nothing; a negative one is an error.
   absl::StatusOr<std::string> Append(int32_t id);
 
   // The rest. Append may not follow.

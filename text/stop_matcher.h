@@ -11,10 +11,10 @@
 
 namespace guildhall {
 
-// Searches for several stop strings at once. Text that may be the beginning of one is held back until it is
-// decided, so no piece of a stop string leaks; nothing else is held. Work per byte is constant, whatever the
-// stop strings. Of matches that end at the same byte the longest counts; otherwise the one that ends first.
-// Single owner.
+// Searches for several stop strings at once. Text that may be the beginning of one is
+// held back until it is decided, so no piece of a stop string leaks; nothing else is
+// held. Work per byte is constant, whatever the stop strings. Of matches that end at
+// the same byte the longest counts; otherwise the one that ends first. Single owner.
 class StopMatcher {
  public:
   static constexpr size_t kMaxStops = 64;

@@ -17,15 +17,15 @@ struct gh_tokenizer;
 
 namespace guildhall {
 
-// Gives the ids and texts that transformers gives for the same file. All calls may come from any thread at
-// once.
+// Gives the ids and texts that transformers gives for the
+// same file. All calls may come from any thread at once.
 class Tokenizer {
  public:
   // The longest text that Encode takes; a longer one is ResourceExhausted before any work.
   static constexpr size_t kDefaultMaxTextBytes = size_t{16} << 20;
 
-  // `path` names a tokenizer.json. Padding and truncation settings of the file are ignored: a prompt arrives
-  // whole.
+  // `path` names a tokenizer.json. Padding and truncation
+  // settings of the file are ignored: a prompt arrives whole.
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> Load(const std::string& path,
                                                                size_t max_text_bytes = kDefaultMaxTextBytes);
   static absl::StatusOr<std::shared_ptr<const Tokenizer>> FromJson(

@@ -184,7 +184,7 @@ class Differ {
     Json modules = Json::array(), ranks = Json::object(), alphas = Json::object();
     std::vector<TensorToWrite> tensors;
     std::vector<std::vector<float>> values;
-    const auto add = [&](std::string module, bool embedding, int64_t out, int64_t in, int64_t rank,
+    const auto add = [&](const std::string& module, bool embedding, int64_t out, int64_t in, int64_t rank,
                          const LowRankFit& fit) {
       const std::string prefix = "base_model.model." + module;
       tensors.push_back(

@@ -11,8 +11,8 @@
 namespace guildhall {
 
 struct DiffOptions {
-  // > 0: matrices outside the experts that were changed are written as a LoRA of this rank; 0: they are
-  // refused.
+  // > 0: matrices outside the experts that were changed are
+  // written as a LoRA of this rank; 0: they are refused.
   int64_t low_rank = 0;
 };
 

@@ -23,7 +23,8 @@ struct Matrix2 {
   const double* Row(int64_t r) const { return values.data() + r * columns; }
 };
 
-// Rows of `basis` become orthonormal; one that depends on those before it becomes zero. Twice is enough.
+// Rows of `basis` become orthonormal; one that depends on those before it becomes zero. Done twice,
+// because a single pass of Gram-Schmidt loses digits.
 void Orthonormalise(Matrix2& basis) {
   const int64_t n = basis.columns;
   for (int64_t i = 0; i < basis.rows; ++i) {

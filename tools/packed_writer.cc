@@ -87,7 +87,7 @@ absl::StatusOr<PackedManifest> WritePackedWeights(const WeightSource& source, co
   DecoderWeights unused;
   const WeightPlan plan = PlanWeights(source, backend, AskedFormats(source, formats), nullptr, unused);
   PackedManifest manifest;
-  manifest.isa = backend.Isa();
+  manifest.isa = backend.level();
   manifest.dtype = source.spec().dtype;
   manifest.formats = formats;
   manifest.bytes = plan.bytes;

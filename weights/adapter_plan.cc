@@ -49,7 +49,7 @@ class Planner {
     for (const ReplacedFfn& ffn : manifest_.replaced) GH_RETURN_IF_ERROR(AddReplaced(ffn));
     if (options_.padded_experts > 0 && plan_.experts > 0) GH_RETURN_IF_ERROR(Pad(options_.padded_experts));
     std::vector<LowRankGroup> groups = GroupLowRank(spec_, manifest_.low_rank);
-    ShapeLowRank(spec_, groups, plan_.weights);
+    ShapeLowRank(spec_, backend_, groups, plan_.weights);
     for (LowRankGroup& group : groups) AddLowRank(std::move(group));
     for (const PackJob& job : plan_.jobs) plan_.tensor_bytes += job.bytes;
     plan_.layers = static_cast<int>(touched_.size());
@@ -103,14 +103,16 @@ class Planner {
                          ffn.expert};
     const WeightKey up{place.shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, ffn.layer, ffn.expert};
     const WeightFormat format = FormatIn(place, ffn.gate == ffn.up ? ffn.gate : DType::kF32);
-    const size_t bytes = backend_.PackedGateUpBytes(format, ShapeOf(spec_, gate).out, spec_.hidden);
+    const PackShape shape = PackShape::GateUp(format, ShapeOf(spec_, gate).out, spec_.hidden);
+    const size_t bytes = backend_.PackedBytes(shape);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, false), bytes);
     plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, gate, up, format, run, place](PackContext& context) {
+        {bytes, [&spec = spec_, &backend = backend_, gate, up, shape, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView gate_view, Read(context, spec, gate, 0));
            GH_ASSIGN_OR_RETURN(const TensorView up_view, Read(context, spec, up, 1));
-           place.In(context.weights).gate_up =
-               backend.PackGateUp(gate_view, up_view, format, context.runs[run].begin);
+           const TensorView parts[] = {gate_view, up_view};
+           backend.Pack(shape, parts, context.runs[run].begin);
+           place.In(context.weights).gate_up = shape.At(context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
@@ -119,12 +121,14 @@ class Planner {
     const WeightKey key{place.shared ? WeightRole::kSharedDown : WeightRole::kExpertDown, ffn.layer,
                         ffn.expert};
     const WeightFormat format = FormatIn(place, ffn.down);
-    const size_t bytes = backend_.PackedBytes(format, spec_.hidden, ShapeOf(spec_, key).in);
+    const PackShape shape = PackShape::Stack(format, spec_.hidden, ShapeOf(spec_, key).in);
+    const size_t bytes = backend_.PackedBytes(shape);
     const size_t run = AddRun(RangeOf(place.layer, place.shared, true), bytes);
     plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, key, format, run, place](PackContext& context) {
+        {bytes, [&spec = spec_, &backend = backend_, key, shape, run, place](PackContext& context) {
            GH_ASSIGN_OR_RETURN(const TensorView down, Read(context, spec, key, 0));
-           place.In(context.weights).down = backend.Pack({&down, 1}, format, context.runs[run].begin);
+           backend.Pack(shape, {&down, 1}, context.runs[run].begin);
+           place.In(context.weights).down = shape.At(context.runs[run].begin);
            return absl::OkStatus();
          }});
   }
@@ -142,8 +146,9 @@ class Planner {
       }
       for (size_t i = replaced; i < static_cast<size_t>(places); ++i) {
         AddRun(RangeOf(layer, false, false),
-               backend_.PackedGateUpBytes(format, spec_.expert_width, spec_.hidden));
-        AddRun(RangeOf(layer, false, true), backend_.PackedBytes(format, spec_.hidden, spec_.expert_width));
+               backend_.PackedBytes(PackShape::GateUp(format, spec_.expert_width, spec_.hidden)));
+        AddRun(RangeOf(layer, false, true),
+               backend_.PackedBytes(PackShape::Stack(format, spec_.hidden, spec_.expert_width)));
       }
     }
     return absl::OkStatus();

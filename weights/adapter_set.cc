@@ -109,7 +109,8 @@ bool Rescales(const LowRank& a, const LowRank& b) {
   if (!Scales(a) && !Scales(b)) return false;
   for (const LowRankPart& one : a.parts) {
     for (const LowRankPart& other : b.parts) {
-      if (one.out_begin < other.out_begin + other.out && other.out_begin < one.out_begin + one.out)
+      if (one.module == other.module && one.out_begin < other.out_begin + other.out &&
+          other.out_begin < one.out_begin + one.out)
         return true;
     }
   }

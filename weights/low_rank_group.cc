@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/str_cat.h"
@@ -11,8 +12,11 @@ namespace {
 
 using Kind = LowRankTarget::Kind;
 
+constexpr int32_t kUp = 1;  // the module beside gate
+
 struct Placed {
   LowRankTarget target;
+  int32_t module = 0;
   int64_t out_begin = 0;
 };
 
@@ -28,25 +32,25 @@ Placed PlaceOf(const ModelSpec& spec, const WeightKey& key) {
     case WeightRole::kExpertGate:
       return {{layer, Kind::kExpertGateUp, key.expert}};
     case WeightRole::kExpertUp:
-      return {{layer, Kind::kExpertGateUp, key.expert}, UpBegin(spec.expert_width)};
+      return {{layer, Kind::kExpertGateUp, key.expert}, kUp};
     case WeightRole::kExpertDown:
       return {{layer, Kind::kExpertDown, key.expert}};
     case WeightRole::kSharedGate:
       return {{layer, Kind::kSharedGateUp}};
     case WeightRole::kSharedUp:
-      return {{layer, Kind::kSharedGateUp}, UpBegin(spec.shared_width)};
+      return {{layer, Kind::kSharedGateUp}, kUp};
     case WeightRole::kSharedDown:
       return {{layer, Kind::kSharedDown}};
     case WeightRole::kGate:
       return {{layer, Kind::kDenseGateUp}};
     case WeightRole::kUp:
-      return {{layer, Kind::kDenseGateUp}, UpBegin(spec.dense_width)};
+      return {{layer, Kind::kDenseGateUp}, kUp};
     case WeightRole::kDown:
       return {{layer, Kind::kDenseDown}};
     default: {
       const auto place = PlaceInProduct(spec, key);
       GH_CHECK(place.has_value());
-      return {{layer, Kind::kProduct, static_cast<int>(place->product)}, place->out_begin};
+      return {{layer, Kind::kProduct, static_cast<int>(place->product)}, 0, place->out_begin};
     }
   }
 }
@@ -87,14 +91,16 @@ std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<
     const Placed placed = PlaceOf(spec, change.key);
     LowRankGroup& group = groups[placed.target];
     group.target = placed.target;
-    group.modules.push_back({&change, placed.out_begin});
+    group.modules.push_back({&change, placed.module, placed.out_begin});
   }
   std::vector<LowRankGroup> ordered;
   for (auto& [target, group] : groups) {
-    std::sort(group.modules.begin(), group.modules.end(),
-              [](const auto& a, const auto& b) { return a.out_begin < b.out_begin; });
+    std::sort(group.modules.begin(), group.modules.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.module, a.out_begin) < std::tie(b.module, b.out_begin);
+    });
     for (size_t i = 1; i < group.modules.size(); ++i) {
       const LowRankGroup::Module& before = group.modules[i - 1];
+      if (before.module != group.modules[i].module) continue;
       GH_CHECK_LE(before.out_begin + before.change->out, group.modules[i].out_begin);
     }
     ordered.push_back(std::move(group));
@@ -102,9 +108,10 @@ std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<
   return ordered;
 }
 
-void ShapeLowRank(const ModelSpec& spec, const std::vector<LowRankGroup>& groups, AdapterWeights& weights) {
+void ShapeLowRank(const ModelSpec& spec, const Backend& backend, const std::vector<LowRankGroup>& groups,
+                  AdapterWeights& weights) {
   for (const LowRankGroup& group : groups) {
-    const int64_t columns = LowRankColumns(group.rank());
+    const int64_t columns = backend.LowRankColumns(group.rank());
     weights.rank_columns = std::max(weights.rank_columns, columns);
     if (group.target.layer < 0) continue;
     LayerAdapter& layer = weights.layers[static_cast<size_t>(group.target.layer)];

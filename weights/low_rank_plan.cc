@@ -46,11 +46,11 @@ int64_t OutputsOf(const ModelSpec& spec, const LowRankTarget& target) {
     case Kind::kProduct:
       return ProductOut(spec, static_cast<Product>(target.index));
     case Kind::kExpertGateUp:
-      return UpBegin(spec.expert_width) + spec.expert_width;
+      return 2 * spec.expert_width;
     case Kind::kSharedGateUp:
-      return UpBegin(spec.shared_width) + spec.shared_width;
+      return 2 * spec.shared_width;
     case Kind::kDenseGateUp:
-      return UpBegin(spec.dense_width) + spec.dense_width;
+      return 2 * spec.dense_width;
     case Kind::kHead:
       return spec.vocabulary;
     default:
@@ -60,6 +60,10 @@ int64_t OutputsOf(const ModelSpec& spec, const LowRankTarget& target) {
 
 DType BDType(const LowRankChange& change) {
   return change.dora ? DType::kF32 : change.dtype;
+}
+
+PackShape ShapeOfB(DType dtype, int64_t out_begin, int64_t out, int64_t rank) {
+  return PackShape::LowRankB(FormatOf(dtype), out_begin, out, rank);
 }
 
 absl::StatusOr<LowRankTensors> Read(PackContext& context, const LowRankChange& change, size_t scratch) {
@@ -113,7 +117,10 @@ absl::Status PackProduct(PackContext& context, const ModelSpec& spec, const Back
     a[i] = tensors[i].a;
   }
   LowRank low_rank;
-  low_rank.a = backend.Pack(a, FormatOf(group.a_dtype()), places.a.In(context));
+  const PackShape a_shape =
+      PackShape::Stack(FormatOf(group.a_dtype()), group.rank(), group.modules[0].change->in);
+  backend.Pack(a_shape, a, places.a.In(context));
+  low_rank.a = a_shape.At(places.a.In(context));
   if (group.dora()) {
     auto* gain = reinterpret_cast<float*>(places.gain.In(context));
     std::fill_n(gain, OutputsOf(spec, group.target), 1.0f);
@@ -121,13 +128,16 @@ absl::Status PackProduct(PackContext& context, const ModelSpec& spec, const Back
   }
   int64_t rank_begin = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const auto& [change, out_begin] = group.modules[i];
+    const auto& [change, module, out_begin] = group.modules[i];
     const DType dtype = BDType(*change);
-    low_rank.parts.push_back({out_begin, change->out, rank_begin, change->rank, change->scale, dtype,
-                              backend.PackLowRankB(tensors[i].b, dtype, out_begin, places.b[i].In(context))});
+    std::byte* const b = places.b[i].In(context);
+    backend.Pack(ShapeOfB(dtype, out_begin, change->out, change->rank), {&tensors[i].b, 1}, b);
+    low_rank.parts.push_back(
+        {module, out_begin, change->out, rank_begin, change->rank, change->scale, dtype, b});
     rank_begin += change->rank;
     if (!change->dora) continue;
-    std::copy(tensors[i].gain.begin(), tensors[i].gain.end(), const_cast<float*>(low_rank.gain) + out_begin);
+    const int64_t gain_begin = out_begin + module * (OutputsOf(spec, group.target) / 2);
+    std::copy(tensors[i].gain.begin(), tensors[i].gain.end(), const_cast<float*>(low_rank.gain) + gain_begin);
   }
   Find(context.weights, group.target) = std::move(low_rank);
   return absl::OkStatus();
@@ -140,10 +150,11 @@ PackJob ProductJob(const ModelSpec& spec, const Backend& backend, LowRankGroup g
     job.bytes += bytes;
     return take(bytes);
   };
-  places.a = place(backend.PackedBytes(FormatOf(group.a_dtype()), group.rank(), group.modules[0].change->in));
-  for (const auto& [change, out_begin] : group.modules) {
+  places.a = place(backend.PackedBytes(
+      PackShape::Stack(FormatOf(group.a_dtype()), group.rank(), group.modules[0].change->in)));
+  for (const auto& [change, module, out_begin] : group.modules) {
     places.b.push_back(
-        place(backend.PackedLowRankBBytes(BDType(*change), out_begin, change->out, change->rank)));
+        place(backend.PackedBytes(ShapeOfB(BDType(*change), out_begin, change->out, change->rank))));
   }
   if (group.dora()) {
     places.gain = place(static_cast<size_t>(OutputsOf(spec, group.target)) * sizeof(float));
@@ -160,24 +171,26 @@ PackJob EmbeddingJob(const ModelSpec& spec, const Backend& backend, LowRankGroup
   GH_CHECK_EQ(group.modules.size(), size_t{1});
   const LowRankChange& change = *group.modules[0].change;
   const size_t a_bytes = static_cast<size_t>(change.in * change.rank) * DTypeSize(change.dtype);
-  const size_t b_bytes = backend.PackedLowRankBBytes(BDType(change), 0, change.out, change.rank);
+  const PackShape b_shape = ShapeOfB(BDType(change), 0, change.out, change.rank);
+  const size_t b_bytes = backend.PackedBytes(b_shape);
   const size_t gain_bytes = change.dora ? static_cast<size_t>(spec.hidden) * sizeof(float) : 0;
   const PackPlace a = take(a_bytes), b = take(b_bytes);
   const PackPlace gain = gain_bytes > 0 ? take(gain_bytes) : PackPlace{};
-  return {a_bytes + b_bytes + gain_bytes, [&backend, &change, a, b, gain](PackContext& context) {
-            GH_ASSIGN_OR_RETURN(const LowRankTensors tensors, Read(context, change, 0));
-            LowRank& low_rank = context.weights.embedding;
-            Transpose(tensors.a, change.dtype, a.In(context));
-            low_rank.a = {change.rank, change.in, FormatOf(change.dtype), a.In(context)};
-            low_rank.parts = {{0, change.out, 0, change.rank, change.scale, BDType(change),
-                               backend.PackLowRankB(tensors.b, BDType(change), 0, b.In(context))}};
-            if (change.dora) {
-              auto* gains = reinterpret_cast<float*>(gain.In(context));
-              std::copy(tensors.gain.begin(), tensors.gain.end(), gains);
-              low_rank.gain = gains;
-            }
-            return absl::OkStatus();
-          }};
+  return {
+      a_bytes + b_bytes + gain_bytes, [&backend, &change, b_shape, a, b, gain](PackContext& context) {
+        GH_ASSIGN_OR_RETURN(const LowRankTensors tensors, Read(context, change, 0));
+        LowRank& low_rank = context.weights.embedding;
+        Transpose(tensors.a, change.dtype, a.In(context));
+        low_rank.a = {change.rank, change.in, FormatOf(change.dtype), a.In(context)};
+        backend.Pack(b_shape, {&tensors.b, 1}, b.In(context));
+        low_rank.parts = {{0, 0, change.out, 0, change.rank, change.scale, BDType(change), b.In(context)}};
+        if (change.dora) {
+          auto* gains = reinterpret_cast<float*>(gain.In(context));
+          std::copy(tensors.gain.begin(), tensors.gain.end(), gains);
+          low_rank.gain = gains;
+        }
+        return absl::OkStatus();
+      }};
 }
 
 // kv_b's change, cut by head and absorbed: k_up = A^T B_k^T, v_up = B_v A. What does not depend on the head
@@ -201,21 +214,26 @@ absl::Status PackKvB(PackContext& context, const AttentionSpec& spec, const Back
   }
   LayerAdapter& layer = context.weights.layers[static_cast<size_t>(group.target.layer)];
   const TensorView a_transposed = Transpose(tensors.a, context.scratch[2]);
-  const std::byte* k_b = backend.PackLowRankB(a_transposed, dtype, 0, places.k_b.In(context));
-  const Matrix v_a = backend.Pack({&tensors.a, 1}, FormatOf(dtype), places.v_a.In(context));
+  std::byte* const k_b = places.k_b.In(context);
+  backend.Pack(ShapeOfB(dtype, 0, spec.kv_lora_rank, change.rank), {&a_transposed, 1}, k_b);
+  const PackShape v_shape = PackShape::Stack(FormatOf(dtype), change.rank, spec.kv_lora_rank);
+  backend.Pack(v_shape, {&tensors.a, 1}, places.v_a.In(context));
+  const PackShape k_shape = PackShape::Stack(FormatOf(b_dtype), change.rank, spec.qk_nope_dim);
   for (size_t head = 0; head < places.k_a.size(); ++head) {
     if (context.stop()) return absl::CancelledError("the load was cancelled");
     const int64_t begin = static_cast<int64_t>(head) * (spec.qk_nope_dim + spec.v_head_dim);
     const int64_t middle = begin + spec.qk_nope_dim, end = middle + spec.v_head_dim;
     const TensorView k = Transpose(tensors.b.Rows(begin, middle), context.scratch[3]);
     const TensorView v = tensors.b.Rows(middle, end);
-    layer.k_up[head].a = backend.Pack({&k, 1}, FormatOf(b_dtype), places.k_a[head].In(context));
+    backend.Pack(k_shape, {&k, 1}, places.k_a[head].In(context));
+    layer.k_up[head].a = k_shape.At(places.k_a[head].In(context));
     layer.k_up[head].in_gain = gain == nullptr ? nullptr : gain + begin;
-    layer.k_up[head].parts = {{0, spec.kv_lora_rank, 0, change.rank, change.scale, dtype, k_b}};
-    layer.v_up[head].a = v_a;
+    layer.k_up[head].parts = {{0, 0, spec.kv_lora_rank, 0, change.rank, change.scale, dtype, k_b}};
+    std::byte* const v_b = places.v_b[head].In(context);
+    backend.Pack(ShapeOfB(b_dtype, 0, spec.v_head_dim, change.rank), {&v, 1}, v_b);
+    layer.v_up[head].a = v_shape.At(places.v_a.In(context));
     layer.v_up[head].gain = gain == nullptr ? nullptr : gain + middle;
-    layer.v_up[head].parts = {{0, spec.v_head_dim, 0, change.rank, change.scale, b_dtype,
-                               backend.PackLowRankB(v, b_dtype, 0, places.v_b[head].In(context))}};
+    layer.v_up[head].parts = {{0, 0, spec.v_head_dim, 0, change.rank, change.scale, b_dtype, v_b}};
   }
   return absl::OkStatus();
 }
@@ -230,14 +248,15 @@ PackJob KvBJob(const ModelSpec& spec, const Backend& backend, LowRankGroup group
     return take(bytes);
   };
   KvBPlaces places;
-  places.k_b = place(backend.PackedLowRankBBytes(change.dtype, 0, attention.kv_lora_rank, change.rank));
-  places.v_a = place(backend.PackedBytes(FormatOf(change.dtype), change.rank, attention.kv_lora_rank));
+  places.k_b = place(backend.PackedBytes(ShapeOfB(change.dtype, 0, attention.kv_lora_rank, change.rank)));
+  places.v_a = place(
+      backend.PackedBytes(PackShape::Stack(FormatOf(change.dtype), change.rank, attention.kv_lora_rank)));
   if (change.dora) places.gain = place(static_cast<size_t>(change.out) * sizeof(float));
   for (int head = 0; head < attention.heads; ++head) {
-    places.k_a.push_back(
-        place(backend.PackedBytes(FormatOf(BDType(change)), change.rank, attention.qk_nope_dim)));
+    places.k_a.push_back(place(
+        backend.PackedBytes(PackShape::Stack(FormatOf(BDType(change)), change.rank, attention.qk_nope_dim))));
     places.v_b.push_back(
-        place(backend.PackedLowRankBBytes(BDType(change), 0, attention.v_head_dim, change.rank)));
+        place(backend.PackedBytes(ShapeOfB(BDType(change), 0, attention.v_head_dim, change.rank))));
   }
   job.run = [&attention, &backend, group = std::move(group), places = std::move(places)](
                 PackContext& context) { return PackKvB(context, attention, backend, group, places); };

@@ -38,10 +38,11 @@ struct LowRankTarget {
 struct LowRankGroup {
   struct Module {
     const LowRankChange* change = nullptr;
-    int64_t out_begin = 0;  // among the product's outputs
+    int32_t module = 0;     // as LowRankPart
+    int64_t out_begin = 0;  // as LowRankPart
   };
   LowRankTarget target;
-  std::vector<Module> modules;  // by ascending out_begin
+  std::vector<Module> modules;  // by ascending (module, out_begin)
 
   bool dora() const;
   DType a_dtype() const;  // BF16 if all modules are kept so, else F32
@@ -52,7 +53,8 @@ struct LowRankGroup {
 std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<LowRankChange>& changes);
 
 // Makes room in `weights` for the groups.
-void ShapeLowRank(const ModelSpec& spec, const std::vector<LowRankGroup>& groups, AdapterWeights& weights);
+void ShapeLowRank(const ModelSpec& spec, const Backend& backend, const std::vector<LowRankGroup>& groups,
+                  AdapterWeights& weights);
 
 // Gives `bytes` a place in the group's run.
 struct PackPlace {

@@ -7,8 +7,8 @@
 #include <mutex>
 
 #include "absl/status/status.h"
+#include "kernels/page_memory.h"
 #include "weights/byte_budget.h"
-#include "weights/page_memory.h"
 
 namespace guildhall {
 

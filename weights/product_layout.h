@@ -1,25 +1,14 @@
-// How the base weights are grouped into the products that a forward pass computes.
+// The sizes of base weights, and their places in the products that a forward pass computes.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "checkpoint/model_spec.h"
+#include "checkpoint/product.h"
 #include "checkpoint/weight_key.h"
 
 namespace guildhall {
-
-// The products of a layer that low-rank changes can touch, beside the feed-forward networks and the heads of
-// latent attention's kv_b.
-enum class Product {
-  kQkv,       // grouped-query q, k, v (clip_qkv: q, k); latent q or q_a, kv_a
-  kVClipped,  // clip_qkv: v alone
-  kQB,        // latent q_b
-  kO,
-  kSharedScore,  // the gate of the shared experts
-};
-inline constexpr int kProducts = 5;
 
 // The place of a weight in its product.
 struct ProductPlace {

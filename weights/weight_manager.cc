@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "kernels/cpu/device_memory.h"
 #include "weights/weight_manager_impl.h"
 
 namespace guildhall {

@@ -13,11 +13,11 @@
 #include "absl/time/time.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
+#include "kernels/page_memory.h"
 #include "weights/adapter_set.h"
 #include "weights/adapter_source.h"
 #include "weights/byte_budget.h"
 #include "weights/expert_tables.h"
-#include "weights/page_memory.h"
 #include "weights/weight_formats.h"
 
 namespace guildhall {

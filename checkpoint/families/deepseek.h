@@ -21,8 +21,8 @@ struct DeepseekMoeDefaults {
 };
 void ReadDeepseekMoe(ConfigReader& config, ModelSpec& spec, const DeepseekMoeDefaults& defaults);
 
-// n_group and topk_group: selection inside the best groups. `smallest_group` is what ranking a group asks
-// for.
+// n_group and topk_group: selection inside the best groups.
+// `smallest_group` is what ranking a group asks for.
 void ReadGroups(ConfigReader& config, ModelSpec& spec, int64_t absent_groups, int64_t absent_kept,
                 int smallest_group);
 

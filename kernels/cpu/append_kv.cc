@@ -45,7 +45,7 @@ void NarrowRow(const float* from, float /*scale*/, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// Round to nearest, ties to even. Without a number as scale the codes are 0, and 0 times the scale is none.
+// Round to nearest, ties to even. Where the scale is NaN the codes are 0, and 0 * NaN is NaN again.
 void NarrowRow(const float* from, float scale, int8_t* to, int64_t count) {
   const D d;
   const hn::RebindToSigned<D> di;
@@ -68,8 +68,8 @@ void NarrowRow(const float* from, float scale, int8_t* to, int64_t count) {
   }
 }
 
-// The scale of `count` numbers: the least bf16 with which none of them exceeds 127. NaN if one of them is no
-// finite number.
+// The scale of `count` numbers: the least bf16 with which none
+// of them exceeds 127. NaN if one of them is no finite number.
 float ScaleOf(const float* from, int64_t count) {
   constexpr uint32_t kInfinite = 0x7f800000u;
   constexpr float kLeast = 0x1p-100f;  // its inverse is finite; what it rounds to 0 weighs nothing
@@ -207,7 +207,8 @@ void AppendKvOp(const AppendKvArgs& args, CpuContext& context) {
   GH_CHECK((args.v == nullptr) == args.shape.value_in_key);
   for (int64_t row = 0; row < args.rows; ++row) GH_CHECK_GE(args.slot[row], 0);
   const auto append_rows = GH_SIMD(AppendRows, context.isa);
-  // Keys are stored one by one, a line of memory each: dearer by so much than elements that stand together.
+  // Each element of a transposed key goes to a cache line of
+  // its own, which costs as much as this many neighbours.
   constexpr int64_t kScatter = 8;
   ForRowChunks(context.pool, args.rows,
                kScatter * args.shape.kv_heads * (args.shape.key_dim + args.shape.value_dim),

@@ -58,7 +58,7 @@ struct PartStates {
 void AttendPart(const AttentionArgs& args, const AttentionKernels& kernels, const AttentionTile& tile,
                 int64_t part, const PartStates& states, float* scratch);
 
-// The end of a query whose parts were computed apart: `states` is used up.
+// Merges the parts of a query that were computed apart, and writes y. Overwrites `states`.
 void MergeParts(const AttentionArgs& args, const AttentionKernels& kernels, int64_t row, int64_t head,
                 const PartStates& states);
 

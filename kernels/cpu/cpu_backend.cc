@@ -65,8 +65,8 @@ void Divide(Regions& regions, int threads, Scratch& scratch) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(enum Isa isa, int threads, bool pin)
-    : pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
+CpuBackend::CpuBackend(Isa isa, int threads, bool pin, size_t page_bytes)
+    : memory_(page_bytes), pool_(threads, pin), context_{pool_, MicroKernelsOf(isa), isa, scratch_} {}
 
 std::string CpuBackend::Describe() const {
   const int nodes = MemoryNodes();
@@ -77,8 +77,8 @@ std::string CpuBackend::Describe() const {
                 CpuModel(), ")");
 }
 
-std::string CpuBackend::Isa() const {
-  return std::string(IsaName(context_.isa));
+std::string CpuBackend::layout() const {
+  return StrCat("cpu/", IsaName(context_.isa));
 }
 
 absl::Status CpuBackend::Prepare(const StepLimits& limits) {
@@ -95,31 +95,33 @@ absl::Status CpuBackend::Prepare(const StepLimits& limits) {
   return absl::OkStatus();
 }
 
-size_t CpuBackend::PackedBytes(WeightFormat format, int64_t out, int64_t in) const {
-  return PackedMatrixBytes(format, out, in);
+size_t CpuBackend::PackedBytes(const PackShape& shape) const {
+  switch (shape.kind) {
+    case PackShape::Kind::kStack:
+      return PackedMatrixBytes(shape.format, shape.out, shape.in);
+    case PackShape::Kind::kGateUp:
+      return PackedGateUpMatrixBytes(shape.format, shape.out / 2, shape.in);
+    case PackShape::Kind::kLowRankB:
+      return PackedLowRankBytes(shape);
+  }
+  return 0;
 }
 
-Matrix CpuBackend::Pack(std::span<const TensorView> parts, WeightFormat format,
-                        std::byte* destination) const {
-  return PackMatrix(parts, format, context_.kernels, destination);
+void CpuBackend::Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const {
+  switch (shape.kind) {
+    case PackShape::Kind::kStack:
+      return PackStack(parts, shape, context_.kernels, to);
+    case PackShape::Kind::kGateUp:
+      GH_CHECK_EQ(parts.size(), size_t{2});
+      return PackGateUp(parts[0], parts[1], shape, context_.kernels, to);
+    case PackShape::Kind::kLowRankB:
+      GH_CHECK_EQ(parts.size(), size_t{1});
+      return PackLowRank(parts[0], shape, to);
+  }
 }
 
-size_t CpuBackend::PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const {
-  return PackedGateUpMatrixBytes(format, width, in);
-}
-
-Matrix CpuBackend::PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
-                              std::byte* destination) const {
-  return PackGateUpMatrix(gate, up, format, context_.kernels, destination);
-}
-
-size_t CpuBackend::PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const {
-  return PackedLowRankBytes(dtype, out_begin, out, rank);
-}
-
-const std::byte* CpuBackend::PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
-                                          std::byte* destination) const {
-  return PackLowRank(b, dtype, out_begin, destination);
+int64_t CpuBackend::LowRankColumns(int64_t rank) const {
+  return PaddedRank(rank);
 }
 
 size_t CpuBackend::KvBlockBytes(const KvShape& shape) const {
@@ -160,14 +162,14 @@ void CpuBackend::GatherRows(const GatherRowsArgs& args) {
   GatherRowsOp(args, context_);
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options) {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options, size_t page_bytes) {
   GH_ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));
   if (options.threads < 0 || options.threads > 4096) {
     return absl::InvalidArgumentError(
         StrCat("threads: expected 0 (the allowed CPUs) to 4096, found ", options.threads));
   }
   const int threads = options.threads == 0 ? AllowedCpus() : options.threads;
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, options.pin));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(isa, threads, options.pin, page_bytes));
 }
 
 }  // namespace guildhall

@@ -6,28 +6,26 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/context.h"
+#include "kernels/cpu/device_memory.h"
+#include "kernels/cpu/options.h"
 
 namespace guildhall {
 
 class CpuBackend final : public Backend {
  public:
-  // `enum`, because the member Isa() hides the type of the same name.
-  CpuBackend(enum Isa isa, int threads, bool pin);
+  CpuBackend(Isa isa, int threads, bool pin, size_t page_bytes = size_t{2} << 20);
 
   std::string Describe() const override;
-  std::string Isa() const override;
   int Threads() const override { return pool_.threads(); }
   void Observe(LoopObserver* observer) override { pool_.Observe(observer); }
   absl::Status Prepare(const StepLimits& limits) override;
 
-  size_t PackedBytes(WeightFormat format, int64_t out, int64_t in) const override;
-  Matrix Pack(std::span<const TensorView> parts, WeightFormat format, std::byte* destination) const override;
-  size_t PackedGateUpBytes(WeightFormat format, int64_t width, int64_t in) const override;
-  Matrix PackGateUp(const TensorView& gate, const TensorView& up, WeightFormat format,
-                    std::byte* destination) const override;
-  size_t PackedLowRankBBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) const override;
-  const std::byte* PackLowRankB(const TensorView& b, DType dtype, int64_t out_begin,
-                                std::byte* destination) const override;
+  DeviceMemory& memory() override { return memory_; }
+
+  std::string layout() const override;
+  size_t PackedBytes(const PackShape& shape) const override;
+  void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const override;
+  int64_t LowRankColumns(int64_t rank) const override;
   size_t KvBlockBytes(const KvShape& shape) const override;
 
   void Embed(const EmbedArgs& args) override;
@@ -46,9 +44,15 @@ class CpuBackend final : public Backend {
   CpuContext& context() { return context_; }
 
  private:
+  CpuDeviceMemory memory_;
   ThreadPool pool_;
   Scratch scratch_;
   CpuContext context_;
 };
+
+// INVALID_ARGUMENT for an ISA that does not exist or that this CPU lacks: the message names the possible
+// ones.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCpuBackend(const CpuOptions& options,
+                                                        size_t page_bytes = size_t{2} << 20);
 
 }  // namespace guildhall

@@ -100,14 +100,16 @@ void ShrinkDown(const FfnJob& job, CpuContext& context) {
       [&](int64_t place) { return h[place]; }, context);
 }
 
-// Gate and up stand in alternating panels of the tile; among the changes' outputs up stands behind gate.
+// Gate and up stand in alternating panels of the tile.
 void ExpandGateUp(const FfnJob& job, int64_t place, int rows, int64_t column, int columns, float* tile,
                   const CpuContext& context) {
-  for (const int64_t half : {int64_t{0}, UpBegin(job.width)}) {
+  for (const int32_t module : {0, 1}) {
     ExpandEntries(job, &FfnLowRank::gate_up, place, rows,
-                  {.tile = tile + (half == 0 ? 0 : kPanelColumns),
-                   .column = half + column,
-                   .end = half + column + columns,
+                  {.tile = tile + module * kPanelColumns,
+                   .module = module,
+                   .gain_begin = module * job.width,
+                   .column = column,
+                   .end = column + columns,
                    .panels = static_cast<int>(CeilDiv(columns, kPanelColumns)),
                    .panel_stride = 2 * kPanelColumns},
                   context);

@@ -91,16 +91,17 @@ int64_t FirstColumn(int64_t out_begin) {
 
 }  // namespace
 
-size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank) {
-  const int64_t columns = RoundUp(out_begin + out, kPanelColumns) - FirstColumn(out_begin);
-  return static_cast<size_t>(rank * columns) * DTypeSize(dtype);
+size_t PackedLowRankBytes(const PackShape& shape) {
+  const int64_t columns = RoundUp(shape.out_begin + shape.out, kPanelColumns) - FirstColumn(shape.out_begin);
+  return static_cast<size_t>(shape.in * columns) * DTypeSize(DTypeOf(shape.format));
 }
 
-const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination) {
+void PackLowRank(const TensorView& b, const PackShape& shape, std::byte* destination) {
+  const DType dtype = DTypeOf(shape.format);
   GH_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
-  GH_CHECK_EQ(b.shape.size(), size_t{2});
-  const int64_t out = b.shape[0], rank = b.shape[1];
-  std::memset(destination, 0, PackedLowRankBytes(dtype, out_begin, out, rank));
+  GH_CHECK(b.shape == std::vector<int64_t>({shape.out, shape.in}));
+  const int64_t out_begin = shape.out_begin, out = shape.out, rank = shape.in;
+  std::memset(destination, 0, PackedLowRankBytes(shape));
   for (int64_t c = 0; c < out; ++c) {
     const int64_t column = out_begin - FirstColumn(out_begin) + c;
     const int64_t panel = column / kPanelColumns, in_panel = column % kPanelColumns;
@@ -111,7 +112,6 @@ const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin
       if (dtype == DType::kBF16) reinterpret_cast<uint16_t*>(destination)[place] = FloatToBF16(value);
     }
   }
-  return destination;
 }
 
 size_t ShrinkScratchBytes(const StepLimits& limits) {
@@ -164,7 +164,7 @@ HWY_EXPORT(ExpandImpl);
 void Expand(const LowRank& change, const ExpandTile& tile, Isa isa) {
   for (const LowRankPart& part : change.parts) {
     const int64_t first = FirstColumn(part.out_begin);
-    if (first >= tile.end || part.out_begin + part.out <= tile.column) continue;
+    if (part.module != tile.module || first >= tile.end || part.out_begin + part.out <= tile.column) continue;
     GH_SIMD(ExpandImpl, isa)(part, first, tile);
   }
 }

@@ -13,15 +13,19 @@
 #include "base/tensor_view.h"
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/micro_kernels.h"
+#include "kernels/cpu/packing.h"
 #include "kernels/low_rank.h"
 
 namespace guildhall {
 
-// Backend::PackedLowRankBBytes and PackLowRankB; dtype F32 or BF16.
-size_t PackedLowRankBytes(DType dtype, int64_t out_begin, int64_t out, int64_t rank);
-const std::byte* PackLowRank(const TensorView& b, DType dtype, int64_t out_begin, std::byte* destination);
+// Of PackShape::LowRankB.
+size_t PackedLowRankBytes(const PackShape& shape);
+void PackLowRank(const TensorView& b, const PackShape& shape, std::byte* destination);
 
-static_assert(kLowRankPanel == kPanelColumns, "whoever places the parts must know where panels begin");
+// A x of one change occupies so many floats: its rank, rounded up to whole panels.
+constexpr int64_t PaddedRank(int64_t rank) {
+  return RoundUp(rank, kPanelColumns);
+}
 
 // Most rows that are shrunk at a time.
 inline constexpr int kShrinkRows = 4 * kMaxTileRows;
@@ -34,7 +38,7 @@ struct ShrinkRows {
   int rows = 0;                     // at most kShrinkRows
   bool bf16 = false;                // the rows of x are bf16, padded to an even length; else float
   const void* x[kShrinkRows] = {};  // (in)
-  float* u[kShrinkRows] = {};       // (LowRankColumns) out
+  float* u[kShrinkRows] = {};       // (PaddedRank) out
 };
 
 // u = factor * part.scale * A x. `scratch`: the worker's.
@@ -47,8 +51,10 @@ struct ExpandTile {
   int64_t stride = kTileStride;
   int rows = 0;                       // at most kMaxTileRows
   const float* u[kMaxTileRows] = {};  // what Shrink() gave, per row
-  int64_t column = 0;                 // the product's column of the first panel's first
-  int64_t end = 0;                    // the product's first column that the panels must not reach
+  int32_t module = 0;                 // whose columns they are
+  int64_t gain_begin = 0;             // of the module among the gains
+  int64_t column = 0;                 // the module's column of the first panel's first
+  int64_t end = 0;                    // the module's first column that the panels must not reach
   int panels = 0;
   int64_t panel_stride = kPanelColumns;  // floats from panel to panel
 };
@@ -67,7 +73,7 @@ void ShrinkTerms(const Terms& terms, Pick pick, ShrinkRows rows, std::byte* scra
     const LowRank& change = pick(term);
     if (change.a.empty()) continue;
     Shrink(change, term.scale, rows, scratch, context);
-    for (int r = 0; r < rows.rows; ++r) rows.u[r] += LowRankColumns(change.a.out);
+    for (int r = 0; r < rows.rows; ++r) rows.u[r] += PaddedRank(change.a.out);
   }
 }
 
@@ -89,14 +95,14 @@ void ExpandTerms(const Terms& terms, Pick pick, ExpandTile tile, Isa isa) {
   float factors[kMaxGroupPanels * kPanelColumns];
   const auto gain_of = [&](const auto& term) -> const float* {
     const float* gain = pick(term).gain;
-    return gain == nullptr ? nullptr : gain + tile.column;
+    return gain == nullptr ? nullptr : gain + tile.gain_begin + tile.column;
   };
   if (SumGains(terms, gain_of, tile.end - tile.column, factors)) ScaleColumns(factors, tile);
   for (const auto& term : terms) {
     const LowRank& change = pick(term);
     if (change.a.empty()) continue;
     Expand(change, tile, isa);
-    for (int r = 0; r < tile.rows; ++r) tile.u[r] += LowRankColumns(change.a.out);
+    for (int r = 0; r < tile.rows; ++r) tile.u[r] += PaddedRank(change.a.out);
   }
 }
 

@@ -172,42 +172,39 @@ void CheckPart(const TensorView& part, int64_t in) {
 
 }  // namespace
 
-Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, const MicroKernels& kernels,
-                  std::byte* destination) {
-  GH_CHECK(!parts.empty());
-  GH_CHECK_EQ(parts[0].shape.size(), size_t{2});
-  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % 64, uintptr_t{0});
-  const int64_t in = parts[0].shape[1];
+void PackStack(std::span<const TensorView> parts, const PackShape& shape, const MicroKernels& kernels,
+               std::byte* destination) {
+  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
   int64_t out = 0;
   for (const TensorView& part : parts) {
-    CheckPart(part, in);
+    CheckPart(part, shape.in);
     out += part.shape[0];
   }
-  PackPanels(CeilDiv(out, kPanelColumns), in, format, kernels, destination, [&](int64_t panel, int c) {
-    int64_t row = panel * kPanelColumns + c;
-    for (const TensorView& part : parts) {
-      if (row < part.shape[0]) return Column{&part, row};
-      row -= part.shape[0];
-    }
-    return Column{};
-  });
-  return {out, in, format, destination};
+  GH_CHECK_EQ(out, shape.out);
+  PackPanels(CeilDiv(out, kPanelColumns), shape.in, shape.format, kernels, destination,
+             [&](int64_t panel, int c) {
+               int64_t row = panel * kPanelColumns + c;
+               for (const TensorView& part : parts) {
+                 if (row < part.shape[0]) return Column{&part, row};
+                 row -= part.shape[0];
+               }
+               return Column{};
+             });
 }
 
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format,
-                        const MicroKernels& kernels, std::byte* destination) {
-  GH_CHECK_EQ(gate.shape.size(), size_t{2});
-  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % 64, uintptr_t{0});
-  const int64_t width = gate.shape[0];
-  const int64_t in = gate.shape[1];
-  CheckPart(gate, in);
-  CheckPart(up, in);
-  GH_CHECK_EQ(up.shape[0], width);
-  PackPanels(2 * CeilDiv(width, kPanelColumns), in, format, kernels, destination, [&](int64_t panel, int c) {
-    const int64_t row = panel / 2 * kPanelColumns + c;
-    return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
-  });
-  return {2 * width, in, format, destination};
+void PackGateUp(const TensorView& gate, const TensorView& up, const PackShape& shape,
+                const MicroKernels& kernels, std::byte* destination) {
+  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
+  const int64_t width = shape.out / 2;
+  for (const TensorView* part : {&gate, &up}) {
+    CheckPart(*part, shape.in);
+    GH_CHECK_EQ(part->shape[0], width);
+  }
+  PackPanels(2 * CeilDiv(width, kPanelColumns), shape.in, shape.format, kernels, destination,
+             [&](int64_t panel, int c) {
+               const int64_t row = panel / 2 * kPanelColumns + c;
+               return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
+             });
 }
 
 }  // namespace guildhall

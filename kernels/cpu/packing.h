@@ -23,6 +23,7 @@
 #include "base/tensor_view.h"
 #include "kernels/cpu/micro_kernels.h"
 #include "kernels/matrix.h"
+#include "kernels/packing.h"
 
 namespace guildhall {
 
@@ -102,11 +103,11 @@ class PanelGroups {
   size_t panel_bytes_;
 };
 
-// Backend::Pack and Backend::PackGateUp for a level. A block of a quantized matrix that holds a NaN or an
-// infinity gets the scale NaN.
-Matrix PackMatrix(std::span<const TensorView> parts, WeightFormat format, const MicroKernels& kernels,
-                  std::byte* destination);
-Matrix PackGateUpMatrix(const TensorView& gate, const TensorView& up, WeightFormat format,
-                        const MicroKernels& kernels, std::byte* destination);
+// Backend::Pack of a stack and of gate and up, for a level. A block of a quantized matrix that holds a NaN or
+// an infinity gets the scale NaN.
+void PackStack(std::span<const TensorView> parts, const PackShape& shape, const MicroKernels& kernels,
+               std::byte* destination);
+void PackGateUp(const TensorView& gate, const TensorView& up, const PackShape& shape,
+                const MicroKernels& kernels, std::byte* destination);
 
 }  // namespace guildhall

@@ -9,10 +9,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/listen_address.h"
+#include "config/server_config.h"
 #include "server/grpc/reflection_service.h"
-#include "server/listen_address.h"
 #include "server/listener.h"
-#include "server/server_config.h"
 
 namespace guildhall {
 

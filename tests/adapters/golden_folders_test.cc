@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "checkpoint/checkpoint.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "model/decoder.h"
 #include "tests/adapters/merged_base.h"
 #include "tests/model/runner.h"

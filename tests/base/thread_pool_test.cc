@@ -1,12 +1,17 @@
 #include "base/thread_pool.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <ctime>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -59,15 +64,52 @@ TEST_CASE("workers that sleep are woken") {
   }
 }
 
+struct Worker {
+  pid_t thread = 0;
+  clockid_t cpu_clock = 0;
+
+  static Worker Self() {
+    Worker self{.thread = gettid()};
+    pthread_getcpuclockid(pthread_self(), &self.cpu_clock);
+    return self;
+  }
+  bool Sleeps() const {
+    std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
+    std::string line;
+    while (std::getline(status, line) && line.rfind("State:", 0) != 0) continue;
+    return line.find('S', std::size("State:")) != std::string::npos;
+  }
+  int64_t CpuNs() const {
+    timespec time{};
+    REQUIRE(clock_gettime(cpu_clock, &time) == 0);
+    return int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
+  }
+};
+
 TEST_CASE("an idle pool takes no CPU time") {
-  ThreadPool pool(4);
-  pool.Run(100, [](int64_t, int) {});
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  const auto cpu_seconds = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
-  const double before = cpu_seconds();
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  // Three spinning workers would take up to 0.9 s.
-  CHECK(cpu_seconds() - before < 0.1);
+  constexpr int kThreads = 4;
+  ThreadPool pool(kThreads);
+  std::vector<Worker> workers(kThreads);
+  std::atomic<int> arrived{0};
+  // Every item waits for all others, so that each worker has one.
+  pool.Run(kThreads, [&](int64_t, int worker) {
+    workers[static_cast<size_t>(worker)] = Worker::Self();
+    arrived.fetch_add(1);
+    while (arrived.load() < kThreads) std::this_thread::yield();
+  });
+  // A busy machine may take long to let them go to sleep; from then on nothing wakes them.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  for (const Worker& worker : workers) {
+    if (worker.thread == gettid()) continue;
+    bool idle = false;
+    while (!idle && std::chrono::steady_clock::now() < deadline) {
+      const bool slept = worker.Sleeps();
+      const int64_t before = worker.CpuNs();
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      idle = slept && worker.Sleeps() && worker.CpuNs() == before;
+    }
+    CHECK(idle);
+  }
 }
 
 TEST_CASE("pinned workers run every item, too") {

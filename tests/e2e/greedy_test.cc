@@ -34,7 +34,7 @@ void CheckContinuations(const Golden& golden, const EngineOptions& options, cons
   BaseModelOptions model_options;
   model_options.path = golden.directory;
   model_options.checkpoint.max_positions = 256;
-  model_options.cpu.isa = isa;
+  model_options.backend.cpu.isa = isa;
   model_options.kv_budget = "4MiB";
   auto model = LoadBaseModel(model_options);
   REQUIRE(model.ok());

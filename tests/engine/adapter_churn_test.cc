@@ -37,7 +37,7 @@ class Hash {
   }
   void Add(const Matrix& matrix) {
     if (matrix.empty()) return;
-    const size_t bytes = TestBackend().PackedBytes(matrix.format, matrix.out, matrix.in);
+    const size_t bytes = TestBackend().PackedBytes(PackShape::Stack(matrix.format, matrix.out, matrix.in));
     for (size_t i = 0; i + 8 <= bytes; i += 8) {
       uint64_t word = 0;
       std::memcpy(&word, matrix.data + i, 8);

@@ -1,33 +1,15 @@
 """The house rules notice what they are there for: each is shown a small tree that breaks it."""
 
-import json
-import shutil
-import tempfile
 import unittest
-from pathlib import Path
 
 import file_sizes
-import format as format_rule
-import headers_alone
+import function_sizes
 import include_ladder
 import leftovers
 import links
 import scripts
 from sources import own_files, read_includes, without_comments
-
-
-class TreeTest(unittest.TestCase):
-    """A folder with planted files."""
-
-    def setUp(self):
-        self.root = Path(tempfile.mkdtemp(prefix="house_test_")).resolve()
-        self.addCleanup(shutil.rmtree, self.root)
-
-    def plant(self, files: dict[str, str]):
-        for name, text in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+from tree import TreeTest
 
 
 class IncludeLadder(TreeTest):
@@ -170,73 +152,54 @@ class IncludeLadder(TreeTest):
         self.assertEqual(own_files(self.root), ["base/d.cc"])
 
 
-@unittest.skipUnless(shutil.which("g++"), "no g++ here")
-class HeadersAlone(TreeTest):
-    def check(self, files: dict[str, str]):
-        self.plant(files if (self.root / "base/a.cc").exists() else {"base/a.cc": "", **files})
-        build = self.root / "build"
-        build.mkdir(exist_ok=True)
-        command = f"ccache g++ -I{self.root} -std=c++20 -O3 -Wall -Werror -o base/a.o -c {self.root}/base/a.cc"
-        entry = {"directory": str(build), "command": command, "file": f"{self.root}/base/a.cc"}
-        (build / "compile_commands.json").write_text(json.dumps([entry]))
-        return headers_alone.check_headers(self.root, build)
-
-    def test_a_header_that_forgot_an_include(self):
-        problems, headers, _ = self.check(
-            {"base/good.h": "#pragma once\n#include <string>\nstd::string F();\n", "base/bad.h": "#pragma once\nstd::string G();\n"}
-        )
-        self.assertEqual(headers, 2)
-        self.assertEqual(len(problems), 1)
-        self.assertIn("base/bad.h does not compile alone", problems[0])
-
-    def test_a_header_without_a_guard(self):
-        problems, _, _ = self.check({"base/twice.h": "struct S {};\n"})
-        self.assertIn("redefinition", problems[0])
-
-    def test_a_header_whose_folder_is_not_compiled(self):
-        problems, _, _ = self.check({"engine/a.h": "#pragma once\n"})
-        self.assertIn("engine/a.h: no source of its folder", problems[0])
-
-    def test_a_header_that_its_source_includes_first_is_left_to_the_build(self):
-        compiled = [self.check({"base/a.h": "#pragma once\n", "base/a.cc": text})[2] for text in (
-            '#include <vector>\n#include "base/a.h"\n', '#include "base/a.h"\n#include <vector>\n')]
-        self.assertEqual(compiled, [1, 0])
-
-    def test_the_flags_of_a_folder_without_sources(self):
-        flags = {"kernels/cpu": "cpu", "text": "text", ".": "main"}
-        found = [headers_alone.nearest_flags(flags, name) for name in ("kernels/ops.h", "text/rust/x.h", "base/y.h")]
-        self.assertEqual(found, ["cpu", "text", "main"])
-
-    def test_a_warning_of_ours_is_an_error(self):
-        problems, _, _ = self.check({"base/warns.h": "#pragma once\ninline bool F(int a, unsigned b) { return a < b; }\n"})
-        self.assertIn("sign", problems[0])
-
-    def test_only_what_changed_is_compiled_again(self):
-        files = {"base/x.h": "#pragma once\n", "base/y.h": '#pragma once\n#include "base/x.h"\n', "base/z.h": "#pragma once\n"}
-        self.assertEqual(self.check(files)[2], 3)
-        self.assertEqual(self.check({})[2], 0)
-        self.assertEqual(self.check({"base/x.h": "#pragma once\nbroken\n"})[2], 2)  # x.h and y.h, which includes it
-        self.assertEqual(len(self.check({})[0]), 2)  # what failed is not remembered as good
-
-    def test_flags_lose_what_belongs_to_one_file(self):
-        command = "/usr/bin/ccache /usr/bin/g++ -DX=\\\"y\\\" -O2 -g -MD -MF d -o o -c /r/base/a.cc"
-        flags = headers_alone.compile_flags({"command": command, "file": "/r/base/a.cc", "directory": "/r"})
-        self.assertEqual(flags, ["/usr/bin/g++", '-DX="y"'])
-
-
-@unittest.skipUnless(format_rule.find_clang_format(), "no clang-format of the wanted version here")
-class Format(TreeTest):
-    def test_the_file_that_differs_is_named(self):
-        self.plant({".clang-format": "BasedOnStyle: Google\n", "base/a.cc": "int  x;\n", "base/b.cc": "int x;\n"})
-        program = format_rule.find_clang_format()
-        self.assertEqual(format_rule.unformatted(self.root, ["base/a.cc", "base/b.cc"], program), ["base/a.cc"])
-
-
 class FileSizes(TreeTest):
     def test_a_file_above_the_limit(self):
-        self.plant({"base/a.cc": "\n" * 500, "base/b.cc": "\n" * 501, "scripts/c": "\n" * 600})
+        self.plant({"base/a.cc": "\n" * 400, "base/b.cc": "\n" * 401, "scripts/c": "\n" * 600})
         problems = file_sizes.too_long(self.root)
         self.assertEqual([p.split(":")[0] for p in problems], ["base/b.cc", "scripts/c"])
+
+    def test_a_tree_of_large_files(self):
+        self.plant({"base/a.cc": "\n" * 90, "base/b.cc": "\n" * 91, "base/c.cc": "\n" * 89, "scripts/d": "\n" * 300})
+        self.assertEqual(file_sizes.median_too_long(self.root), [])
+        self.plant({"base/c.cc": "\n" * 92})
+        self.assertIn("3 C++ sources have more than 91 lines", file_sizes.median_too_long(self.root)[0])
+
+
+class FunctionSizes(TreeTest):
+    def functions(self, text: str, file: str = "base/a.cc") -> list[tuple[str, int, int]]:
+        functions, whole = function_sizes.read_functions(file, text)
+        self.assertTrue(whole)
+        return [(f.name, f.line, f.lines) for f in functions]
+
+    def test_a_function_above_the_limit(self):
+        long, longest = ("void %s() {\n" + "  f();\n" * lines + "}\n" for lines in (59, 58))
+        self.plant({"base/a.cc": "namespace x {\n" + long % "Long" + longest % "Longest" + "}\n", "tests/b.cc": long % "Test"})
+        problems, count = function_sizes.too_long(self.root)
+        self.assertEqual((len(problems), count), (1, 2))
+        self.assertIn("base/a.cc:2: Long has 61 lines", problems[0])
+
+    def test_what_a_function_is(self):
+        for text, expected in [
+            ("int F(int a,\n      int b) {\n  return a;\n}\n", [("F", 1, 4)]),
+            ("class A : public B {\n public:\n  A() : b_{1}, c_(2) {}\n\n private:\n  int D() const {\n  }\n};\n",
+             [("A", 3, 1), ("D", 6, 2)]),
+            ("std::function<void(int)> x::F(O o = {}) {\n  if (o) {\n  }\n  auto g = [&] {\n  };\n}\n", [("x::F", 1, 6)]),
+            ("bool A::operator==(const A& a) const {\n}\n", [("A::operator==", 1, 2)]),
+            ("constexpr int kTable[] = {\n    F(1),\n};\nint b{3};\nauto c = F({1,\n2});\n", []),
+            ("struct alignas(64) A {\n  int a = 0;\n};\nenum class B : int { kC };\n", []),
+            ("template <class T>\nvoid F(T t) {\n}\n", [("F", 1, 3)]),
+            ("#define F(a) \\\n  { a\nvoid G() { f('{', \"{\", 1'000); /* { */ }  // {\n", [("G", 3, 1)]),
+        ]:
+            with self.subTest(text=text):
+                self.assertEqual(self.functions(text), expected)
+
+    def test_what_a_function_is_in_rust(self):
+        text = "#[derive(X)]\nstruct A { b: u8 }\nimpl<'a> A {\n    fn c(&self) -> char {\n        '{'\n    }\n}\n"
+        self.assertEqual(self.functions(text, "text/rust/src/a.rs"), [("c", 4, 3)])
+
+    def test_a_file_that_cannot_be_counted(self):
+        self.plant({"base/a.cc": "#if A\nvoid F() {\n#else\nvoid F(int) {\n#endif\n}\n"})
+        self.assertIn("braces do not find each other", function_sizes.too_long(self.root)[0][0])
 
 
 class Leftovers(TreeTest):

@@ -16,6 +16,7 @@ LAYERS = {
     "adapters": 4,
     "model": 5,
     "engine": 6,
+    "config": 7,
     "runtime": 7,
     "tools": 7,
     "server": 8,

@@ -38,7 +38,7 @@ TEST_CASE("the portable level is everywhere and names are those of the interface
     options.threads = 2;
     const auto backend = MakeCpuBackend(options);
     REQUIRE(backend.ok());
-    CHECK((*backend)->Isa() == IsaName(isa));
+    CHECK((*backend)->level() == IsaName(isa));
     CHECK((*backend)->Describe().find("2 threads") != std::string::npos);
     CHECK((*backend)->Describe().find(IsaName(isa)) != std::string::npos);
   }

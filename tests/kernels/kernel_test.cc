@@ -5,6 +5,8 @@
 
 #include "kernels/cpu/isa.h"
 
+#include "kernels/cpu/cpu_backend.h"
+
 namespace guildhall {
 
 std::vector<std::string> TestIsas() {

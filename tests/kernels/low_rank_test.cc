@@ -29,32 +29,30 @@ struct Module {
   float scale;
 };
 
-// A change with its memory. Parts of `gate_up` products are packed at column 0 of their half.
+// A change with its memory.
 struct Change {
   std::vector<Module> modules;
   std::vector<float> gain;
   std::deque<PackedWeights> memory;
-  std::deque<Buffer> b_memory;
   LowRank packed;
 
   void Add(const Backend& backend, DType dtype, int64_t out_begin, int64_t out, int64_t in, int64_t rank,
-           float scale, Random& random) {
-    modules.push_back(
-        {MakeWeights(random, dtype, rank, in), MakeWeights(random, dtype, out, rank), out_begin, scale});
+           float scale, Random& random, int32_t index = 0) {
+    modules.push_back({MakeWeights(random, dtype, rank, in), MakeWeights(random, dtype, out, rank),
+                       out_begin + index * out, scale});
     const Module& module = modules.back();
-    auto b_bytes = Buffer::Allocate(backend.PackedLowRankBBytes(dtype, out_begin, out, rank), "test");
-    REQUIRE(b_bytes.ok());
-    b_memory.push_back(*std::move(b_bytes));
+    const TensorView b = module.b.View();
+    memory.push_back(PackAs(backend, PackShape::LowRankB(FormatOf(dtype), out_begin, out, rank), {&b, 1}));
     const int64_t rank_begin =
         packed.parts.empty() ? 0 : packed.parts.back().rank_begin + packed.parts.back().rank;
-    packed.parts.push_back(
-        {.out_begin = out_begin,
-         .out = out,
-         .rank_begin = rank_begin,
-         .rank = rank,
-         .scale = scale,
-         .dtype = dtype,
-         .b = backend.PackLowRankB(module.b.View(), dtype, out_begin, b_memory.back().data())});
+    packed.parts.push_back({.module = index,
+                            .out_begin = out_begin,
+                            .out = out,
+                            .rank_begin = rank_begin,
+                            .rank = rank,
+                            .scale = scale,
+                            .dtype = dtype,
+                            .b = memory.back().memory.data()});
   }
 
   const LowRank* Pack(const Backend& backend) {
@@ -268,8 +266,7 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
       std::vector<FfnLowRank> changes(kExperts);
       for (const size_t e : {size_t{1}, size_t{3}}) {
         gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 3, 0.5f, random);
-        if (e == 1)
-          gate_up[e].Add(*backend, DType::kF32, UpBegin(kWidth), kWidth, kHidden, 18, 0.25f, random);
+        if (e == 1) gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 18, 0.25f, random, 1);
         down_change[e].Add(*backend, DType::kF32, 0, kHidden, kWidth, 6, 1.0f, random);
         changes[e] = {*gate_up[e].Pack(*backend), *down_change[e].Pack(*backend)};
       }
@@ -326,13 +323,12 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
               IsQuantized(FormatOfSlot(slot[i], format)) ? Rounding::kInt8 : Rounding::kNone;
           const std::vector<double> rounded = RoundedInputs(input, rounding, 0, 0).values;
           std::vector<double> both = Times(gate[s], rounded);
-          both.resize(static_cast<size_t>(UpBegin(kWidth)));
           const std::vector<double> second = Times(up[s], rounded);
           both.insert(both.end(), second.begin(), second.end());
           if (task == 0) gate_up[e].AddTo(input, 0.5, both);
           std::vector<double> h;
           for (size_t c = 0; c < kWidth; ++c)
-            h.push_back(both[c] / (1 + std::exp(-both[c])) * both[static_cast<size_t>(UpBegin(kWidth)) + c]);
+            h.push_back(both[c] / (1 + std::exp(-both[c])) * both[kWidth + c]);
           std::vector<double> out = Times(down[s], RoundedInputs(h, rounding, 0, 0).values);
           if (task == 0) down_change[e].AddTo(h, 0.5, out);
           for (size_t c = 0; c < kHidden; ++c) expected[c] += static_cast<double>(weight[i]) * out[c];

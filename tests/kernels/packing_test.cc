@@ -29,10 +29,10 @@ bool SameBytes(const PackedWeights& a, const PackedWeights& b) {
 TEST_CASE("packed bytes are whole panels of 16 columns and whole units of k") {
   for (const std::string& isa : TestIsas()) {
     auto backend = MakeTestBackend(isa);
-    CHECK(backend->PackedBytes(FormatOf(DType::kF32), 17, 3) == 32 * 3 * 4);
-    CHECK(backend->PackedBytes(FormatOf(DType::kF16), 16, 3) == 16 * 3 * 2);
-    CHECK(backend->PackedBytes(FormatOf(DType::kBF16), 1, 3) == 16 * 4 * 2);
-    CHECK(backend->PackedGateUpBytes(FormatOf(DType::kBF16), 17, 2) == 2 * 32 * 2 * 2);
+    CHECK(backend->PackedBytes(PackShape::Stack(FormatOf(DType::kF32), 17, 3)) == 32 * 3 * 4);
+    CHECK(backend->PackedBytes(PackShape::Stack(FormatOf(DType::kF16), 16, 3)) == 16 * 3 * 2);
+    CHECK(backend->PackedBytes(PackShape::Stack(FormatOf(DType::kBF16), 1, 3)) == 16 * 4 * 2);
+    CHECK(backend->PackedBytes(PackShape::GateUp(FormatOf(DType::kBF16), 17, 2)) == 2 * 32 * 2 * 2);
   }
 }
 

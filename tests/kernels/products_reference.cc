@@ -42,14 +42,19 @@ DType SourceOf(WeightFormat format) {
   return IsQuantized(format) ? DType::kBF16 : DTypeOf(format);
 }
 
+PackedWeights PackAs(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts) {
+  auto memory = Buffer::Allocate(backend.PackedBytes(shape), "test");
+  REQUIRE(memory.ok());
+  PackedWeights packed{*std::move(memory), {}};
+  backend.Pack(shape, parts, packed.memory.data());
+  packed.matrix = shape.At(packed.memory.data());
+  return packed;
+}
+
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, WeightFormat format) {
   int64_t out = 0;
   for (const TensorView& part : parts) out += part.shape[0];
-  auto memory = Buffer::Allocate(backend.PackedBytes(format, out, parts[0].shape[1]), "test");
-  REQUIRE(memory.ok());
-  PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.Pack(parts, format, packed.memory.data());
-  return packed;
+  return PackAs(backend, PackShape::Stack(format, out, parts[0].shape[1]), parts);
 }
 
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype) {
@@ -65,11 +70,8 @@ namespace {
 
 PackedWeights PackBoth(const Backend& backend, const TestWeights& gate, const TestWeights& up,
                        WeightFormat format) {
-  auto memory = Buffer::Allocate(backend.PackedGateUpBytes(format, gate.out, gate.in), "test");
-  REQUIRE(memory.ok());
-  PackedWeights packed{*std::move(memory), {}};
-  packed.matrix = backend.PackGateUp(gate.View(), up.View(), format, packed.memory.data());
-  return packed;
+  const TensorView parts[] = {gate.View(), up.View()};
+  return PackAs(backend, PackShape::GateUp(format, gate.out, gate.in), parts);
 }
 
 float BF16At(const std::byte* p) {

@@ -35,6 +35,7 @@ struct PackedWeights {
   Buffer memory;
   Matrix matrix;
 };
+PackedWeights PackAs(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts);
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, WeightFormat format);
 PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype);
 PackedWeights PackWeights(const Backend& backend, const TestWeights& weights);

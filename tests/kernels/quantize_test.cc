@@ -258,8 +258,8 @@ TEST_CASE("quantized matrices have the same packed bytes at every level") {
 
 TEST_CASE("packed bytes of quantized formats are whole panels and whole blocks of 32") {
   const auto backend = MakeTestBackend("portable");
-  CHECK(backend->PackedBytes(WeightFormat::kInt8, 17, 33) == 2 * 2 * 16 * (32 + 2));
-  CHECK(backend->PackedBytes(WeightFormat::kInt4, 16, 32) == 16 * (16 + 2));
-  CHECK(backend->PackedBytes(WeightFormat::kInt4Offset, 1, 65) == 3 * 16 * (16 + 4));
-  CHECK(backend->PackedGateUpBytes(WeightFormat::kInt4, 17, 1) == 2 * 2 * 16 * (16 + 2));
+  CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt8, 17, 33)) == 2 * 2 * 16 * (32 + 2));
+  CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt4, 16, 32)) == 16 * (16 + 2));
+  CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt4Offset, 1, 65)) == 3 * 16 * (16 + 4));
+  CHECK(backend->PackedBytes(PackShape::GateUp(WeightFormat::kInt4, 17, 1)) == 2 * 2 * 16 * (16 + 2));
 }

@@ -25,9 +25,11 @@ class Router {
     for (size_t i = 0; i < n; ++i) identity[i * n + i] = 1.0f;
     const TensorView view{
         DType::kF32, {gate.experts, gate.experts}, reinterpret_cast<const std::byte*>(identity.data())};
-    packed_.resize(backend.PackedBytes(FormatOf(DType::kF32), gate.experts, gate.experts) + 64);
+    const PackShape shape = PackShape::Stack(WeightFormat::kF32, gate.experts, gate.experts);
+    packed_.resize(backend.PackedBytes(shape) + 64);
     auto* aligned = packed_.data() + (64 - reinterpret_cast<uintptr_t>(packed_.data()) % 64) % 64;
-    matrix_ = backend.Pack({&view, 1}, FormatOf(DType::kF32), aligned);
+    backend.Pack(shape, {&view, 1}, aligned);
+    matrix_ = shape.At(aligned);
   }
 
   std::vector<float> bias;

@@ -1,6 +1,7 @@
 // Adapters over quantized weights: replaced experts follow the base or keep their own format.
 #include <catch2/catch.hpp>
 
+#include "kernels/cpu/cpu_backend.h"
 #include "tests/adapters/merged_base.h"
 #include "tests/model/adapter_runner.h"
 #include "tests/support/compare.h"

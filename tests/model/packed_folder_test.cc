@@ -12,6 +12,7 @@
 #include "adapters/adapter_folder.h"
 #include "base/mapped_file.h"
 #include "checkpoint/model_folder.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"

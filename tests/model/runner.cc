@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 
+#include "kernels/cpu/cpu_backend.h"
+
 namespace guildhall {
 namespace {
 

@@ -17,7 +17,7 @@ absl::StatusOr<BaseModel> Load(const std::string& directory) {
   BaseModelOptions options;
   options.path = directory;
   options.checkpoint.max_positions = 256;
-  options.cpu.threads = 1;
+  options.backend.cpu.threads = 1;
   options.kv_budget = "8MiB";
   return LoadBaseModel(options);
 }

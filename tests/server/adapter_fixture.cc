@@ -41,7 +41,7 @@ class GatedSource final : public AdapterSource {
 BaseModel LoadBase() {
   BaseModelOptions options;
   options.path = kBase;
-  options.cpu.threads = 1;
+  options.backend.cpu.threads = 1;
   options.kv_budget = "64MiB";
   options.max_rows = 64;
   options.max_sequences = 8;
@@ -77,16 +77,6 @@ DeployedModel DeployedOf(const BaseModel& base, WeightManager& weights, Gate& ga
 }
 
 }  // namespace
-
-TempFolder::TempFolder() {
-  path_ = (fs::temp_directory_path() / "guildhall-adapters-XXXXXX").string();
-  REQUIRE(mkdtemp(path_.data()) != nullptr);
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
 
 void Gate::Close() {
   const std::lock_guard lock(mutex_);

@@ -11,24 +11,10 @@
 
 #include "runtime/base_model.h"
 #include "tests/server/fixture.h"
+#include "tests/support/temp_folder.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {
-
-// A folder that goes with its owner.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 // Holds up the reads of adapters' tensors while it is closed.
 class Gate {

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "server/config_keys.h"
+#include "config/keys.h"
 #include "server/state_file.h"
 #include "tests/server/adapter_fixture.h"
 

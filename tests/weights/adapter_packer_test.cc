@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "kernels/cpu/cpu_backend.h"
 #include "tests/weights/manager_fixture.h"
 #include "weights/product_layout.h"
 
@@ -32,9 +33,12 @@ double Gain(const LowRankChange& change, int64_t out) {
 // A base matrix of one value per element, packed.
 struct Base {
   Base(int64_t out, int64_t in)
-      : memory(Buffer::Allocate(TestBackend().PackedBytes(FormatOf(DType::kF32), out, in), "w").value()) {
+      : memory(Buffer::Allocate(TestBackend().PackedBytes(PackShape::Stack(WeightFormat::kF32, out, in)), "w")
+                   .value()) {
     const TensorView view = TinyTensor(kSeed, {WeightRole::kRouter}, 7, DType::kF32, out, in, plain);
-    w = TestBackend().Pack({&view, 1}, FormatOf(DType::kF32), memory.data());
+    const PackShape shape = PackShape::Stack(WeightFormat::kF32, out, in);
+    TestBackend().Pack(shape, {&view, 1}, memory.data());
+    w = shape.At(memory.data());
   }
   static double At(int64_t out, int64_t in) {
     return double{TinyValue(kSeed, {WeightRole::kRouter}, 7, out, in)};
@@ -87,13 +91,20 @@ std::vector<float> Inputs(int64_t in) {
 std::vector<float> Multiply(const LowRank& change, int64_t out, int64_t in) {
   const Base base(out, in);
   const LowRankTerm term{&change, 1.0f};
-  OneTask<LowRankTerms> task({&term, 1}, LowRankColumns(change.a.out), kRows);
+  OneTask<LowRankTerms> task({&term, 1}, TestBackend().LowRankColumns(change.a.out), kRows);
   const std::vector<float> x = Inputs(in);
   std::vector<float> y(static_cast<size_t>(kRows * out));
   MatMulArgs args{.x = x.data(), .w = base.w, .y = y.data(), .rows = kRows, .x_stride = in, .y_stride = out};
   args.low_rank = task.Rows();
   Prepared().MatMul(args);
   return y;
+}
+
+// Gate (0) or up (1) of a network's first product, as a product of its own.
+LowRank ModuleOf(LowRank gate_up, int32_t module) {
+  std::erase_if(gate_up.parts, [&](const LowRankPart& part) { return part.module != module; });
+  for (LowRankPart& part : gate_up.parts) part.module = 0;
+  return gate_up;
 }
 
 struct Placed {
@@ -173,11 +184,11 @@ TEST_CASE(
   REQUIRE(layers[1].experts_low_rank.size() == 4);
   CHECK(layers[1].experts_low_rank[0].empty());
   CHECK(layers[1].experts_low_rank[2].down.empty());
-  CHECK(layers[1].experts_low_rank[2].gate_up.parts[0].out_begin == UpBegin(24));
-  CheckProduct(layers[1].experts_low_rank[2].gate_up, {{up, UpBegin(24)}}, UpBegin(24) + 24, 32);
+  CHECK(layers[1].experts_low_rank[2].gate_up.parts[0].module == 1);
+  CheckProduct(ModuleOf(layers[1].experts_low_rank[2].gate_up, 1), {{up, 0}}, 24, 32);
   CheckProduct(layers[2].experts_low_rank[3].down, {{down, 0}}, 32, 24);
-  CheckProduct(layers[1].shared_low_rank.gate_up, {{gate, 0}, {shared_up, UpBegin(40)}}, UpBegin(40) + 40,
-               32);
+  CheckProduct(ModuleOf(layers[1].shared_low_rank.gate_up, 0), {{gate, 0}}, 40, 32);
+  CheckProduct(ModuleOf(layers[1].shared_low_rank.gate_up, 1), {{shared_up, 0}}, 40, 32);
   CheckProduct(layers[0].dense_low_rank.down, {{dense, 0}}, 32, 48);
   CHECK(set->layers[1].experts.size() == 1);
   CHECK(set->layers[0].dense.size() == 1);
@@ -216,7 +227,7 @@ void CheckHeads(const std::vector<LowRank>& change, const LowRankChange& kv_b, i
   const auto heads = static_cast<int64_t>(change.size());
   const std::vector<Matrix> bases(change.size(), base.w);
   const HeadLowRankTerm term{change.data(), 1.0f};
-  OneTask<HeadLowRankTerms> task({&term, 1}, LowRankColumns(change[0].a.out), kRows * heads);
+  OneTask<HeadLowRankTerms> task({&term, 1}, TestBackend().LowRankColumns(change[0].a.out), kRows * heads);
   const std::vector<float> x = Inputs(heads * in);
   std::vector<float> y(static_cast<size_t>(kRows * heads * out));
   HeadMatMulArgs args{x.data(), bases, y.data(), kRows, heads * in, in, heads * out, out};

@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "base/check.h"
-#include "weights/page_memory.h"
+#include "kernels/cpu/device_memory.h"
 
 namespace guildhall {
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "tests/weights/fake_page_memory.h"
 #include "tests/weights/tiny_adapter.h"
 
@@ -83,12 +84,14 @@ inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t s
   const TensorView up_view = TinyTensor(seed, up, 0, dtype, width, spec.hidden, u);
   const TensorView down_view = TinyTensor(seed, down, 0, dtype, spec.hidden, width, d);
   const Backend& backend = TestBackend();
-  const size_t gate_up_bytes = backend.PackedGateUpBytes(format, width, spec.hidden);
-  const size_t down_bytes = backend.PackedBytes(format, spec.hidden, width);
+  const PackShape gate_up = PackShape::GateUp(format, width, spec.hidden);
+  const PackShape down_shape = PackShape::Stack(format, spec.hidden, width);
+  const size_t gate_up_bytes = backend.PackedBytes(gate_up), down_bytes = backend.PackedBytes(down_shape);
   Buffer memory = Buffer::Allocate(gate_up_bytes + 64 + down_bytes, "expected").value();
   std::byte* down_place = memory.data() + (gate_up_bytes + 63) / 64 * 64;
-  backend.PackGateUp(gate_view, up_view, format, memory.data());
-  backend.Pack({&down_view, 1}, format, down_place);
+  const TensorView parts[] = {gate_view, up_view};
+  backend.Pack(gate_up, parts, memory.data());
+  backend.Pack(down_shape, {&down_view, 1}, down_place);
   return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden && ffn.gate_up.format == format &&
          ffn.down.out == spec.hidden && ffn.down.in == width &&
          std::memcmp(ffn.gate_up.data, memory.data(), gate_up_bytes) == 0 &&

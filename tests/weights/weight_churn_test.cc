@@ -42,9 +42,9 @@ bool IsOf(const ModelSpec& spec, const AdapterSet& set, size_t member, const Exp
     std::vector<std::byte> memory;
     const TensorView a =
         TinyTensor(seed, {WeightRole::kQ, static_cast<int>(l)}, 1, DType::kBF16, 5, 32, memory);
-    Buffer expected =
-        Buffer::Allocate(TestBackend().PackedBytes(FormatOf(DType::kBF16), 5, 32), "expected").value();
-    TestBackend().Pack({&a, 1}, FormatOf(DType::kBF16), expected.data());
+    const PackShape shape = PackShape::Stack(WeightFormat::kBF16, 5, 32);
+    Buffer expected = Buffer::Allocate(TestBackend().PackedBytes(shape), "expected").value();
+    TestBackend().Pack(shape, {&a, 1}, expected.data());
     if (std::memcmp(q.a.data, expected.data(), expected.size()) != 0) return false;
   }
   return true;

@@ -1,5 +1,5 @@
-// The whole configuration of a server, as plain data: what config_loader fills and serve() reads. The values
-// written here are the defaults, for the file, the schema and the documentation alike (config_keys.cc lists
+// The whole configuration of a server, as plain data: what loader.h fills and serve() reads. The values
+// written here are the defaults, for the file, the schema and the documentation alike (keys.cc lists
 // every key once).
 #pragma once
 

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_keys.h"
+#include "config/keys.h"
 
 namespace guildhall {
 namespace {

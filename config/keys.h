@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "base/json.h"
-#include "server/server_config.h"
+#include "config/server_config.h"
 
 namespace guildhall {
 

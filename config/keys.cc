@@ -1,4 +1,4 @@
-#include "server/config_keys.h"
+#include "config/keys.h"
 
 #include <cctype>
 #include <type_traits>

@@ -2,9 +2,9 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_loader.h"
-#include "server/listen_address.h"
-#include "server/step_target.h"
+#include "config/listen_address.h"
+#include "config/loader.h"
+#include "config/step_target.h"
 
 namespace guildhall {
 namespace {

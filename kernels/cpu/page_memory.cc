@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/str_cat.h"
-#include "weights/page_memory.h"
+#include "kernels/cpu/device_memory.h"
 
 namespace guildhall {
 namespace {
@@ -15,8 +15,8 @@ constexpr size_t kSmallPage = size_t{4} << 10;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 absl::Status Refused(const char* what, size_t bytes) {
-  return absl::ResourceExhaustedError(StrCat("adapter pages: cannot ", what, " ", bytes,
-                                             " bytes: ", static_cast<const char*>(strerror(errno))));
+  return absl::ResourceExhaustedError(
+      StrCat("pages: cannot ", what, " ", bytes, " bytes: ", static_cast<const char*>(strerror(errno))));
 }
 
 class CpuPageMemory final : public PageMemory {

@@ -1,4 +1,4 @@
-#include "server/step_target.h"
+#include "config/step_target.h"
 
 #include <charconv>
 #include <string>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -10,7 +9,8 @@
 namespace guildhall {
 
 // Thread-safe. Addresses are reserved without memory; whole pages in them are backed and given back one run
-// at a time. The CPU's is here (mmap); CUDA's twin uses the driver's virtual memory calls.
+// at a time. The addresses are those of device memory: ops read them, and the host writes there through
+// DeviceMemory alone.
 class PageMemory {
  public:
   virtual ~PageMemory() = default;
@@ -19,13 +19,11 @@ class PageMemory {
   // `bytes` is a multiple of page_bytes. RESOURCE_EXHAUSTED when the system refuses the address space.
   virtual absl::StatusOr<std::byte*> Reserve(size_t bytes) = 0;
   virtual void Unreserve(std::byte* begin, size_t bytes) = 0;
-  // Backs pages with zeroed memory that can be written. RESOURCE_EXHAUSTED; then nothing was backed.
+  // Backs pages with memory of any content. RESOURCE_EXHAUSTED; then nothing was backed.
   virtual absl::Status Map(std::byte* begin, size_t bytes) = 0;
-  // Gives the memory back; the addresses stay reserved and must not be read.
+  // Gives the memory back; the addresses stay reserved and must not be read. The caller has seen to it that
+  // every step that may read there is over.
   virtual void Unmap(std::byte* begin, size_t bytes) = 0;
 };
-
-// `page_bytes`: a multiple of 4 KiB; 2 MiB gets huge pages where the system gives them.
-std::unique_ptr<PageMemory> MakeCpuPageMemory(size_t page_bytes = size_t{2} << 20);
 
 }  // namespace guildhall

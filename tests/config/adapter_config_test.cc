@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "server/config_keys.h"
-#include "server/config_loader.h"
-#include "tests/server/adapter_fixture.h"
+#include "config/keys.h"
+#include "config/loader.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 namespace {

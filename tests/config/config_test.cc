@@ -7,10 +7,10 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
-#include "server/config_keys.h"
-#include "server/config_loader.h"
-#include "server/listen_address.h"
-#include "server/step_target.h"
+#include "config/keys.h"
+#include "config/listen_address.h"
+#include "config/loader.h"
+#include "config/step_target.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/config_loader.h"
+#include "config/loader.h"
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/config_keys.h"
+#include "config/keys.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/listen_address.h"
+#include "config/listen_address.h"
 
 #include <arpa/inet.h>
 #include <sys/un.h>

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "server/config_keys.h"
+#include "config/keys.h"
 
 namespace guildhall {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
-#include "server/server_config.h"
+#include "config/server_config.h"
 
 namespace guildhall {
 
