@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "config/keys.h"
+#include "config/names.h"
 #include "engine/memory_budget.h"
 #include "server/status_mapping.h"
 

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "checkpoint/model_folder.h"
+#include "config/generation_defaults.h"
 #include "engine/base_model.h"
 #include "server/serve_profile.h"
 #include "server/server.h"
@@ -118,7 +120,9 @@ absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progr
   GH_ASSIGN_OR_RETURN(BaseModelOptions options, ModelOptions(config));
   profile.AddTo(options);
   GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
-  GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
+  // What else is wrong with the folder, LoadBaseModel says with all of it in view.
+  GH_ASSIGN_OR_RETURN(const ModelFolder folder, ReadFolderConfig(options.path, options.checkpoint));
+  GH_ASSIGN_OR_RETURN(parts.generation_defaults, GenerationDefaults(folder.generation));
   // Wrong tasks are told before minutes of loading, not after.
   GH_RETURN_IF_ERROR(TaskRegistry::Build(config, parts.text, parts.generation_defaults).status());
   GH_RETURN_IF_ERROR(CheckAdapterFiles(config.adapters));

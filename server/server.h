@@ -22,7 +22,7 @@ namespace guildhall {
 struct DeploymentParts {
   LanguageModel* model = nullptr;  // outlives the deployment
   TextAssets text;
-  SamplingDefaults generation_defaults;  // of the model folder
+  PartialSampling generation_defaults;  // of the model folder
   std::vector<int32_t> eos_tokens;
   v1::ModelStatus info;
   std::vector<v1::MemoryItem> memory;
