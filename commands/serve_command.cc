@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "commands/commands.h"
 #include "commands/progress.h"
+#include "config/environment.h"
 #include "config/loader.h"
 #include "server/grpc/grpc_listeners.h"
 #include "server/serve.h"

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "config/keys.h"
+#include "config/names.h"
 #include "server/error_details.h"
 
 namespace guildhall {

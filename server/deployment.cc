@@ -39,7 +39,7 @@ absl::StatusOr<EngineOptions> OptionsOf(const EngineConfig& config) {
 }  // namespace
 
 absl::StatusOr<DeploymentPlan> PlanDeployment(const ServerConfig& config, TextAssets text,
-                                              const SamplingDefaults& generation_defaults) {
+                                              const PartialSampling& generation_defaults) {
   DeploymentPlan plan;
   plan.text = std::move(text);
   GH_ASSIGN_OR_RETURN(plan.tasks, TaskRegistry::Build(config, plan.text, generation_defaults));

@@ -44,7 +44,7 @@ struct DeploymentPlan {
 
 // Resolves the tasks, finds the configured adapters' folders and reads the state file. Errors name the key.
 absl::StatusOr<DeploymentPlan> PlanDeployment(const ServerConfig& config, TextAssets text,
-                                              const SamplingDefaults& generation_defaults);
+                                              const PartialSampling& generation_defaults);
 
 // The model that is deployed; tests put one of their own here.
 struct DeployedModel {

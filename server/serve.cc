@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "checkpoint/model_folder.h"
+#include "config/generation_defaults.h"
 #include "runtime/served_model.h"
 #include "server/deployment.h"
 #include "server/server.h"
@@ -69,9 +71,11 @@ absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
   return options;
 }
 
-absl::StatusOr<DeploymentPlan> Plan(const ServerConfig& config) {
-  GH_ASSIGN_OR_RETURN(TextAssets text, LoadTextAssets(config.model.path));
-  GH_ASSIGN_OR_RETURN(const SamplingDefaults defaults, ReadGenerationDefaults(config.model.path));
+absl::StatusOr<DeploymentPlan> Plan(const ServerConfig& config, const BaseModelOptions& options) {
+  GH_ASSIGN_OR_RETURN(TextAssets text, LoadTextAssets(options.path));
+  // What else is wrong with the folder, LoadBaseModel says with all of it in view.
+  GH_ASSIGN_OR_RETURN(const ModelFolder folder, ReadFolderConfig(options.path, options.checkpoint));
+  GH_ASSIGN_OR_RETURN(const PartialSampling defaults, GenerationDefaults(folder.generation));
   return PlanDeployment(config, std::move(text), defaults);
 }
 
@@ -136,7 +140,7 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
   }
 
   GH_ASSIGN_OR_RETURN(const ServedModelOptions options, ModelOptions(config));
-  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, Plan(config));
+  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, Plan(config, options.base));
   GH_ASSIGN_OR_RETURN(model, LoadModel(options, progress));
   GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(plan), Deployed(*model)));
   Log().info("adapters: {}", deployment->adapters->Summary());

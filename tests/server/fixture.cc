@@ -67,7 +67,7 @@ std::string AdminTarget(const Server& server) {
 
 absl::StatusOr<std::shared_ptr<const Deployment>> Deploy(const ServerConfig& config, TextAssets text,
                                                          DeployedModel model) {
-  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, PlanDeployment(config, std::move(text), SamplingDefaults()));
+  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, PlanDeployment(config, std::move(text), PartialSampling()));
   return MakeDeployment(config, std::move(plan), std::move(model));
 }
 
