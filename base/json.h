@@ -37,6 +37,10 @@ std::string Excerpt(std::string text, size_t most = 60);
 // Text from outside, as a message may show it: quoted, escaped, cut to `most` characters.
 std::string Quote(std::string_view text, size_t most = 100);
 
+// The integer that a number is: 16 and 16.0, not 16.5. Nothing beyond 64 bits, or beyond 2^53 where it is
+// written with a point.
+std::optional<int64_t> WholeNumber(const Json& json);
+
 // A cursor into an object: typed getters whose errors read "config.json: rope_scaling.factor: expected a
 // number, found "two"". Every getter marks its key as read; CheckAllRead() then refuses the keys that nobody
 // read, with the nearest known name. Not thread-safe; the Json must outlive it.

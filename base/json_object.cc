@@ -17,6 +17,19 @@ std::string Found(const Json& json) {
 
 }  // namespace
 
+std::optional<int64_t> WholeNumber(const Json& json) {
+  if (json.is_number_unsigned()) {
+    const uint64_t wide = json.get<uint64_t>();
+    constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+    return wide <= kMost ? std::optional<int64_t>(static_cast<int64_t>(wide)) : std::nullopt;
+  }
+  if (json.is_number_integer()) return json.get<int64_t>();
+  if (!json.is_number_float()) return std::nullopt;
+  const double wide = json.get<double>();
+  if (std::abs(wide) > 9007199254740992.0 || wide != std::floor(wide)) return std::nullopt;
+  return static_cast<int64_t>(wide);
+}
+
 JsonObject::JsonObject(const Json& json, std::string what, std::string path)
     : json_(&json), what_(std::move(what)), path_(std::move(path)) {}
 
@@ -51,17 +64,7 @@ absl::StatusOr<int64_t> JsonObject::Int(std::string_view key, int64_t min, int64
   const Json* json = Find(key);
   const std::string expected = StrCat("expected an integer from ", min, " to ", max, ", ");
   if (json == nullptr) return Error(key, StrCat(expected, "the key is missing"));
-  std::optional<int64_t> value;
-  if (json->is_number_unsigned()) {
-    const uint64_t wide = json->get<uint64_t>();
-    if (wide <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
-      value = static_cast<int64_t>(wide);
-  } else if (json->is_number_integer()) {
-    value = json->get<int64_t>();
-  } else if (json->is_number_float()) {
-    const double wide = json->get<double>();
-    if (std::abs(wide) <= 9007199254740992.0 && wide == std::floor(wide)) value = static_cast<int64_t>(wide);
-  }
+  const std::optional<int64_t> value = WholeNumber(*json);
   if (!value || *value < min || *value > max) return Error(key, StrCat(expected, Found(*json)));
   return *value;
 }

@@ -6,8 +6,8 @@
 #include "base/str_cat.h"
 #include "bench/adapter_bench.h"
 #include "bench/shapes.h"
-#include "engine/memory_budget.h"
 #include "kernels/make_backend.h"
+#include "runtime/memory_budget.h"
 
 namespace guildhall {
 namespace {

@@ -1,4 +1,5 @@
 // The two forms of an inspection.
+#include "base/format_bytes.h"
 #include "base/json.h"
 #include "base/str_cat.h"
 #include "checkpoint/inspect.h"
@@ -24,7 +25,7 @@ class Lines {
 
 // `count` things of `bytes` each.
 std::string Bytes(int64_t bytes, int64_t count = 1) {
-  return BytesWords(static_cast<double>(bytes) * static_cast<double>(count));
+  return FormatBytes(static_cast<uint64_t>(bytes) * static_cast<uint64_t>(count), 2);
 }
 
 void AddModel(const Inspection& in, Lines& lines) {

@@ -84,14 +84,6 @@ std::string LayerWords(const ModelSpec& spec) {
   return words;
 }
 
-std::string BytesWords(double bytes) {
-  constexpr std::array<const char*, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-  double value = bytes;
-  size_t unit = 0;
-  for (; value >= 1024.0 && unit + 1 < kUnits.size(); ++unit) value /= 1024.0;
-  return StrCat(Decimal(value, unit == 0 ? 0 : 2), " ", kUnits[unit]);
-}
-
 std::string CountWords(int64_t count) {
   if (count >= 1'000'000'000) return StrCat(Decimal(static_cast<double>(count) / 1e9, 2), " billion");
   if (count >= 1'000'000) return StrCat(Decimal(static_cast<double>(count) / 1e6, 2), " million");

@@ -17,8 +17,7 @@ std::string AttentionWords(const AttentionSpec& attention);
 // "27 layers: 1 dense, 26 MoE"
 std::string LayerWords(const ModelSpec& spec);
 
-// "13.84 GiB", "6.92 billion"
-std::string BytesWords(double bytes);
+// "6.92 billion"
 std::string CountWords(int64_t count);
 
 }  // namespace guildhall

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/format_bytes.h"
 #include "client/table.h"
 
 namespace guildhall {
@@ -58,8 +59,8 @@ std::string AdapterTable(const google::protobuf::RepeatedPtrField<v1::AdapterInf
     for (const std::string& task : adapter.tasks()) tasks += (tasks.empty() ? "" : ", ") + task;
     table.Add({adapter.name(), std::to_string(adapter.version()), adapter.kind(), StateText(adapter),
                Small(v1::AdapterInfo::Tier_Name(adapter.tier()), sizeof("TIER_") - 1),
-               adapter.pinned() ? "yes" : "no", SizeText(adapter.tensor_bytes()),
-               SizeText(adapter.mapped_bytes()), std::to_string(adapter.readers()),
+               adapter.pinned() ? "yes" : "no", FormatBytes(adapter.tensor_bytes()),
+               FormatBytes(adapter.mapped_bytes()), std::to_string(adapter.readers()),
                AgoText(adapter.last_used(), now), tasks, adapter.path()});
   }
   return table.Text();
@@ -67,9 +68,9 @@ std::string AdapterTable(const google::protobuf::RepeatedPtrField<v1::AdapterInf
 
 std::string BudgetText(const v1::MemoryBudget& budget) {
   const uint64_t used = budget.kv_cache() + budget.adapters();
-  return "budget   " + SizeText(budget.total()) + ": KV cache " + SizeText(budget.kv_cache()) +
-         ", adapters " + SizeText(budget.adapters()) + " (" + SizeText(budget.pinned()) + " pinned), free " +
-         SizeText(budget.total() > used ? budget.total() - used : 0) + "\n";
+  return "budget   " + FormatBytes(budget.total()) + ": KV cache " + FormatBytes(budget.kv_cache()) +
+         ", adapters " + FormatBytes(budget.adapters()) + " (" + FormatBytes(budget.pinned()) +
+         " pinned), free " + FormatBytes(budget.total() > used ? budget.total() - used : 0) + "\n";
 }
 
 }  // namespace guildhall

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/format_bytes.h"
 #include "client/adapter_text.h"
 #include "client/channel.h"
 #include "client/command.h"
@@ -48,8 +49,8 @@ class ProgressLine {
     const double seconds = std::chrono::duration<double>(now - start_).count();
     const double done = static_cast<double>(progress.done_bytes());
     std::fprintf(stderr, "%sloading %s: %s of %s (%.0f %%, %.0f MB/s)%s", terminal_ ? "\r\033[K" : "",
-                 name_.c_str(), SizeText(progress.done_bytes()).c_str(),
-                 SizeText(progress.total_bytes()).c_str(),
+                 name_.c_str(), FormatBytes(progress.done_bytes()).c_str(),
+                 FormatBytes(progress.total_bytes()).c_str(),
                  100.0 * done / static_cast<double>(progress.total_bytes()),
                  done * 1e-6 / std::max(seconds, 1e-3), terminal_ ? "" : "\n");
     std::fflush(stderr);
@@ -67,7 +68,7 @@ class ProgressLine {
 void PrintLoaded(const v1::AdapterInfo& adapter) {
   std::printf("%s: %s, version %llu, %s in %.1f s; %lld layers, %lld experts, %lld low-rank modules%s\n",
               adapter.name().c_str(), adapter.kind().c_str(),
-              static_cast<unsigned long long>(adapter.version()), SizeText(adapter.tensor_bytes()).c_str(),
+              static_cast<unsigned long long>(adapter.version()), FormatBytes(adapter.tensor_bytes()).c_str(),
               adapter.load_seconds(), static_cast<long long>(adapter.layers()),
               static_cast<long long>(adapter.experts()), static_cast<long long>(adapter.low_rank_modules()),
               adapter.pinned() ? "; pinned" : "");
@@ -118,7 +119,8 @@ int Unload(const AdapterFlags& flags) {
   if (!status.ok()) return Failed("unload", status, flags.connection);
   if (flags.json) return PrintJson(response) ? 0 : 3;
   std::printf("%s: version %llu is unloaded, %s are free again\n", flags.name.c_str(),
-              static_cast<unsigned long long>(response.version()), SizeText(response.freed_bytes()).c_str());
+              static_cast<unsigned long long>(response.version()),
+              FormatBytes(response.freed_bytes()).c_str());
   return 0;
 }
 

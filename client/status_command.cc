@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/format_bytes.h"
 #include "client/adapter_text.h"
 #include "client/channel.h"
 #include "client/command.h"
@@ -52,7 +53,7 @@ void PrintSteps(const v1::EngineStatus& engine) {
 
 void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {
   for (const v1::MemoryItem& item : status.memory()) {
-    std::printf("memory   %-24s %14s  %s\n", item.name().c_str(), SizeText(item.bytes()).c_str(),
+    std::printf("memory   %-24s %14s  %s\n", item.name().c_str(), FormatBytes(item.bytes()).c_str(),
                 item.note().c_str());
   }
   if (status.has_budget()) std::printf("%s", BudgetText(status.budget()).c_str());

@@ -55,15 +55,6 @@ std::string Table::Text() const {
   return text;
 }
 
-std::string SizeText(uint64_t bytes) {
-  constexpr uint64_t kKiB = 1024;
-  const double value = static_cast<double>(bytes);
-  if (bytes < kKiB) return std::to_string(bytes) + " B";
-  if (bytes < kKiB * kKiB) return Formatted("%.1f KiB", value / 1024.0);
-  if (bytes < kKiB * kKiB * kKiB) return Formatted("%.1f MiB", value / (1024.0 * 1024.0));
-  return Formatted("%.1f GiB", value / (1024.0 * 1024.0 * 1024.0));
-}
-
 std::string AgeText(double seconds) {
   seconds = std::max(seconds, 0.0);
   if (seconds < 60.0) return Formatted("%.0f s", seconds);

@@ -28,8 +28,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// "97 B", "512.0 KiB", "11.6 MiB", "2.0 GiB".
-std::string SizeText(uint64_t bytes);
 // "3 s", "2 min", "5 h", "3 d".
 std::string AgeText(double seconds);
 // "2 min ago"; "" for a time that is not set. `now` in seconds of Unix time.

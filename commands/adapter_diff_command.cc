@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <memory>
 
-#include "adapters/diff.h"
 #include "base/json.h"
 #include "commands/commands.h"
+#include "tools/diff.h"
 
 namespace guildhall {
 namespace {

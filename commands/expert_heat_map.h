@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/expert_relevance.h"
+#include "tools/expert_relevance.h"
 
 namespace guildhall {
 

@@ -11,8 +11,8 @@
 #include "commands/expert_heat_map.h"
 #include "commands/progress.h"
 #include "commands/token_files.h"
-#include "engine/base_model.h"
-#include "model/expert_relevance.h"
+#include "runtime/base_model.h"
+#include "tools/expert_relevance.h"
 
 namespace guildhall {
 namespace {

@@ -30,8 +30,7 @@ std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model) {
   WeightManagerOptions options;
   options.max_rows = model.decoder->max_rows();
   options.formats = model.memory.formats;
-  return std::make_unique<WeightManager>(model.decoder->spec(), *model.backend, model.decoder->base_experts(),
-                                         model.budget, model.decoder->workspace(), options);
+  return MakeWeightManager(model, options);
 }
 
 absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "commands/token_files.h"
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 #include "weights/weight_manager.h"
 
 namespace guildhall {

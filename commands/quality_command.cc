@@ -9,8 +9,8 @@
 #include "commands/local_adapters.h"
 #include "commands/progress.h"
 #include "commands/quality_examples.h"
-#include "engine/base_model.h"
-#include "engine/score.h"
+#include "runtime/base_model.h"
+#include "tools/score.h"
 
 namespace guildhall {
 namespace {

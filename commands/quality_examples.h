@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "checkpoint/model_spec.h"
 #include "commands/token_files.h"
-#include "engine/quality.h"
+#include "tools/quality.h"
 
 namespace guildhall {
 

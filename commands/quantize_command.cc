@@ -9,8 +9,8 @@
 #include "commands/commands.h"
 #include "commands/progress.h"
 #include "kernels/make_backend.h"
-#include "model/quantize_folder.h"
 #include "server/version.h"
+#include "tools/quantize_folder.h"
 
 namespace guildhall {
 namespace {

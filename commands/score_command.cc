@@ -12,9 +12,9 @@
 #include "commands/local_adapters.h"
 #include "commands/progress.h"
 #include "commands/token_files.h"
-#include "engine/base_model.h"
-#include "engine/npy.h"
-#include "engine/score.h"
+#include "runtime/base_model.h"
+#include "tools/npy.h"
+#include "tools/score.h"
 
 namespace guildhall {
 namespace {

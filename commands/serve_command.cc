@@ -7,7 +7,9 @@
 #include "base/status.h"
 #include "commands/commands.h"
 #include "commands/progress.h"
+#include "config/environment.h"
 #include "config/loader.h"
+#include "server/grpc/grpc_listeners.h"
 #include "server/serve.h"
 
 namespace guildhall {
@@ -46,7 +48,7 @@ absl::Status ServeWith(const ServeFlags& flags) {
   const LogConfig& log = loaded.config.log;
   GH_RETURN_IF_ERROR(SetUpLog(log.level, log.format == "json" ? LogFormat::kJson : LogFormat::kText));
   LoadProgress progress("loading " + loaded.config.model.path);
-  return Serve(loaded.config, [&](size_t done, size_t all) { progress.Update(done, all); });
+  return Serve(loaded.config, GrpcListeners(), [&](size_t done, size_t all) { progress.Update(done, all); });
 }
 
 int RunServe(const ServeFlags& flags) {

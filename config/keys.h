@@ -1,22 +1,31 @@
 // Every key of the configuration, once: the loader, the GUILDHALL_* names, the schema and --check-config read
-// this table.
+// these tables.
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/json.h"
+#include "base/number_range.h"
 #include "config/server_config.h"
 
 namespace guildhall {
+
+// What a key says beside the place of its value.
+struct KeyRules {
+  std::string path;  // "server.listen"
+  std::string help;
+  NumberRange range = {};                 // of numbers, and of the items of a list of integers
+  std::vector<std::string> choices = {};  // strings: the only values
+  bool number_too = false;                // strings: a number is taken as its text
+  bool secret = false;                    // never printed
+  bool file = false;  // a path or paths, relative to the configuration file that names them
+};
 
 template <typename Owner, typename Value>
 using FieldAccess = std::function<Value&(Owner&)>;
@@ -24,24 +33,15 @@ using FieldAccess = std::function<Value&(Owner&)>;
 // One key of `Owner`: ServerConfig, TaskConfig for the keys below "tasks.ID", or AdapterConfig for those
 // below "adapters.preload.NAME".
 template <typename Owner>
-struct ConfigKey {
+struct ConfigKey : KeyRules {
   template <typename Value>
   using Access = FieldAccess<Owner, Value>;
 
-  std::string path;  // "server.listen"
-  std::string help;
   std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>,
                Access<std::vector<std::string>>, Access<std::vector<int64_t>>, Access<std::optional<bool>>,
                Access<std::optional<int64_t>>, Access<std::optional<double>>,
                Access<std::vector<TaskAdapter>>>
       field;
-  double min = -std::numeric_limits<double>::infinity();  // numbers, and the items of a list of integers
-  double max = std::numeric_limits<double>::infinity();
-  bool above_min = false;            // the smallest value itself is not allowed
-  std::vector<std::string> choices;  // strings: the only values
-  bool number_too = false;           // strings: a number is taken as its text
-  bool secret = false;               // never printed
-  bool file = false;                 // a path or paths, relative to the configuration file that names them
 
   // INVALID_ARGUMENT "WHAT: PATH: expected ..., found ..."; `where` is WHAT: PATH.
   absl::Status Assign(const Json& value, std::string_view where, Owner& owner) const;
@@ -60,18 +60,6 @@ struct ConfigKey {
 const std::vector<ConfigKey<ServerConfig>>& ServerKeys();
 const std::vector<ConfigKey<TaskConfig>>& TaskKeys();
 const std::vector<ConfigKey<AdapterConfig>>& AdapterKeys();
-
-inline constexpr size_t kMaxTaskAdapters = 16;
-inline constexpr double kMaxAdapterScale = 1000.0;
-
-// What the keys below "tasks" and "adapters.preload" may look like, as patterns of the schema.
-inline constexpr char kTaskIdPattern[] = "^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$";
-inline constexpr char kAdapterNamePattern[] = "^[A-Za-z0-9._-]{1,128}$";
-bool ValidTaskId(std::string_view id);
-bool ValidAdapterName(std::string_view name);
-
-// "GUILDHALL_SERVER_LISTEN" for "server.listen".
-std::string EnvironmentName(std::string_view path);
 
 // The JSON Schema (draft 2020-12) of the configuration file; configs/guildhall.schema.json is its text.
 std::string ConfigSchemaText();

@@ -49,7 +49,4 @@ absl::StatusOr<AdapterConfig> ReadAdapterConfig(const Json& json, const std::str
 // One line per key: value and origin; secrets as ***.
 std::string EffectiveConfigText(const LoadedConfig& loaded);
 
-// The environment of this process, for ConfigSources.
-std::map<std::string, std::string> ProcessEnvironment();
-
 }  // namespace guildhall

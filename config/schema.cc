@@ -1,6 +1,8 @@
 #include <cmath>
 
 #include "config/keys.h"
+#include "config/names.h"
+#include "config/task_adapters.h"
 
 namespace guildhall {
 namespace {
@@ -48,9 +50,11 @@ Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
   } else if (type == "array") {
     numbers["type"] = key.ItemType();
   }
-  if (std::isfinite(key.min))
-    numbers[key.above_min ? "exclusiveMinimum" : "minimum"] = NumberJson(key.min, integer);
-  if (std::isfinite(key.max)) numbers["maximum"] = NumberJson(key.max, integer);
+  const NumberRange& range = key.range;
+  if (std::isfinite(range.min)) {
+    numbers[range.above_min ? "exclusiveMinimum" : "minimum"] = NumberJson(range.min, integer);
+  }
+  if (std::isfinite(range.max)) numbers["maximum"] = NumberJson(range.max, integer);
   if (!key.choices.empty()) schema["enum"] = key.choices;
   schema["default"] = key.Get(defaults);
   return schema;

@@ -1,6 +1,6 @@
 // The whole configuration of a server, as plain data: what loader.h fills and serve() reads. The values
-// written here are the defaults, for the file, the schema and the documentation alike (keys.cc lists
-// every key once).
+// written here are the defaults, for the file, the schema and the documentation alike (the tables of keys.h
+// list every key once).
 #pragma once
 
 #include <cstdint>
@@ -9,24 +9,9 @@
 #include <string>
 #include <vector>
 
-namespace guildhall {
+#include "engine/sampling_fields.h"
 
-// Unset: the next level down decides (task -> generation_config.json -> server).
-struct SamplingDefaults {
-  std::optional<double> temperature;
-  std::optional<int64_t> top_k;
-  std::optional<double> top_p;
-  std::optional<double> min_p;
-  std::optional<double> repetition_penalty;
-  std::optional<double> presence_penalty;
-  std::optional<double> frequency_penalty;
-  std::optional<int64_t> max_tokens;
-  std::optional<int64_t> min_tokens;
-  std::optional<bool> ignore_eos;
-  std::optional<bool> include_stop;
-  std::vector<std::string> stop;
-  std::vector<int64_t> stop_token_ids;
-};
+namespace guildhall {
 
 // An adapter that a task applies, times a factor on its low-rank changes.
 struct TaskAdapter {
@@ -52,7 +37,7 @@ struct TaskConfig {
   std::string system_prompt;
   std::string text =
       "auto";  // how plain text is read: "raw", "chat" (one user message), "auto": chat with a system prompt
-  SamplingDefaults sampling;
+  PartialSampling sampling;
   SpeculationDefaults speculation;
   double weight = 1.0;
   int64_t max_queued = 64;
@@ -196,7 +181,7 @@ struct ServerConfig {
   AdaptersConfig adapters;
   EngineConfig engine;
   LimitsConfig limits;
-  SamplingDefaults sampling;  // below the tasks' and the model folder's
+  PartialSampling sampling;  // below the tasks' and the model folder's
   ListenerConfig server;
   AdminConfig admin;
   LogConfig log;

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "engine/sampling_fields.h"
 #include "engine/token_stream.h"
 
 namespace guildhall {
@@ -25,23 +26,10 @@ absl::Status OutOfRange(std::string_view name, double value, std::string_view ex
 }
 
 absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
-  const auto finite = [](float x) { return std::isfinite(x); };
-  if (!finite(params.temperature) || params.temperature < 0.0f) {
-    return OutOfRange("temperature", params.temperature, "a finite number >= 0");
-  }
-  if (params.top_k < 0) return OutOfRange("top_k", params.top_k, "0 (all) or more");
-  if (!(params.top_p > 0.0f && params.top_p <= 1.0f))
-    return OutOfRange("top_p", params.top_p, "more than 0, at most 1");
-  if (!(params.min_p >= 0.0f && params.min_p < 1.0f))
-    return OutOfRange("min_p", params.min_p, "at least 0, less than 1");
-  if (!finite(params.repetition_penalty) || params.repetition_penalty <= 0.0f) {
-    return OutOfRange("repetition_penalty", params.repetition_penalty, "a finite number > 0");
-  }
-  if (!finite(params.presence_penalty)) {
-    return OutOfRange("presence_penalty", params.presence_penalty, "a finite number");
-  }
-  if (!finite(params.frequency_penalty)) {
-    return OutOfRange("frequency_penalty", params.frequency_penalty, "a finite number");
+  for (const SamplingField& field : kSamplingFields) {
+    if (const auto problem = RangeProblem(field, params)) {
+      return absl::InvalidArgumentError(StrCat(field.name, ": ", *problem));
+    }
   }
   for (const auto& [token, bias] : params.logit_bias) {
     GH_RETURN_IF_ERROR(CheckTokens(std::span(&token, 1), "logit_bias", vocabulary));
@@ -50,9 +38,7 @@ absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
                         "a finite number, or -infinity to exclude it");
     }
   }
-  if (params.max_tokens < 0)
-    return OutOfRange("max_tokens", params.max_tokens, "0 (score the prompt only) or more");
-  if (params.min_tokens < 0 || params.min_tokens > params.max_tokens) {
+  if (params.min_tokens > params.max_tokens) {
     return OutOfRange("min_tokens", params.min_tokens, StrCat("0 to max_tokens (", params.max_tokens, ")"));
   }
   if (params.top_logprobs < 0 || params.top_logprobs > kMaxTopLogprobs) {

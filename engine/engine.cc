@@ -14,7 +14,7 @@
 #include "engine/check_request.h"
 #include "engine/request_queue.h"
 #include "engine/step_loop.h"
-#include "engine/task_slots.h"
+#include "engine/task_table.h"
 #include "engine/token_stream.h"
 #include "kernels/ops.h"
 
@@ -138,11 +138,11 @@ void Engine::Stop() {
 }
 
 EngineStatus Engine::Status() const {
-  const std::vector<TaskSlots::Slot> tasks = impl_->queue->Tasks();
+  const std::vector<TaskTable::Entry> tasks = impl_->queue->Tasks();
   const StepCounters counters = impl_->loop.Counters();
   EngineStatus status;
   for (size_t i = 0; i < tasks.size(); ++i) {
-    const TaskSlots::Slot& task = tasks[i];
+    const TaskTable::Entry& task = tasks[i];
     if (!task.live) continue;
     // The loop may not know this task yet: its place holds nothing, or another's counts.
     const bool known = i < counters.tasks.size() && counters.tasks[i].generation == task.generation;
@@ -165,7 +165,7 @@ EngineStatus Engine::Status() const {
   status.preemptions = counters.preemptions;
   status.prefix_hit_tokens = counters.prefix_hit_tokens;
   status.overtakings = counters.overtakings;
-  status.rows_beside = counters.rows_beside;
+  status.prompt_rows = counters.prompt_rows;
   status.tokens_per_second = counters.output_rate.PerSecond(absl::Now());
   status.draining = impl_->queue->closed();
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;

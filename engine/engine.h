@@ -73,7 +73,7 @@ struct EngineStatus {
   uint64_t prefix_hit_tokens = 0;
   double tokens_per_second = 0.0;  // output tokens, over the last ten seconds or so
   uint64_t overtakings = 0;        // at admission, in favour of one that shares more experts
-  int64_t rows_beside = 0;         // that the last step with decoding rows had room for beside them
+  int64_t prompt_rows = 0;         // that the last step with decoding rows had room for beside them
   bool draining = false;
   bool healthy = true;  // false after repeated numeric failures
   int consecutive_numeric_failures = 0;

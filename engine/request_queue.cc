@@ -36,9 +36,9 @@ absl::Status RequestQueue::CheckTask(const std::string& id) const {
   return tasks_.Find(id) < 0 ? NoSuchTask(id) : absl::OkStatus();
 }
 
-std::vector<TaskSlots::Slot> RequestQueue::Tasks() const {
+std::vector<TaskTable::Entry> RequestQueue::Tasks() const {
   std::lock_guard lock(mutex_);
-  return tasks_.slots();
+  return tasks_.entries();
 }
 
 absl::Status RequestQueue::Push(std::unique_ptr<Sequence> sequence) {
@@ -65,7 +65,7 @@ absl::Status RequestQueue::Push(std::unique_ptr<Sequence> sequence) {
 }
 
 absl::Status RequestQueue::FindPlace(int32_t task) {
-  const TaskSlots::Slot& slot = tasks_[task];
+  const TaskTable::Entry& entry = tasks_[task];
   if (closed_) {
     return absl::UnavailableError("the server is shutting down and takes no new requests; try another one");
   }
@@ -73,10 +73,10 @@ absl::Status RequestQueue::FindPlace(int32_t task) {
     return absl::ResourceExhaustedError(StrCat("the request queue is full: ", queued_, " of ", max_queued_,
                                                " places are taken; try again later"));
   }
-  if (slot.counts.queued >= slot.policy.max_queued) {
-    return absl::ResourceExhaustedError(StrCat("the queue of task \"", slot.policy.id,
-                                               "\" is full: ", slot.counts.queued, " of ",
-                                               slot.policy.max_queued, " places are taken; try again later"));
+  if (entry.counts.queued >= entry.policy.max_queued) {
+    return absl::ResourceExhaustedError(
+        StrCat("the queue of task \"", entry.policy.id, "\" is full: ", entry.counts.queued, " of ",
+               entry.policy.max_queued, " places are taken; try again later"));
   }
   return absl::OkStatus();
 }

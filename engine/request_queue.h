@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "engine/engine.h"
 #include "engine/sequence.h"
-#include "engine/task_slots.h"
+#include "engine/task_table.h"
 
 namespace guildhall {
 
@@ -29,7 +29,7 @@ class RequestQueue {
   absl::Status PutTask(const TaskPolicy& policy);
   absl::Status DeleteTask(const std::string& id);
   absl::Status CheckTask(const std::string& id) const;  // NOT_FOUND
-  std::vector<TaskSlots::Slot> Tasks() const;           // by index, those that do not live as well
+  std::vector<TaskTable::Entry> Tasks() const;          // by index, those that do not live as well
 
   // Submitting threads. Sets the sequence's task and arrival. NOT_FOUND, RESOURCE_EXHAUSTED or UNAVAILABLE;
   // the sequence is then gone.
@@ -61,7 +61,7 @@ class RequestQueue {
   std::condition_variable wake_;
   mutable std::condition_variable empty_;
   std::vector<std::unique_ptr<Sequence>> inbox_;
-  TaskSlots tasks_;
+  TaskTable tasks_;
   int queued_ = 0;   // all tasks
   size_t live_ = 0;  // accepted and not ended
   uint64_t next_arrival_ = 0;

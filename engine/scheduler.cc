@@ -157,7 +157,7 @@ void Scheduler::GrantDecodes() {
     Candidate& candidate = candidates_[static_cast<size_t>(i)];
     if (first_in_line(candidate)) Grant(candidate, 1);
   }
-  if (decodes > 0) rows_left_ = std::min(rows_left_, input_->rows_beside);
+  if (decodes > 0) rows_left_ = std::min(rows_left_, input_->prompt_rows);
 }
 
 // Rule 3.

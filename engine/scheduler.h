@@ -8,7 +8,7 @@
 //     it always gets on and nothing livelocks; where even all blocks that can be had now are too few for it,
 //     it waits with what it has.
 //  2. Decode rows first, on credit: all of them if they fit, except those of a task that is over-served by
-//     more than `kCredit` token budgets. Beside them the step takes no more than `rows_beside`.
+//     more than `kCredit` token budgets. Beside them the step takes no more than `prompt_rows`.
 //  3. Weighted deficit round robin over tasks shares the rest; the cost is rows. Within a task: decoding
 //     sequences (the one that waited longest first), prompts in progress, then the queue in order of arrival.
 //  4. Admission. Among the heads of queues whose tasks may spend now, the one that adds the fewest expert
@@ -88,7 +88,7 @@ struct ScheduleInput {
   int64_t reserved_blocks = 0;  // of available_blocks, those that admit nobody
   absl::FunctionRef<PrefixHit(int32_t waiting)> find_prefix;  // asked only of those that might be admitted
   // Rows that may join decoding ones, if there are any: what keeps the step short. At least 1.
-  int64_t rows_beside = std::numeric_limits<int32_t>::max();
+  int64_t prompt_rows = std::numeric_limits<int32_t>::max();
   SlotUse* slot_use = nullptr;  // null: no preference at admission
 };
 

@@ -79,7 +79,7 @@ const StepCost::Bucket* StepCost::Largest() const {
   return at == extra_.rend() ? nullptr : &*at;
 }
 
-int64_t StepCost::RowsBeside(int64_t decode_rows) const {
+int64_t StepCost::PromptRows(int64_t decode_rows) const {
   if (options_.mode == Mode::kUnbounded || decode_rows <= 0) return options_.max_rows;
   const Bucket* const largest = Largest();
   const int64_t tried = largest == nullptr ? 0 : static_cast<int64_t>(std::llround(largest->rows));

@@ -41,7 +41,7 @@ class StepCost {
   // the fewest with which prompts go at kAutoShare of the best rate, the decoding rows' time included: what
   // decoding waits longer for would gain little; or more, as many as keep it within kFreeSeconds. At most
   // twice of what was ever tried, from kLeastRows on. max_rows where nobody decodes or nothing bounds it.
-  int64_t RowsBeside(int64_t decode_rows) const;
+  int64_t PromptRows(int64_t decode_rows) const;
 
   // Estimates; 0 where nothing was measured yet.
   double DecodeSeconds(int64_t rows) const;

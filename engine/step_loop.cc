@@ -167,7 +167,7 @@ void StepLoop::Schedule() {
     for (const auto& sequence : waiting_) waiting_views_.push_back(ViewOf(*sequence));
     const auto decodes = std::count_if(running_.begin(), running_.end(),
                                        [](const auto& sequence) { return sequence->decodes(); });
-    if (decodes > 0) counters_.rows_beside = cost_.RowsBeside(decodes);
+    if (decodes > 0) counters_.prompt_rows = cost_.PromptRows(decodes);
     RunningSlotUse slot_use(sharing_, running_, waiting_);
     const KvBlocks& books = blocks_.books();
     const int64_t obtainable = blocks_.memory().Obtainable();
@@ -178,7 +178,7 @@ void StepLoop::Schedule() {
          .missing_blocks = books.total() - books.size() - obtainable,
          .reserved_blocks = blocks_.memory().wanted() ? obtainable : 0,
          .find_prefix = [&](int32_t i) { return blocks_.FindPrefix(*waiting_[static_cast<size_t>(i)]); },
-         .rows_beside = decodes > 0 ? counters_.rows_beside : options_.token_budget,
+         .prompt_rows = decodes > 0 ? counters_.prompt_rows : options_.token_budget,
          .slot_use = options_.co_batching_patience > 0 ? &slot_use : nullptr},
         plan_);
     for (const int32_t i : plan_.overtaken) ++waiting_[static_cast<size_t>(i)]->overtaken;

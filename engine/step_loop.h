@@ -33,10 +33,10 @@ struct StepCounters {
     uint64_t drafted_tokens = 0;   // guesses that were computed
     uint64_t accepted_tokens = 0;  // of these, right ones
   };
-  std::vector<Task> tasks;  // by index, see TaskSlots
+  std::vector<Task> tasks;  // by index, see TaskTable
   int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0;
   uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0, overtakings = 0;
-  int64_t rows_beside = 0;
+  int64_t prompt_rows = 0;
   int consecutive_numeric_failures = 0;
   RateWindow output_rate{absl::Now()};
 };

@@ -1,4 +1,4 @@
-// The calls of guildhall.v1.Admin that change adapters and tasks.
+// The calls of AdminCalls that change adapters and tasks.
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -9,10 +9,11 @@
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "server/admin_calls.h"
 #include "server/admin_messages.h"
-#include "server/admin_service.h"
+#include "server/error_details.h"
 #include "server/guarded.h"
-#include "server/status_mapping.h"
+#include "server/status_message.h"
 
 namespace guildhall {
 namespace {
@@ -72,17 +73,17 @@ class RunningLoad {
 };
 
 // Writes what is new until the load ends.
-absl::StatusOr<AdapterInfo> Follow(RunningLoad& load, const grpc::ServerContext& context,
-                                   grpc::ServerWriter<v1::LoadAdapterResponse>& writer) {
+absl::StatusOr<AdapterInfo> Follow(RunningLoad& load, const Call& call,
+                                   MessageSink<v1::LoadAdapterResponse>& sink) {
   uint64_t written = 0;
   while (true) {
     if (auto result = load.Wait()) return *std::move(result);
-    if (context.IsCancelled()) load.Cancel();
+    if (call.cancelled()) load.Cancel();
     v1::LoadAdapterResponse response;
     *response.mutable_progress() = load.progress();
     if (response.progress().done_bytes() == written) continue;
     written = response.progress().done_bytes();
-    if (!writer.Write(response)) load.Cancel();
+    if (!sink.Write(response)) load.Cancel();
   }
 }
 
@@ -104,84 +105,77 @@ std::vector<std::string> TasksOf(const Deployment& deployment, const std::string
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Deployment>> AdminService::Enter(
-    const grpc::ServerContext& context) const {
-  GH_RETURN_IF_ERROR(CheckToken(context));
-  return state_.ForRequest();
-}
-
-grpc::Status AdminService::LoadAdapter(grpc::ServerContext* context, const v1::LoadAdapterRequest* request,
-                                       grpc::ServerWriter<v1::LoadAdapterResponse>* writer) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
-    RunningLoad load(*deployment->administration, LoadOf(*request));
-    GH_ASSIGN_OR_RETURN(const AdapterInfo info, Follow(load, *context, *writer));
+absl::Status AdminCalls::LoadAdapter(const v1::LoadAdapterRequest& request, const Call& call,
+                                     MessageSink<v1::LoadAdapterResponse>& sink) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
+    RunningLoad load(*deployment->administration, LoadOf(request));
+    GH_ASSIGN_OR_RETURN(const AdapterInfo info, Follow(load, call, sink));
     v1::LoadAdapterResponse response;
     FillAdapter(info, TasksOf(*deployment, info.name), *response.mutable_loaded());
-    writer->Write(response);
+    sink.Write(response);
     return absl::OkStatus();
-  }));
+  });
 }
 
-grpc::Status AdminService::UnloadAdapter(grpc::ServerContext* context,
-                                         const v1::UnloadAdapterRequest* request,
-                                         v1::UnloadAdapterResponse* response) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+absl::Status AdminCalls::UnloadAdapter(const v1::UnloadAdapterRequest& request, const Call& call,
+                                       v1::UnloadAdapterResponse& response) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
     std::optional<uint64_t> expected;
-    if (request->has_expected_version()) expected = request->expected_version();
+    if (request.has_expected_version()) expected = request.expected_version();
     std::optional<absl::Duration> wait;
-    if (request->has_wait()) {
-      GH_ASSIGN_OR_RETURN(wait, ReadDuration(request->wait(), "wait"));
+    if (request.has_wait()) {
+      GH_ASSIGN_OR_RETURN(wait, ReadDuration(request.wait(), "wait"));
     }
     GH_ASSIGN_OR_RETURN(const UnloadResult result,
-                        deployment->administration->UnloadAdapter(request->name(), expected, wait));
-    response->set_version(result.version);
-    response->set_freed_bytes(result.freed_bytes);
+                        deployment->administration->UnloadAdapter(request.name(), expected, wait));
+    response.set_version(result.version);
+    response.set_freed_bytes(result.freed_bytes);
     return absl::OkStatus();
-  }));
+  });
 }
 
-grpc::Status AdminService::ListAdapters(grpc::ServerContext* context, const v1::ListAdaptersRequest*,
-                                        v1::ListAdaptersResponse* response) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
-    FillAdapters(*deployment, *response);
+absl::Status AdminCalls::ListAdapters(const v1::ListAdaptersRequest&, const Call& call,
+                                      v1::ListAdaptersResponse& response) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
+    FillAdapterList(*deployment, response);
     return absl::OkStatus();
-  }));
+  });
 }
 
-grpc::Status AdminService::PinAdapter(grpc::ServerContext* context, const v1::PinAdapterRequest* request,
-                                      v1::PinAdapterResponse* response) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
+absl::Status AdminCalls::PinAdapter(const v1::PinAdapterRequest& request, const Call& call,
+                                    v1::PinAdapterResponse& response) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
     GH_ASSIGN_OR_RETURN(const AdapterInfo info,
-                        deployment->administration->PinAdapter(request->name(), request->pinned()));
-    FillAdapter(info, TasksOf(*deployment, info.name), *response->mutable_adapter());
+                        deployment->administration->PinAdapter(request.name(), request.pinned()));
+    FillAdapter(info, TasksOf(*deployment, info.name), *response.mutable_adapter());
     return absl::OkStatus();
-  }));
+  });
 }
 
-grpc::Status AdminService::PutTask(grpc::ServerContext* context, const v1::PutTaskRequest* request,
-                                   v1::PutTaskResponse* response) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
-    if (!request->has_task()) return FieldError("task", "expected a task, found none");
-    const v1::TaskDefinition& task = request->task();
+absl::Status AdminCalls::PutTask(const v1::PutTaskRequest& request, const Call& call,
+                                 v1::PutTaskResponse& response) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
+    if (!request.has_task()) return FieldError("task", "expected a task, found none");
+    const v1::TaskDefinition& task = request.task();
     GH_ASSIGN_OR_RETURN(const TaskConfig config,
                         ReadTaskDefinition(task, deployment->tasks->Quotas(task.id())));
     GH_ASSIGN_OR_RETURN(const bool replaced, deployment->administration->PutTask(config));
-    response->set_replaced(replaced);
+    response.set_replaced(replaced);
     return absl::OkStatus();
-  }));
+  });
 }
 
-grpc::Status AdminService::DeleteTask(grpc::ServerContext* context, const v1::DeleteTaskRequest* request,
-                                      v1::DeleteTaskResponse*) {
-  return ToGrpcStatus(Guarded([&]() -> absl::Status {
-    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(*context));
-    return deployment->administration->DeleteTask(request->id());
-  }));
+absl::Status AdminCalls::DeleteTask(const v1::DeleteTaskRequest& request, const Call& call,
+                                    v1::DeleteTaskResponse&) const {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
+    return deployment->administration->DeleteTask(request.id());
+  });
 }
 
 }  // namespace guildhall

@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/format_bytes.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "config/keys.h"
-#include "engine/memory_budget.h"
-#include "server/status_mapping.h"
+#include "config/names.h"
+#include "server/error_details.h"
 
 namespace guildhall {
 namespace {
@@ -29,14 +29,6 @@ std::string Names(std::span<const AdapterUse> uses) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::unique_ptr<AdapterCatalog>> AdapterCatalog::Create(const AdaptersConfig& config,
-                                                                       WeightManager* weights,
-                                                                       OpenFolder open) {
-  GH_ASSIGN_OR_RETURN(AdapterRoots roots, AdapterRoots::Open(config.roots));
-  return std::unique_ptr<AdapterCatalog>(
-      new AdapterCatalog(config, std::move(roots), weights, std::move(open)));
-}
 
 absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
     const AdapterConfig& adapter) const {

@@ -36,9 +36,8 @@ struct AdapterLoad {
 class AdapterCatalog {
  public:
   // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so.
-  // INVALID_ARGUMENT for a root that is no directory.
-  static absl::StatusOr<std::unique_ptr<AdapterCatalog>> Create(const AdaptersConfig& config,
-                                                                WeightManager* weights, OpenFolder open);
+  AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open)
+      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)) {}
 
   // Blocks until it is served or has failed: as WeightManager::Load, and the errors of AdapterRoots.
   absl::StatusOr<AdapterInfo> Load(const AdapterLoad& load) const;
@@ -64,9 +63,6 @@ class AdapterCatalog {
   std::string Summary() const;
 
  private:
-  AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open)
-      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)) {}
-
   absl::StatusOr<std::unique_ptr<AdapterSource>> OpenSource(const AdapterConfig& adapter) const;
   absl::Status CheckPaths(const AdapterConfig& adapter) const;
   absl::Status CheckResident(std::span<const AdapterUse> uses) const;

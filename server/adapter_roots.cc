@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 
 namespace guildhall {
 namespace {

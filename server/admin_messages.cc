@@ -7,8 +7,11 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "config/keys.h"
+#include "config/names.h"
+#include "config/task_adapters.h"
+#include "server/error_details.h"
 #include "server/proto_time.h"
-#include "server/status_mapping.h"
+#include "server/sampling_messages.h"
 
 namespace guildhall {
 namespace {
@@ -72,38 +75,12 @@ Json AdaptersJson(const v1::TaskDefinition& from) {
   return list;
 }
 
-template <typename List>
-Json ListJson(const List& from) {
-  Json list = Json::array();
-  for (const auto& item : from) list.push_back(item);
-  return list;
-}
-
-absl::Status TakeSampling(const v1::SamplingOptions& from, Values& values) {
+absl::StatusOr<PartialSampling> ReadTaskSampling(const v1::SamplingOptions& from) {
   if (from.has_seed() || from.logit_bias_size() > 0) {
     return FieldError(from.has_seed() ? "task.sampling.seed" : "task.sampling.logit_bias",
                       "a task has no default for it: send it with each request");
   }
-  if (from.has_temperature()) values.Take("sampling.temperature", Number(from.temperature()));
-  if (from.has_top_k()) values.Take("sampling.top_k", from.top_k());
-  if (from.has_top_p()) values.Take("sampling.top_p", Number(from.top_p()));
-  if (from.has_min_p()) values.Take("sampling.min_p", Number(from.min_p()));
-  if (from.has_repetition_penalty()) {
-    values.Take("sampling.repetition_penalty", Number(from.repetition_penalty()));
-  }
-  if (from.has_presence_penalty()) values.Take("sampling.presence_penalty", Number(from.presence_penalty()));
-  if (from.has_frequency_penalty()) {
-    values.Take("sampling.frequency_penalty", Number(from.frequency_penalty()));
-  }
-  if (from.has_max_tokens()) values.Take("sampling.max_tokens", from.max_tokens());
-  if (from.has_min_tokens()) values.Take("sampling.min_tokens", from.min_tokens());
-  if (from.has_ignore_eos()) values.Take("sampling.ignore_eos", from.ignore_eos());
-  if (from.has_include_stop()) values.Take("sampling.include_stop", from.include_stop());
-  if (from.stop_size() > 0) values.Take("sampling.stop", ListJson(from.stop()));
-  if (from.stop_token_ids_size() > 0) {
-    values.Take("sampling.stop_token_ids", ListJson(from.stop_token_ids()));
-  }
-  return values.status();
+  return ReadSampling(from, "task.sampling");
 }
 
 void TakeSpeculation(const v1::SpeculationOptions& from, Values& values) {
@@ -114,9 +91,7 @@ void TakeSpeculation(const v1::SpeculationOptions& from, Values& values) {
 
 absl::Status CheckSizes(const v1::TaskDefinition& from) {
   if (!ValidTaskId(from.id())) {
-    return FieldError("task.id", StrCat("expected up to 128 letters, digits and . _ : / -, beginning with a "
-                                        "letter or digit, found ",
-                                        Quote(from.id(), 150)));
+    return FieldError("task.id", StrCat(kTaskIdRule, ", found ", Quote(from.id(), 150)));
   }
   if (from.description().size() > kMaxDescriptionBytes) {
     return FieldError("task.description", StrCat("expected at most ", kMaxDescriptionBytes, " bytes, found ",
@@ -202,7 +177,8 @@ absl::StatusOr<TaskConfig> ReadTaskDefinition(const v1::TaskDefinition& from, Ta
   if (from.has_max_queued()) values.Take("max_queued", from.max_queued());
   if (from.has_max_running()) values.Take("max_running", from.max_running());
   TakeSpeculation(from.speculation(), values);
-  GH_RETURN_IF_ERROR(TakeSampling(from.sampling(), values));
+  GH_RETURN_IF_ERROR(values.status());
+  GH_ASSIGN_OR_RETURN(begin.sampling, ReadTaskSampling(from.sampling()));
   return begin;
 }
 

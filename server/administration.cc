@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/format_bytes.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "engine/memory_budget.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 
 namespace guildhall {
 namespace {

@@ -54,17 +54,18 @@ absl::Status StatusOf(const RequestEnd& end) {
 class AnswerWriter {
  public:
   AnswerWriter(const Deployment& deployment, const ValidatedRequest& validated, const Request& request,
-               ResponseSink& sink, AnswerText text)
+               const Call& call, GenerateSink& sink, AnswerText text)
       : deployment_(deployment),
         validated_(validated),
         request_(request),
+        call_(call),
         sink_(sink),
         text_(std::move(text)) {}
 
   AnswerSummary Run() {
     while (true) {
       auto event = request_.stream->Pop(absl::Now() + kClientCheck);
-      if (!gone_ && sink_.ClientGone()) ClientLeft();
+      if (!gone_ && call_.cancelled()) ClientLeft();
       if (!event) continue;
       if (!prompt_written_) WritePrompt();
       event = TakeTokens(std::move(event));
@@ -219,7 +220,8 @@ class AnswerWriter {
   const Deployment& deployment_;
   const ValidatedRequest& validated_;
   const Request& request_;
-  ResponseSink& sink_;
+  const Call& call_;
+  GenerateSink& sink_;
   AnswerText text_;
   bool prompt_written_ = false;
   bool gone_ = false;
@@ -231,7 +233,7 @@ class AnswerWriter {
 }  // namespace
 
 AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated,
-                           const Request& request, ResponseSink& sink) {
+                           const Request& request, const Call& call, GenerateSink& sink) {
   auto text = AnswerText::Create(deployment.text.tokenizer, validated);
   if (!text.ok()) {
     // The request is in the engine already: its one end event is still awaited, so that nothing is left
@@ -245,7 +247,7 @@ AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest&
       if (event && std::holds_alternative<RequestEnd>(*event)) return summary;
     }
   }
-  return AnswerWriter(deployment, validated, request, sink, *std::move(text)).Run();
+  return AnswerWriter(deployment, validated, request, call, sink, *std::move(text)).Run();
 }
 
 }  // namespace guildhall

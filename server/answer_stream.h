@@ -8,19 +8,13 @@
 #include "absl/status/status.h"
 #include "engine/request.h"
 #include "guildhall/v1/inference.pb.h"
+#include "server/call.h"
 #include "server/server_state.h"
 #include "server/validate.h"
 
 namespace guildhall {
 
-// The client's end of a stream. Used by the RPC's thread only.
-class ResponseSink {
- public:
-  virtual ~ResponseSink() = default;
-  // Blocks until the transport has taken the message; false: the client is gone.
-  virtual bool Write(const v1::GenerateResponse& response) = 0;
-  virtual bool ClientGone() = 0;
-};
+using GenerateSink = MessageSink<v1::GenerateResponse>;
 
 // How a call ended, for its status and for the log.
 struct AnswerSummary {
@@ -35,6 +29,6 @@ struct AnswerSummary {
 // away, also while nothing is written, cancels the request; the call returns when the engine has let go of
 // it.
 AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated,
-                           const Request& request, ResponseSink& sink);
+                           const Request& request, const Call& call, GenerateSink& sink);
 
 }  // namespace guildhall

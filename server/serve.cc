@@ -1,48 +1,26 @@
 #include "server/serve.h"
 
-#include <filesystem>
+#include <algorithm>
+#include <atomic>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/format_bytes.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "engine/base_model.h"
-#include "server/serve_profile.h"
+#include "checkpoint/model_folder.h"
+#include "config/generation_defaults.h"
+#include "runtime/served_model.h"
+#include "server/deployment.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
-#include "server/status_mapping.h"
 #include "server/version.h"
 #include "text/folder.h"
 
 namespace guildhall {
 namespace {
-
-v1::MemoryItem Item(std::string name, uint64_t bytes, std::string note) {
-  v1::MemoryItem item;
-  item.set_name(std::move(name));
-  item.set_bytes(bytes);
-  item.set_note(std::move(note));
-  return item;
-}
-
-v1::ModelStatus Describe(const std::string& path, const ModelSpec& spec, const Backend& backend) {
-  v1::ModelStatus status;
-  status.set_architecture(spec.architecture);
-  std::filesystem::path folder = std::filesystem::path(path).lexically_normal();
-  if (!folder.has_filename()) folder = folder.parent_path();
-  status.set_name(folder.filename().string());
-  status.set_dtype(std::string(DTypeName(spec.dtype)));
-  status.set_vocabulary(spec.vocabulary);
-  status.set_context_tokens(spec.max_positions);
-  status.set_backend(backend.Describe());
-  status.set_experts(spec.gate.experts);
-  status.set_experts_per_token(spec.gate.k);
-  status.set_layers(static_cast<int64_t>(spec.layers.size()));
-  return status;
-}
 
 absl::StatusOr<WeightFormats> FormatsOf(const WeightsConfig& config) {
   WeightFormats formats;
@@ -55,7 +33,7 @@ absl::StatusOr<WeightFormats> FormatsOf(const WeightsConfig& config) {
   return formats;
 }
 
-absl::StatusOr<BaseModelOptions> ModelOptions(const ServerConfig& config) {
+absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
   BaseModelOptions options;
   options.path = config.model.path;
   options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
@@ -83,71 +61,48 @@ void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& mem
   Log().info("memory: {}", memory.text);
 }
 
-// The model and what stands on it, in the order of their lives.
-struct LoadedModel {
-  BaseModel base;
-  std::unique_ptr<WeightManager> weights;
-  DeploymentParts parts;
-};
-
-// Whatever of the adapters can be told before minutes of loading, not after.
-absl::Status CheckAdapterFiles(const AdaptersConfig& config) {
-  GH_ASSIGN_OR_RETURN(const AdapterRoots roots, AdapterRoots::Open(config.roots));
-  for (const auto& [name, adapter] : config.preload) {
-    const absl::Status status = roots.Folder(adapter.path).status();
-    if (!status.ok()) {
-      return WithMessage(status, StrCat("adapters.preload.", name, ".path: ", std::string(status.message())));
-    }
-  }
-  if (config.state_file.empty()) return absl::OkStatus();
-  return ReadStateFile(config.state_file).status();
-}
-
-std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const BaseModel& base) {
-  WeightManagerOptions options;
-  options.max_rows = config.engine.token_budget;
+absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
+  ServedModelOptions options;
+  GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
   options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
-  if (config.adapters.expert_format == "base") options.formats = base.memory.formats;
-  return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
-                                         base.budget, base.decoder->workspace(), options);
+  options.experts_as_base = config.adapters.expert_format == "base";
+  options.profile = config.engine.profile;
+  options.trace = config.engine.trace;
+  return options;
 }
 
-absl::Status LoadModel(const ServerConfig& config, const ProgressFunction& progress, ServeProfile& profile,
-                       LoadedModel& loaded) {
-  DeploymentParts& parts = loaded.parts;
-  GH_ASSIGN_OR_RETURN(BaseModelOptions options, ModelOptions(config));
-  GH_ASSIGN_OR_RETURN(parts.text, LoadTextAssets(config.model.path));
-  GH_ASSIGN_OR_RETURN(parts.generation_defaults, ReadGenerationDefaults(config.model.path));
-  // Wrong tasks are told before minutes of loading, not after.
-  GH_RETURN_IF_ERROR(TaskRegistry::Build(config, parts.text, parts.generation_defaults).status());
-  GH_RETURN_IF_ERROR(CheckAdapterFiles(config.adapters));
+absl::StatusOr<DeploymentPlan> Plan(const ServerConfig& config, const BaseModelOptions& options) {
+  GH_ASSIGN_OR_RETURN(TextAssets text, LoadTextAssets(options.path));
+  // What else is wrong with the folder, LoadBaseModel says with all of it in view.
+  GH_ASSIGN_OR_RETURN(const ModelFolder folder, ReadFolderConfig(options.path, options.checkpoint));
+  GH_ASSIGN_OR_RETURN(const PartialSampling defaults, GenerationDefaults(folder.generation));
+  return PlanDeployment(config, std::move(text), defaults);
+}
 
+absl::StatusOr<std::unique_ptr<ServedModel>> LoadModel(const ServedModelOptions& options,
+                                                       const ProgressFunction& progress) {
   const absl::Time begin = absl::Now();
-  GH_ASSIGN_OR_RETURN(loaded.base, LoadBaseModel(options, LogPlan, progress));
+  GH_ASSIGN_OR_RETURN(auto model, ServedModel::Load(options, LogPlan, progress));
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
-  const MemoryUse& memory = loaded.base.memory;
-  Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(memory.weights), seconds,
-             static_cast<double>(memory.weights) * 1e-6 / std::max(seconds, 1e-3));
-  const ModelSpec& spec = loaded.base.decoder->spec();
-  parts.memory = {Item("weights", memory.weights,
-                       StrCat("packed for the back end, formats ", WeightFormatsText(memory.formats))),
-                  Item("step", memory.step, "activations and logits"),
-                  Item("KV cache and adapters", memory.shared, memory.text)};
-  loaded.weights = MakeWeights(config, loaded.base);
-  parts.model = loaded.base.decoder.get();
-  profile.Start(loaded.base);
-  parts.share_budget = [&base = loaded.base, &profile](EngineOptions& engine) {
-    ShareBudget(base, engine);
-    profile.AddTo(engine);
+  const uint64_t bytes = model->memory().weights;
+  Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(bytes), seconds,
+             static_cast<double>(bytes) * 1e-6 / std::max(seconds, 1e-3));
+  return model;
+}
+
+// The model outlives it.
+DeployedModel Deployed(ServedModel& model) {
+  DeployedModel deployed;
+  deployed.model = &model.model();
+  deployed.info = model.Info();
+  deployed.memory = model.MemoryItems();
+  deployed.eos_tokens = model.spec().eos_tokens;
+  deployed.weights = &model.weights();
+  deployed.open_folder = [&model](const std::string& directory, const AdapterFolderOptions& options) {
+    return model.OpenAdapter(directory, options);
   };
-  parts.weights = loaded.weights.get();
-  parts.open_folder = [checkpoint = loaded.base.checkpoint.get()](const std::string& directory,
-                                                                  const AdapterFolderOptions& folder) {
-    return OpenAdapterFolder(directory, *checkpoint, folder);
-  };
-  parts.eos_tokens = spec.eos_tokens;
-  parts.info = Describe(config.model.path, spec, *loaded.base.backend);
-  return absl::OkStatus();
+  deployed.share_budget = [&model](EngineOptions& options) { model.AddTo(options); };
+  return deployed;
 }
 
 std::string TaskList(const TaskSnapshot& tasks) {
@@ -157,21 +112,14 @@ std::string TaskList(const TaskSnapshot& tasks) {
   return text;
 }
 
-void LogListener(const char* what, const GrpcServer& server, const TlsConfig& tls) {
-  Log().info("{} on {} ({})", what, server.Target(),
-             tls.mutual()    ? "mutual TLS"
-             : tls.enabled() ? "TLS"
-                             : "no TLS");
-}
-
 }  // namespace
 
-absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress) {
+absl::Status Serve(const ServerConfig& config, std::span<const StartListener> listeners,
+                   const ProgressFunction& progress) {
   if (config.model.path.empty()) {
     return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
   }
-  LoadedModel loaded;  // outlives the server
-  ServeProfile profile(config.engine.profile, config.engine.trace);
+  std::unique_ptr<ServedModel> model;  // outlives the server
   std::unique_ptr<Server> server;
   std::atomic<Server*> serving{nullptr};
   const ShutdownSignals signals([&serving](const char* name) {
@@ -185,13 +133,16 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
     running->BeginDrain();
   });
   Log().info("guildhall {}", Version());
-  GH_ASSIGN_OR_RETURN(server, Server::Start(config));
+  GH_ASSIGN_OR_RETURN(server, Server::Start(config, listeners));
   serving = server.get();
-  LogListener("requests", server->inference(), config.server.tls);
-  if (server->admin() != nullptr) LogListener("administration", *server->admin(), config.admin.tls);
+  for (const auto& listener : server->listeners()) {
+    Log().info("{} on {} ({})", listener->name(), listener->Target(), listener->protection());
+  }
 
-  GH_RETURN_IF_ERROR(LoadModel(config, progress, profile, loaded));
-  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(loaded.parts)));
+  GH_ASSIGN_OR_RETURN(const ServedModelOptions options, ModelOptions(config));
+  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, Plan(config, options.base));
+  GH_ASSIGN_OR_RETURN(model, LoadModel(options, progress));
+  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(plan), Deployed(*model)));
   Log().info("adapters: {}", deployment->adapters->Summary());
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);
@@ -202,7 +153,7 @@ absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress)
   // The engine ends before the model that it runs on.
   serving = nullptr;
   server.reset();
-  return profile.Report();
+  return model->Report();
 }
 
 }  // namespace guildhall

@@ -1,9 +1,12 @@
 // From a configuration to a running server: what the command "serve" does.
 #pragma once
 
+#include <span>
+
 #include "absl/status/status.h"
 #include "config/server_config.h"
 #include "model/decoder.h"
+#include "server/listener.h"
 
 namespace guildhall {
 
@@ -14,6 +17,7 @@ namespace guildhall {
 //
 // Errors name the thing and the cure: FAILED_PRECONDITION (port in use, back end that is not built, a folder
 // that is not served), INVALID_ARGUMENT (configuration), RESOURCE_EXHAUSTED with the memory arithmetic.
-absl::Status Serve(const ServerConfig& config, const ProgressFunction& progress);
+absl::Status Serve(const ServerConfig& config, std::span<const StartListener> listeners,
+                   const ProgressFunction& progress);
 
 }  // namespace guildhall

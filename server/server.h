@@ -1,50 +1,35 @@
-// The server as a whole: two listeners, the services on them, and the way from loading over serving to
+// The server as a whole: its listeners, the calls behind them, and the way from loading over serving to
 // drained.
 #pragma once
 
-#include <functional>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "config/server_config.h"
-#include "server/admin_service.h"
-#include "server/grpc_server.h"
-#include "server/inference_service.h"
-#include "server/open_calls.h"
+#include "server/admin_calls.h"
+#include "server/deployment.h"
+#include "server/generate_call.h"
+#include "server/listener.h"
+#include "server/open_streams.h"
 #include "server/server_state.h"
 
 namespace guildhall {
 
-// What a Deployment is made of; tests put a model of their own here.
-struct DeploymentParts {
-  LanguageModel* model = nullptr;  // outlives the deployment
-  TextAssets text;
-  SamplingDefaults generation_defaults;  // of the model folder
-  std::vector<int32_t> eos_tokens;
-  v1::ModelStatus info;
-  std::vector<v1::MemoryItem> memory;
-  WeightManager* weights = nullptr;  // outlives the deployment; null: no adapters
-  OpenFolder open_folder;            // with weights
-  // Tells the engine what its KV cache shares with the adapters; empty: nothing.
-  std::function<void(EngineOptions&)> share_budget;
-};
-
-// Resolves tasks and limits, starts the engine, loads the configured adapters and restores what the state
-// file kept. Errors of the configured ones name them; a state file that cannot be read is INVALID_ARGUMENT.
-absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config,
-                                                                 DeploymentParts parts);
-
-// Thread-safe after Start. Health: "liveness" says that the process lives; "", "readiness" and the name of
-// the inference service say that requests are served (not while loading or draining, nor after repeated
-// numeric failures).
+// Thread-safe after Start. Its listeners are ready while requests are served: not while loading or draining,
+// nor after repeated numeric failures.
 class Server {
  public:
-  // Opens the listeners in the state "loading". Errors as GrpcServer::Start, and for an unreadable token
-  // file.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config);
+  // Opens the listeners in the state "loading". The error of the first that cannot be opened, or of an
+  // unreadable token file.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerConfig& config,
+                                                       std::span<const StartListener> listeners);
   ~Server();  // shuts down at once
 
   void Publish(std::shared_ptr<const Deployment> deployment);
@@ -54,15 +39,14 @@ class Server {
   // closes the listeners and stops the engine. True: all had ended by themselves.
   bool RunUntilDrained();
 
-  const GrpcServer& inference() const { return *inference_server_; }
-  const GrpcServer* admin() const { return admin_server_.get(); }  // null where it is disabled
-  int64_t open_calls() const { return calls_.open(); }
+  std::span<const std::unique_ptr<Listener>> listeners() const { return listeners_; }
+  // Null where there is none of that name.
+  const Listener* listener(std::string_view name) const;
+  int64_t open_streams() const { return streams_.open(); }
   const ServerState& state() const { return state_; }
 
  private:
-  explicit Server(const ServerConfig& config);
-  absl::Status StartInference();
-  absl::Status StartAdmin();
+  Server(const ServerConfig& config, std::string admin_token);
   void Watch();
   void SetHealth();
   void StopWatching();
@@ -70,11 +54,10 @@ class Server {
 
   const ServerConfig config_;
   ServerState state_;
-  OpenCalls calls_;
-  InferenceService inference_;
-  std::unique_ptr<AdminService> admin_service_;
-  std::unique_ptr<GrpcServer> inference_server_;
-  std::unique_ptr<GrpcServer> admin_server_;
+  OpenStreams streams_;
+  GenerateCalls generate_;
+  const AdminCalls admin_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
 
   std::mutex watch_mutex_;
   std::condition_variable watch_wakes_;

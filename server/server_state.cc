@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 
 namespace guildhall {
 

@@ -2,39 +2,15 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "engine/engine.h"
-#include "guildhall/v1/admin.pb.h"
-#include "server/adapter_catalog.h"
-#include "server/administration.h"
-#include "server/task_registry.h"
-#include "server/validate.h"
-#include "text/folder.h"
+#include "server/deployment.h"
 
 namespace guildhall {
-
-// A loaded model with all that a request needs. Immutable, except that the engine runs; owned by the server.
-struct Deployment {
-  TextAssets text;
-  std::unique_ptr<TaskRegistry> tasks;
-  ServedLimits limits;
-  v1::ModelStatus model;
-  std::vector<v1::MemoryItem> memory;
-  int64_t stream_capacity = 256;
-  bool log_requests = true;
-  bool log_prompts = false;
-  std::unique_ptr<Engine> engine;
-  std::unique_ptr<AdapterCatalog> adapters;
-  std::unique_ptr<Administration> administration;
-};
 
 // Thread-safe. loading -> serving -> draining; there is no way back.
 class ServerState {

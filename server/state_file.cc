@@ -15,6 +15,7 @@
 #include "base/str_cat.h"
 #include "config/keys.h"
 #include "config/loader.h"
+#include "config/names.h"
 
 namespace guildhall {
 namespace {

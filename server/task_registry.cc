@@ -1,20 +1,17 @@
 #include "server/task_registry.h"
 
 #include <algorithm>
-#include <filesystem>
 
-#include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "text/stop_matcher.h"
 
 namespace guildhall {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
-constexpr size_t kMaxGenerationConfigBytes = size_t{1} << 20;
 constexpr size_t kMaxShownTasks = 10;
 
 absl::Status TaskError(const std::string& where, std::string_view key, std::string_view message) {
@@ -93,7 +90,7 @@ absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConf
     task->adapters.push_back({adapter.name, static_cast<float>(adapter.scale)});
   }
   GH_RETURN_IF_ERROR(TakeText(config, text_, where, *task));
-  task->defaults = MergeDefaults(config.sampling, below_);
+  task->defaults = Merge(config.sampling, below_);
   if (const auto stops = StopMatcher::Create(task->defaults.stop); !stops.ok()) {
     return TaskError(where, "sampling.stop", std::string(stops.status().message()));
   }
@@ -105,63 +102,10 @@ absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConf
   return std::shared_ptr<const Task>(std::move(task));
 }
 
-SamplingDefaults MergeDefaults(const SamplingDefaults& over, const SamplingDefaults& under) {
-  SamplingDefaults merged = over;
-  const auto fill = [](auto& value, const auto& below) {
-    if (!value) value = below;
-  };
-  fill(merged.temperature, under.temperature);
-  fill(merged.top_k, under.top_k);
-  fill(merged.top_p, under.top_p);
-  fill(merged.min_p, under.min_p);
-  fill(merged.repetition_penalty, under.repetition_penalty);
-  fill(merged.presence_penalty, under.presence_penalty);
-  fill(merged.frequency_penalty, under.frequency_penalty);
-  fill(merged.max_tokens, under.max_tokens);
-  fill(merged.min_tokens, under.min_tokens);
-  fill(merged.ignore_eos, under.ignore_eos);
-  fill(merged.include_stop, under.include_stop);
-  if (merged.stop.empty()) merged.stop = under.stop;
-  if (merged.stop_token_ids.empty()) merged.stop_token_ids = under.stop_token_ids;
-  return merged;
-}
-
-absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& directory) {
-  SamplingDefaults defaults;
-  const std::string path = (std::filesystem::path(directory) / "generation_config.json").string();
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return defaults;
-  GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxGenerationConfigBytes));
-  GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, "generation_config.json"));
-  GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, "generation_config.json"));
-  const auto number = [&](const char* key, double min, double max,
-                          std::optional<double>& value) -> absl::Status {
-    if (!object.Has(key)) return absl::OkStatus();
-    GH_ASSIGN_OR_RETURN(value, object.Number(key));
-    if (*value < min || *value > max)
-      return object.Error(key, StrCat("expected ", min, " to ", max, ", found ", *value));
-    return absl::OkStatus();
-  };
-  GH_RETURN_IF_ERROR(number("temperature", 0, 100, defaults.temperature));
-  GH_RETURN_IF_ERROR(number("top_p", 1e-9, 1, defaults.top_p));
-  GH_RETURN_IF_ERROR(number("min_p", 0, 0.999, defaults.min_p));
-  GH_RETURN_IF_ERROR(number("repetition_penalty", 1e-9, 100, defaults.repetition_penalty));
-  if (object.Has("top_k")) {
-    GH_ASSIGN_OR_RETURN(defaults.top_k, object.Int("top_k", 0, std::numeric_limits<int32_t>::max()));
-  }
-  if (object.Has("max_new_tokens")) {
-    GH_ASSIGN_OR_RETURN(defaults.max_tokens,
-                        object.Int("max_new_tokens", 0, std::numeric_limits<int32_t>::max()));
-  }
-  GH_ASSIGN_OR_RETURN(const bool sample, object.BoolOr("do_sample", true));
-  if (!sample) defaults.temperature = 0.0;
-  return defaults;
-}
-
 absl::StatusOr<std::unique_ptr<TaskRegistry>> TaskRegistry::Build(
-    const ServerConfig& config, const TextAssets& text, const SamplingDefaults& generation_defaults) {
+    const ServerConfig& config, const TextAssets& text, const PartialSampling& generation_defaults) {
   std::unique_ptr<TaskRegistry> registry(
-      new TaskRegistry(config, text, MergeDefaults(generation_defaults, config.sampling)));
+      new TaskRegistry(config, text, Merge(generation_defaults, config.sampling)));
   for (const auto& [id, task] : config.tasks) {
     GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(task, Where(id)));
     registry->Put(std::move(resolved));

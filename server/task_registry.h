@@ -25,7 +25,7 @@ struct Task {
   bool has_chat_template = false;                     // own or the folder's
   std::string system_prompt;
   bool text_is_chat = false;  // plain text is one user message
-  SamplingDefaults defaults;  // task -> generation_config.json -> server, merged
+  PartialSampling defaults;   // task -> generation_config.json -> server, merged
   Speculation speculation;    // task -> server, merged
   TaskPolicy policy;
 };
@@ -35,13 +35,6 @@ std::string TaskNames(const std::vector<std::string>& ids);
 
 using TaskSnapshot = std::map<std::string, std::shared_ptr<const Task>>;
 
-// Values of `over` where set, else of `under`.
-SamplingDefaults MergeDefaults(const SamplingDefaults& over, const SamplingDefaults& under);
-
-// What generation_config.json of the model folder says about sampling; nothing where there is no such file.
-// An explicit do_sample = false is temperature 0. INVALID_ARGUMENT names the key.
-absl::StatusOr<SamplingDefaults> ReadGenerationDefaults(const std::string& directory);
-
 // Thread-safe. Readers take an immutable snapshot; a change replaces the whole map.
 class TaskRegistry {
  public:
@@ -49,7 +42,7 @@ class TaskRegistry {
   // template that does not compile, a file that cannot be read, text = "chat" without any template.
   static absl::StatusOr<std::unique_ptr<TaskRegistry>> Build(const ServerConfig& config,
                                                              const TextAssets& text,
-                                                             const SamplingDefaults& generation_defaults);
+                                                             const PartialSampling& generation_defaults);
 
   // NOT_FOUND with a ResourceInfo.
   absl::StatusOr<std::shared_ptr<const Task>> Find(const std::string& id) const;
@@ -67,13 +60,13 @@ class TaskRegistry {
   bool Remove(const std::string& id);          // false: there is none
 
  private:
-  TaskRegistry(const ServerConfig& config, TextAssets text, SamplingDefaults below)
+  TaskRegistry(const ServerConfig& config, TextAssets text, PartialSampling below)
       : configured_(config.tasks), engine_(config.engine), text_(std::move(text)), below_(std::move(below)) {}
 
   const std::map<std::string, TaskConfig> configured_;
   const EngineConfig engine_;
   const TextAssets text_;
-  const SamplingDefaults below_;  // generation_config.json -> server
+  const PartialSampling below_;  // generation_config.json -> server
   mutable std::mutex mutex_;
   std::shared_ptr<const TaskSnapshot> tasks_ = std::make_shared<const TaskSnapshot>();
 };

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "server/validate.h"
 
 namespace guildhall {

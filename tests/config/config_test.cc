@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "config/environment.h"
 #include "config/keys.h"
 #include "config/listen_address.h"
 #include "config/loader.h"

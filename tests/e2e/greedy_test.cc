@@ -1,9 +1,9 @@
 // Whole generations through the engine against transformers: greedy continuations, token for token.
 #include <catch2/catch.hpp>
 
-#include "engine/base_model.h"
 #include "engine/engine.h"
 #include "engine/token_stream.h"
+#include "runtime/base_model.h"
 #include "tests/support/golden.h"
 
 namespace guildhall {

@@ -43,7 +43,7 @@ class World {
     scheduler_.PutTask(task, policy, fresh);
   }
   void Remove(int32_t task) { scheduler_.RemoveTask(task); }
-  void BoundRows(int64_t beside) { rows_beside_ = beside; }
+  void BoundRows(int64_t rows) { prompt_rows_ = rows; }
   // Returns the rows of the step.
   // `missing`, `reserved`: of the free blocks.
   int64_t Step(int64_t missing = 0, int64_t reserved = 0) {
@@ -56,7 +56,7 @@ class World {
                          .missing_blocks = missing,
                          .reserved_blocks = reserved,
                          .find_prefix = [](int32_t) { return PrefixHit{}; },
-                         .rows_beside = rows_beside_,
+                         .prompt_rows = prompt_rows_,
                          .slot_use = &slot_use},
                         plan);
     for (const int32_t i : plan.overtaken) {
@@ -179,7 +179,7 @@ class World {
   std::vector<double> served_;
   uint64_t step_ = 0, next_admission_ = 0;
   int64_t preemptions_ = 0, drafted_ = 0;
-  int64_t rows_beside_ = 1 << 20;
+  int64_t prompt_rows_ = 1 << 20;
 };
 
 TEST_CASE("Tasks that always want more get rows by their weights, up to a bound that does not grow") {

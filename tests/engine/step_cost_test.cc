@@ -48,7 +48,7 @@ int64_t Run(
     const std::function<double()>& noise = [] { return 1.0; }) {
   int64_t rows = 0;
   for (int i = 0; i < steps; ++i) {
-    rows = cost.RowsBeside(decode_rows);
+    rows = cost.PromptRows(decode_rows);
     REQUIRE(rows >= StepCost::kLeastRows);
     REQUIRE(rows <= 512);
     cost.Observe(decode_rows, rows, machine.Seconds(decode_rows, rows) * noise());
@@ -121,14 +121,14 @@ TEST_CASE("Prompts get on even where decoding alone takes longer than the target
 }
 
 TEST_CASE("Where nobody decodes, or nothing bounds the step, all rows are for prompts") {
-  CHECK(Make(StepCost::Mode::kTarget, 1e-6).RowsBeside(0) == 512);
-  CHECK(Make(StepCost::Mode::kAuto).RowsBeside(0) == 512);
+  CHECK(Make(StepCost::Mode::kTarget, 1e-6).PromptRows(0) == 512);
+  CHECK(Make(StepCost::Mode::kAuto).PromptRows(0) == 512);
   StepCost free = Make(StepCost::Mode::kUnbounded);
   free.Observe(4, 100, 10.0);
-  CHECK(free.RowsBeside(4) == 512);
+  CHECK(free.PromptRows(4) == 512);
   // A narrow model: the least cannot be more than a step has.
   const StepCost narrow({.mode = StepCost::Mode::kTarget, .target_seconds = 1.0, .max_rows = 8});
-  CHECK(narrow.RowsBeside(1) == 8);
+  CHECK(narrow.PromptRows(1) == 8);
 }
 
 TEST_CASE("Auto takes the fewest rows with which prompts go nearly at their best rate") {
@@ -176,7 +176,7 @@ TEST_CASE("Auto finds out when larger steps have become worth it") {
   CHECK(Run(cost, machine, 1, 1) <= 64);
   machine = {.waking_experts = 0.2, .per_prompt_row = 0.05e-3};  // now they share what is dear
   Run(cost, machine, 1, 1500);
-  CHECK(cost.RowsBeside(1) >= 256);
+  CHECK(cost.PromptRows(1) >= 256);
 }
 
 TEST_CASE("Estimates follow what was measured, and lie between it") {
@@ -239,7 +239,7 @@ TEST_CASE("An engine keeps the steps of decoding sequences within the target whi
   CAPTURE(bounded, longest);
   if (bounded) CHECK(longest <= 7'000'000);
   if (!bounded) CHECK(longest > 15'000'000);
-  if (bounded) CHECK(engine.Status().rows_beside >= StepCost::kLeastRows);
+  if (bounded) CHECK(engine.Status().prompt_rows >= StepCost::kLeastRows);
 }
 
 }  // namespace

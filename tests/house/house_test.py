@@ -31,11 +31,13 @@ class IncludeLadder(TreeTest):
             "kernels/cuda/rope.cu": '#include <cuda_bf16.h>\n#include <cub/cub.cuh>\n#include "kernels/ops.h"\n',
             "weights/cuda_pages.cc": '#include <cuda.h>\n#include "base/check.h"\n',
             "engine/engine.h": '#pragma once\n#include "kernels/ops.h"\n',
-            "server/service.h": '#pragma once\n#include <grpcpp/grpcpp.h>\n#include "engine/engine.h"\n',
-            "server/service.cc": '#include "server/service.h"\n#include "guildhall/v1/inference.grpc.pb.h"\n',
+            "server/call.h": '#pragma once\n#include "engine/engine.h"\n#include "guildhall/v1/inference.pb.h"\n',
+            "server/grpc/service.h": '#pragma once\n#include <grpcpp/grpcpp.h>\n#include "server/call.h"\n',
+            "server/grpc/service.cc": '#include "server/grpc/service.h"\n#include "guildhall/v1/inference.grpc.pb.h"\n',
+            "commands/serve_command.cc": '#include "server/grpc/service.h"\n',
             "bench/bench.h": '#pragma once\n#include "engine/engine.h"\n',
             "commands/bench_command.cc": '#include <CLI/CLI.hpp>\n#include "bench/bench.h"\n',
-            "main.cc": '#include <CLI/CLI.hpp>\n#include "commands/command.h"\n#include "server/service.h"\n',
+            "main.cc": '#include <CLI/CLI.hpp>\n#include "commands/command.h"\n#include "server/call.h"\n',
             "commands/command.h": "#pragma once\n",
             "tests/server/service_test.cc": '#include <catch2/catch.hpp>\n#include <grpcpp/grpcpp.h>\n#include "bench/bench.h"\n',
         }
@@ -82,8 +84,10 @@ class IncludeLadder(TreeTest):
 
     def test_doors(self):
         for file, include, word in [
-            ("engine/a.cc", "<grpcpp/grpcpp.h>", "protobuf"),
-            ("commands/a.cc", '"guildhall/v1/inference.grpc.pb.h"', "protobuf"),
+            ("engine/a.cc", "<grpcpp/grpcpp.h>", "gRPC"),
+            ("server/a.cc", "<grpcpp/grpcpp.h>", "gRPC"),
+            ("server/a.cc", '"guildhall/v1/inference.grpc.pb.h"', "gRPC"),
+            ("commands/a.cc", '"guildhall/v1/inference.pb.h"', "protobuf"),
             ("main.cc", "<google/protobuf/any.pb.h>", "protobuf"),
             ("base/a.cc", '"google/rpc/status.pb.h"', "protobuf"),
             ("kernels/a.cc", "<cuda_runtime.h>", "CUDA"),
@@ -99,6 +103,14 @@ class IncludeLadder(TreeTest):
             with self.subTest(file=file, include=include):
                 self.setUp()
                 self.assert_one({file: f"#include {include}\n"}, f"{file}:1", word)
+
+    def test_the_server_does_not_know_its_grpc_front_end(self):
+        self.assert_one(
+            {"server/a.cc": '#include "server/grpc/b.h"\n', "server/grpc/b.h": "#pragma once\n"}, "gRPC front end"
+        )
+
+    def test_a_name_that_came_in_through_another_header(self):
+        self.assert_one({"server/a.cc": "// grpc::Status\nint f();\ngrpc::Status g();\n"}, "server/a.cc:3", "grpc::")
 
     def test_the_rust_interface_is_private_to_text(self):
         self.assert_one(

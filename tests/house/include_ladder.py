@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from sources import Include, folder_of, own_files, read_includes
+from sources import Include, folder_of, own_files, read_includes, without_comments
 
 # An include goes from a higher number to a lower one, or stays in its folder. A new folder gets its line here and in
 # docs/architecture.md in the same change.
@@ -17,6 +17,8 @@ LAYERS = {
     "model": 5,
     "engine": 6,
     "config": 7,
+    "runtime": 7,
+    "tools": 7,
     "server": 8,
     "client": 8,
     "bench": 9,
@@ -26,13 +28,12 @@ LAYERS = {
 TOP = 9  # the parts of the top may use each other, without a cycle
 ANY = {"tests"}  # may include everything; nothing includes them
 
-# What a library's headers look like (prefix of the include), and where they may appear (prefix of the file).
+# What a library's headers look like (prefix of the include, or its end where that begins with a dot), and where they
+# may appear (prefix of the file).
 DOORS = [
-    (
-        "protobuf and gRPC",
-        ("google/protobuf/", "google/rpc/", "grpc/", "grpc++/", "grpcpp/", "guildhall/v1/"),
-        ("server/", "client/"),
-    ),
+    ("gRPC", ("grpc/", "grpc++/", "grpcpp/", ".grpc.pb.h"), ("server/grpc/", "client/")),
+    ("protobuf messages", ("google/protobuf/", "google/rpc/", "guildhall/v1/"), ("server/", "client/")),
+    ("the gRPC front end (whoever serves names it)", ("server/grpc/",), ("server/grpc/", "commands/")),
     (
         "CUDA",
         ("cuda", "cublas", "cudnn", "curand", "cusparse", "nvrtc", "nccl", "nvtx", "nvml", "cub/", "thrust/", "cutlass/",
@@ -51,6 +52,8 @@ DOORS = [
     ("Catch2", ("catch2/",), ("tests/",)),
     ("the Rust interface (private to text/)", ("text/rust/", "text/c_api.h"), ("text/",)),
 ]
+# Names that another's header may bring along are used behind the door only, too.
+NAMES = [("grpc::", ("server/grpc/", "client/"))]
 # Back ends do not know each other.
 STRANGERS = [("kernels/cpu/", "kernels/cuda/"), ("kernels/cuda/", "kernels/cpu/")]
 
@@ -58,6 +61,10 @@ STRANGERS = [("kernels/cpu/", "kernels/cuda/"), ("kernels/cuda/", "kernels/cpu/"
 def _is_own(target: str) -> bool:
     first = folder_of(target)
     return first in LAYERS or first in ANY
+
+
+def _matches(target: str, headers: tuple[str, ...]) -> bool:
+    return any(target.endswith(h) if h.startswith(".") else target.startswith(h) for h in headers)
 
 
 def check_folders(files: list[str]) -> list[str]:
@@ -91,15 +98,28 @@ def check_door(include: Include) -> list[str]:
         return problems
     own = include.quoted and _is_own(include.target)
     for library, headers, places in DOORS:
-        private = headers[0].startswith("text/")
-        if own != private:
+        if own != _is_own(headers[0]):
             continue
-        if include.target.startswith(headers) and not include.file.startswith(places):
-            problems.append(f"{include.at()}: includes {include.target}: {library} only in {', '.join(places)}")
+        if _matches(include.target, headers):
+            if not include.file.startswith(places):
+                problems.append(f"{include.at()}: includes {include.target}: {library} only in {', '.join(places)}")
+            break  # the first door that a header fits is its own
     for place, stranger in STRANGERS:
         if own and include.file.startswith(place) and include.target.startswith(stranger):
             problems.append(f'{include.at()}: includes "{include.target}": {place} and {stranger} do not know each other')
     return problems
+
+
+def check_names(root: Path, file: str) -> list[str]:
+    """Names of a library appear behind its door only; tests may use all."""
+    if folder_of(file) in ANY:
+        return []
+    text = without_comments((root / file).read_text(encoding="utf-8"))
+    return [
+        f"{file}:{text.count(chr(10), 0, at) + 1}: {name} only in {', '.join(places)}"
+        for name, places in NAMES
+        if (at := text.find(name)) >= 0 and not file.startswith(places)
+    ]
 
 
 def check_spelling(root: Path, include: Include) -> list[str]:
@@ -187,7 +207,7 @@ def check_tree(root: Path) -> list[str]:
     for file in files:
         includes = read_includes(root, file)
         everything += includes
-        problems += check_own_header_first(root, file, includes) + check_once(root, file)
+        problems += check_own_header_first(root, file, includes) + check_once(root, file) + check_names(root, file)
         for include in includes:
             problems += check_spelling(root, include)
             problems += check_door(include)

@@ -13,10 +13,10 @@
 #include "base/mapped_file.h"
 #include "checkpoint/model_folder.h"
 #include "kernels/cpu/cpu_backend.h"
-#include "model/quantize_folder.h"
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
+#include "tools/quantize_folder.h"
 
 namespace guildhall {
 namespace {

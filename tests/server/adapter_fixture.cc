@@ -59,21 +59,21 @@ std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_pt
                                          std::move(budget), base.decoder->workspace(), options);
 }
 
-DeploymentParts PartsOf(const BaseModel& base, WeightManager& weights, Gate& gate) {
-  DeploymentParts parts;
-  parts.model = base.decoder.get();
-  parts.weights = &weights;
+DeployedModel DeployedOf(const BaseModel& base, WeightManager& weights, Gate& gate) {
+  DeployedModel deployed;
+  deployed.model = base.decoder.get();
+  deployed.weights = &weights;
   if (&weights.budget() == base.budget.get()) {
-    parts.share_budget = [&base](EngineOptions& options) { ShareBudget(base, options); };
+    deployed.share_budget = [&base](EngineOptions& options) { ShareBudget(base, options); };
   }
-  parts.open_folder =
+  deployed.open_folder =
       [&base, &gate](const std::string& directory,
                      const AdapterFolderOptions& options) -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
     auto source = OpenAdapterFolder(directory, *base.checkpoint, options);
     if (!source.ok()) return source;
     return std::make_unique<GatedSource>(*std::move(source), gate);
   };
-  return parts;
+  return deployed;
 }
 
 }  // namespace
@@ -126,11 +126,11 @@ AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes)
     : base_(LoadBase()),
       weights_(MakeWeights(base_,
                            adapter_bytes == 0 ? base_.budget : std::make_shared<ByteBudget>(adapter_bytes))) {
-  auto server = Server::Start(config);
+  auto server = StartServer(config);
   INFO(server.status().ToString());
   REQUIRE(server.ok());
   server_ = *std::move(server);
-  auto deployment = MakeDeployment(config, PartsOf(base_, *weights_, gate_));
+  auto deployment = Deploy(config, {}, DeployedOf(base_, *weights_, gate_));
   INFO(deployment.status().ToString());
   REQUIRE(deployment.ok());
   server_->Publish(*std::move(deployment));
@@ -144,13 +144,11 @@ AdapterServer::~AdapterServer() {
 std::shared_ptr<grpc::Channel> AdapterServer::Channel() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(server_->inference().Target(), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return grpc::CreateCustomChannel(InferenceTarget(*server_), grpc::InsecureChannelCredentials(), arguments);
 }
 
 std::unique_ptr<v1::Admin::Stub> AdapterServer::Admin() const {
-  return v1::Admin::NewStub(
-      grpc::CreateChannel(server_->admin()->Target(), grpc::InsecureChannelCredentials()));
+  return v1::Admin::NewStub(grpc::CreateChannel(AdminTarget(*server_), grpc::InsecureChannelCredentials()));
 }
 
 grpc::Status AdapterServer::Load(const v1::LoadAdapterRequest& request, v1::AdapterInfo* loaded,
@@ -250,7 +248,7 @@ absl::Status StartStatus(const ServerConfig& config) {
   Gate gate;
   const BaseModel base = LoadBase();
   const auto weights = MakeWeights(base, base.budget);
-  return MakeDeployment(config, PartsOf(base, *weights, gate)).status();
+  return Deploy(config, {}, DeployedOf(base, *weights, gate)).status();
 }
 
 }  // namespace guildhall

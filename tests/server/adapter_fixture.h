@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base_model.h"
+#include "runtime/base_model.h"
 #include "tests/server/fixture.h"
 #include "tests/support/temp_folder.h"
 #include "weights/weight_manager.h"
@@ -78,7 +78,7 @@ class AdapterServer {
 // Log-probabilities of the prompt `tokens` for `task`: what the served weights say, without sampling.
 v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int32_t>& tokens);
 
-// What MakeDeployment says to `config` over the tiny base; OK: it could start.
+// What Deploy says to `config` over the tiny base; OK: it could start.
 absl::Status StartStatus(const ServerConfig& config);
 
 }  // namespace guildhall

@@ -10,8 +10,8 @@ namespace guildhall {
 TEST_CASE("a day with the adapter and task commands") {
   const AdapterWorld world;
   AdapterServer server(AdapterConfigFor(world));
-  const std::string admin = server.server().admin()->Target();
-  const std::string inference = server.server().inference().Target();
+  const std::string admin = AdminTarget(server.server());
+  const std::string inference = InferenceTarget(server.server());
   const auto adapters = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "adapters");
     arguments.insert(arguments.end(), {"--admin", admin});
@@ -95,7 +95,7 @@ TEST_CASE("the token comes from a flag or from a file") {
   ServerConfig config = AdapterConfigFor(world);
   config.admin.token = "correct horse";
   AdapterServer server(config);
-  const std::vector<std::string> list = {"adapters", "list", "--admin", server.server().admin()->Target()};
+  const std::vector<std::string> list = {"adapters", "list", "--admin", AdminTarget(server.server())};
   const auto with = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = list;
     arguments.insert(arguments.end(), more.begin(), more.end());

@@ -1,6 +1,7 @@
 // What the client commands show to people.
 #include <catch2/catch.hpp>
 
+#include "base/format_bytes.h"
 #include "client/adapter_text.h"
 #include "client/table.h"
 #include "client/task_put.h"
@@ -8,11 +9,11 @@
 namespace guildhall {
 
 TEST_CASE("sizes and times are written as people say them") {
-  CHECK(SizeText(0) == "0 B");
-  CHECK(SizeText(1023) == "1023 B");
-  CHECK(SizeText(1024) == "1.0 KiB");
-  CHECK(SizeText(uint64_t{3} << 19) == "1.5 MiB");
-  CHECK(SizeText(uint64_t{5} << 30) == "5.0 GiB");
+  CHECK(FormatBytes(0) == "0 B");
+  CHECK(FormatBytes(1023) == "1023 B");
+  CHECK(FormatBytes(1024) == "1.0 KiB");
+  CHECK(FormatBytes(uint64_t{3} << 19) == "1.5 MiB");
+  CHECK(FormatBytes(uint64_t{5} << 30) == "5.0 GiB");
   google::protobuf::Timestamp time;
   CHECK(AgoText(time, 1000.0).empty());
   time.set_seconds(1000);

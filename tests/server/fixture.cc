@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/status.h"
+#include "server/grpc/grpc_listeners.h"
 
 namespace guildhall {
 
@@ -42,18 +44,44 @@ ServerConfig TestConfig() {
   return config;
 }
 
+ScriptedModel::Options EndlessModel() {
+  ScriptedModel::Options options;
+  options.max_positions = 1 << 20;
+  options.kv_blocks = 60'000;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config) {
+  return Server::Start(config, GrpcListeners());
+}
+
+std::string InferenceTarget(const Server& server) {
+  REQUIRE(server.listener("requests") != nullptr);
+  return server.listener("requests")->Target();
+}
+
+std::string AdminTarget(const Server& server) {
+  REQUIRE(server.listener("administration") != nullptr);
+  return server.listener("administration")->Target();
+}
+
+absl::StatusOr<std::shared_ptr<const Deployment>> Deploy(const ServerConfig& config, TextAssets text,
+                                                         DeployedModel model) {
+  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, PlanDeployment(config, std::move(text), PartialSampling()));
+  return MakeDeployment(config, std::move(plan), std::move(model));
+}
+
 TestServer::TestServer(ScriptedModel::Options model, const ServerConfig& config, TextAssets text)
     : model_(std::move(model)) {
-  auto server = Server::Start(config);
+  auto server = StartServer(config);
   INFO(server.status().ToString());
   REQUIRE(server.ok());
   server_ = *std::move(server);
-  DeploymentParts parts;
-  parts.model = &model_;
-  parts.text = std::move(text);
-  parts.eos_tokens = {2};
-  parts.info.set_architecture("ScriptedForTests");
-  auto deployment = MakeDeployment(config, std::move(parts));
+  DeployedModel deployed;
+  deployed.model = &model_;
+  deployed.eos_tokens = {2};
+  deployed.info.architecture = "ScriptedForTests";
+  auto deployment = Deploy(config, std::move(text), std::move(deployed));
   INFO(deployment.status().ToString());
   REQUIRE(deployment.ok());
   server_->Publish(*std::move(deployment));
@@ -69,15 +97,14 @@ std::shared_ptr<grpc::Channel> TestServer::Channel() const {
   // Each channel its own connection, whatever others of the process do.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   auto channel =
-      grpc::CreateCustomChannel(server_->inference().Target(), grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomChannel(InferenceTarget(*server_), grpc::InsecureChannelCredentials(), arguments);
   // On a busy machine a connection may fail at first, which is not what the tests are about.
   channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
   return channel;
 }
 
 std::unique_ptr<v1::Admin::Stub> TestServer::Admin() const {
-  return v1::Admin::NewStub(
-      grpc::CreateChannel(server_->admin()->Target(), grpc::InsecureChannelCredentials()));
+  return v1::Admin::NewStub(grpc::CreateChannel(AdminTarget(*server_), grpc::InsecureChannelCredentials()));
 }
 
 v1::GetStatusResponse TestServer::Status() const {

@@ -25,6 +25,20 @@ std::vector<int32_t> Encode(const std::string& text);
 // Ports 0, quiet, tasks "tell" (system prompt) and "plain".
 ServerConfig TestConfig();
 
+// With the listeners that speak gRPC.
+absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config);
+// What clients connect to; fails the test where there is no such listener.
+std::string InferenceTarget(const Server& server);
+std::string AdminTarget(const Server& server);
+
+// Of a model that has no generation_config.json.
+absl::StatusOr<std::shared_ptr<const Deployment>> Deploy(const ServerConfig& config, TextAssets text,
+                                                         DeployedModel model);
+
+// A model that has room for an answer of kEndless tokens, which takes far longer than any limit of a test.
+ScriptedModel::Options EndlessModel();
+constexpr int64_t kEndless = 900'000;
+
 class TestServer {
  public:
   explicit TestServer(ScriptedModel::Options model = {}, const ServerConfig& config = TestConfig(),

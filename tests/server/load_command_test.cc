@@ -21,8 +21,8 @@ std::string PromptsFile(const TempFolder& folder) {
 
 std::vector<std::string> Arguments(TestServer& server, const std::string& prompts,
                                    const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = {
-      "load", prompts, "--server", server.server().inference().Target(), "--max-tokens", "5"};
+  std::vector<std::string> arguments = {"load",         prompts, "--server", InferenceTarget(server.server()),
+                                        "--max-tokens", "5"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -134,7 +134,7 @@ TEST_CASE("an adapter is loaded and unloaded beside the requests, and left as it
   const AdapterWorld world;
   AdapterServer adapters(AdapterConfigFor(world));
   const TempFolder folder;
-  const std::string prompts = PromptsFile(folder), admin = adapters.server().admin()->Target();
+  const std::string prompts = PromptsFile(folder), admin = AdminTarget(adapters.server());
   const auto run = [&](const std::string& churn) {
     return RunClient(
         Arguments(server, prompts, {"-n", "60", "-c", "4", "--admin", admin, "--churn", churn, "--json"}));

@@ -191,10 +191,10 @@ TEST_CASE("a server without a weight manager says so") {
 TEST_CASE("every call that changes something needs the token, and a server that serves") {
   ServerConfig config = TestConfig();
   config.admin.token = "correct horse";
-  auto server = Server::Start(config);
+  auto server = StartServer(config);
   REQUIRE(server.ok());
-  const auto stub = v1::Admin::NewStub(
-      grpc::CreateChannel((*server)->admin()->Target(), grpc::InsecureChannelCredentials()));
+  const auto stub =
+      v1::Admin::NewStub(grpc::CreateChannel(AdminTarget(**server), grpc::InsecureChannelCredentials()));
   const auto check = [&](const std::string& token, grpc::StatusCode expected) {
     const auto call = [&](const auto& send) {
       grpc::ClientContext context;

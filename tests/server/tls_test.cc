@@ -54,7 +54,7 @@ TEST_CASE("TLS serves clients that speak it and no others") {
   ServerConfig config = TestConfig();
   config.server.tls = ServerTls(/*mutual=*/false);
   TestServer server({}, config);
-  const std::string target = server.server().inference().Target();
+  const std::string target = InferenceTarget(server.server());
   CHECK(Generate(SecureChannel(target, "")).ok());
   CHECK(Generate(grpc::CreateChannel(target, grpc::InsecureChannelCredentials())).error_code() ==
         grpc::UNAVAILABLE);
@@ -65,11 +65,11 @@ TEST_CASE("mutual TLS lets in certificates of the configured authority only") {
   config.server.tls = ServerTls(/*mutual=*/true);
   config.admin.tls = ServerTls(/*mutual=*/true);
   TestServer server({}, config);
-  const std::string target = server.server().inference().Target();
+  const std::string target = InferenceTarget(server.server());
   CHECK(Generate(SecureChannel(target, "client")).ok());
   CHECK(Generate(SecureChannel(target, "")).error_code() == grpc::UNAVAILABLE);
   CHECK(Generate(SecureChannel(target, "intruder")).error_code() == grpc::UNAVAILABLE);
-  const std::string admin = server.server().admin()->Target();
+  const std::string admin = AdminTarget(server.server());
   CHECK(GetStatus(SecureChannel(admin, "client")).ok());
   CHECK(GetStatus(SecureChannel(admin, "intruder")).error_code() == grpc::UNAVAILABLE);
 }
@@ -78,11 +78,11 @@ TEST_CASE("TLS files that cannot be read or do not fit are refused at start") {
   ServerConfig config = TestConfig();
   config.server.tls = ServerTls(false);
   config.server.tls.certificate = DataPath("absent.crt");
-  const auto absent = Server::Start(config);
+  const auto absent = StartServer(config);
   CHECK_THAT(std::string(absent.status().message()), Catch::Contains("absent.crt"));
   config.server.tls = ServerTls(false);
   config.server.tls.certificate = DataPath("make_certificates");  // no certificate
-  CHECK_FALSE(Server::Start(config).ok());
+  CHECK_FALSE(StartServer(config).ok());
 }
 
 }  // namespace guildhall

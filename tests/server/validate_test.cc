@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "server/status_mapping.h"
+#include "server/error_details.h"
 #include "tests/server/fixture.h"
 
 namespace guildhall {
@@ -21,7 +21,7 @@ ServedLimits TestLimits() {
 }
 
 absl::StatusOr<ValidatedRequest> Validate(const v1::GenerateRequest& request,
-                                          const SamplingDefaults& defaults = {}) {
+                                          const PartialSampling& defaults = {}) {
   auto task = std::make_shared<Task>();
   task->defaults = defaults;
   return ValidateGenerate(request, task, TestLimits(), /*random_seed=*/77);
@@ -177,7 +177,7 @@ TEST_CASE("a prompt is one of text, chat and token ids, and not empty") {
 }
 
 TEST_CASE("what a request leaves open comes from the task, below it the engine's own values") {
-  SamplingDefaults defaults;
+  PartialSampling defaults;
   defaults.temperature = 0.5;
   defaults.max_tokens = 100'000;  // more than this server allows: lowered, since no client asked for it
   defaults.stop = {"END"};
@@ -218,13 +218,13 @@ TEST_CASE(
 }
 
 TEST_CASE("defaults merge per value: the task over generation_config.json over the server") {
-  SamplingDefaults task, file, server;
+  PartialSampling task, file, server;
   task.top_k = 1;
   file.top_k = 2;
   file.top_p = 0.2;
   server.top_p = 0.3;
   server.min_p = 0.4;
-  const SamplingDefaults merged = MergeDefaults(task, MergeDefaults(file, server));
+  const PartialSampling merged = Merge(task, Merge(file, server));
   CHECK(merged.top_k == 1);
   CHECK(merged.top_p == 0.2);
   CHECK(merged.min_p == 0.4);

@@ -1,0 +1,66 @@
+#include "server/inference_queries.h"
+
+#include <utility>
+
+#include "base/status.h"
+#include "server/admin_messages.h"
+#include "server/error_details.h"
+#include "server/guarded.h"
+#include "server/prompt_builder.h"
+#include "server/sampling_messages.h"
+#include "server/token_text.h"
+#include "server/validate.h"
+
+namespace guildhall {
+namespace {
+
+absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request,
+                          v1::TokenizeResponse& response) {
+  GH_ASSIGN_OR_RETURN(const auto task, deployment.tasks->Find(request.task()));
+  if (deployment.text.tokenizer == nullptr) {
+    return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer");
+  }
+  GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*task, input, deployment.text, deployment.limits));
+  if (request.has_token_ids()) {
+    GH_ASSIGN_OR_RETURN(prompt.text, deployment.text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
+  }
+  response.mutable_token_ids()->Add(prompt.ids.begin(), prompt.ids.end());
+  response.set_text(prompt.text);
+  if (request.pieces()) {
+    for (const int32_t id : prompt.ids) response.add_pieces(TokenBytes(deployment.text.tokenizer.get(), id));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request,
+                            v1::TokenizeResponse& response) {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, state.ForRequest());
+    return TokenizeInto(*deployment, request, response);
+  });
+}
+
+absl::Status AnswerListTasks(const ServerState& state, v1::ListTasksResponse& response) {
+  return Guarded([&]() -> absl::Status {
+    GH_ASSIGN_OR_RETURN(const auto deployment, state.ForRequest());
+    const auto snapshot = deployment->tasks->Snapshot();
+    for (const auto& [id, task] : *snapshot) {
+      v1::TaskInfo& info = *response.add_tasks();
+      info.set_id(id);
+      info.set_description(task->description);
+      FillAdapterUses(task->adapters, *info.mutable_adapters());
+      info.set_has_chat_template(task->has_chat_template);
+      info.set_has_system_prompt(!task->system_prompt.empty());
+      FillSampling(Merge(task->defaults, BuiltInSampling()), *info.mutable_defaults());
+      info.mutable_speculation()->set_max_draft_tokens(task->speculation.max_draft_tokens);
+      info.mutable_speculation()->set_min_ngram(task->speculation.min_ngram);
+      info.mutable_speculation()->set_max_ngram(task->speculation.max_ngram);
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace guildhall

@@ -1,0 +1,16 @@
+// The calls of guildhall.v1.Inference that need no engine.
+#pragma once
+
+#include "absl/status/status.h"
+#include "guildhall/v1/inference.pb.h"
+#include "server/server_state.h"
+
+namespace guildhall {
+
+// Thread-safe; on the caller's thread. UNAVAILABLE while the server loads or drains; AnswerTokenize: as of
+// GenerateCalls::Run for the task and the prompt.
+absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request,
+                            v1::TokenizeResponse& response);
+absl::Status AnswerListTasks(const ServerState& state, v1::ListTasksResponse& response);
+
+}  // namespace guildhall

@@ -1,0 +1,152 @@
+// The calls behind the front ends, by a front end that is none: no transport, no socket.
+#include "server/generate_call.h"
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <functional>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "server/admin_calls.h"
+#include "tests/server/fixture.h"
+
+namespace guildhall {
+namespace {
+
+class PlainCall final : public Call {
+ public:
+  absl::Time deadline() const override { return deadline_; }
+  bool cancelled() const override { return cancelled_; }
+  void Cancel() override { cancelled_ = true; }
+  std::string peer() const override { return "nobody"; }
+  std::optional<std::string> authorization() const override { return authorization_; }
+
+  absl::Time deadline_ = absl::InfiniteFuture();
+  std::optional<std::string> authorization_;
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+// Keeps what it is given; `takes` says whether the client is still there.
+class KeepingSink final : public GenerateSink {
+ public:
+  explicit KeepingSink(std::function<bool(const v1::GenerateResponse&)> takes = {})
+      : takes_(std::move(takes)) {}
+
+  bool Write(const v1::GenerateResponse& message) override {
+    messages.push_back(message);
+    return !takes_ || takes_(message);
+  }
+
+  std::vector<v1::GenerateResponse> messages;
+
+ private:
+  const std::function<bool(const v1::GenerateResponse&)> takes_;
+};
+
+// A server without listeners.
+class Calls {
+ public:
+  explicit Calls(ScriptedModel::Options options = {}) : model_(std::move(options)) {
+    DeployedModel deployed;
+    deployed.model = &model_;
+    auto deployment = Deploy(TestConfig(), DemoText(), std::move(deployed));
+    REQUIRE(deployment.ok());
+    state.Publish(*std::move(deployment));
+  }
+
+  bool Idle() const {
+    const EngineStatus status = state.deployment()->engine->Status();
+    return streams.open() == 0 && status.kv_blocks_free == status.kv_blocks;
+  }
+
+ private:
+  ScriptedModel model_;
+
+ public:
+  ServerState state;
+  OpenStreams streams{2};
+  GenerateCalls generate{state, streams};
+};
+
+}  // namespace
+
+TEST_CASE("an answer is its start, its chunks and its end, whoever carries it") {
+  Calls calls;
+  PlainCall call;
+  KeepingSink sink;
+  REQUIRE(calls.generate.Run(IdRequest(5, 3), call, sink).ok());
+  REQUIRE(sink.messages.size() >= 3);
+  CHECK(sink.messages.front().start().request_id() == 1);
+  CHECK(sink.messages.front().start().prompt_tokens() == 1);
+  int tokens = 0;
+  for (const auto& message : sink.messages) tokens += message.chunk().token_ids_size();
+  CHECK(tokens == 3);
+  CHECK(sink.messages.back().end().finish_reason() == v1::FINISH_REASON_LENGTH);
+  CHECK(calls.Idle());
+  // Whatever front end a call came by, its id is its own.
+  KeepingSink next;
+  REQUIRE(calls.generate.Run(IdRequest(5, 3), call, next).ok());
+  CHECK(next.messages.front().start().request_id() == 2);
+}
+
+TEST_CASE("a call's deadline, its cancellation and a client that takes nothing end it, and nothing is left") {
+  Calls calls(EndlessModel());
+  PlainCall late;
+  late.deadline_ = absl::Now() + absl::Milliseconds(50);
+  KeepingSink sink;
+  CHECK(absl::IsDeadlineExceeded(calls.generate.Run(IdRequest(5, kEndless), late, sink)));
+  CHECK(sink.messages.back().end().finish_reason() == v1::FINISH_REASON_DEADLINE);
+  CHECK(calls.Idle());
+
+  PlainCall left;
+  KeepingSink until_chunk([&](const v1::GenerateResponse& message) {
+    if (message.has_chunk()) left.Cancel();
+    return true;
+  });
+  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), left, until_chunk)));
+  CHECK(calls.Idle());
+
+  PlainCall deaf;
+  KeepingSink closed([](const v1::GenerateResponse& message) { return !message.has_chunk(); });
+  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), deaf, closed)));
+  CHECK_FALSE(closed.messages.back().has_end());
+  CHECK(calls.Idle());
+}
+
+TEST_CASE("a write that is blocked for longer than the stall limit cancels its call") {
+  Calls calls(EndlessModel());
+  PlainCall call;
+  KeepingSink blocked([&](const v1::GenerateResponse& message) {
+    if (!message.has_chunk()) return true;
+    // The watcher of a server, here from inside the write.
+    while (!call.cancelled()) calls.streams.CancelStalled(absl::Nanoseconds(1));
+    return false;
+  });
+  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), call, blocked)));
+  CHECK(calls.Idle());
+}
+
+TEST_CASE("administration is for who knows the token, by whatever transport it comes") {
+  Calls calls;
+  const AdminCalls admin(calls.state, calls.streams, "correct horse", absl::Seconds(1));
+  PlainCall call;
+  v1::GetStatusResponse status;
+  CHECK(absl::IsUnauthenticated(admin.GetStatus({}, call, status)));
+  call.authorization_ = "Bearer wrong";
+  CHECK(absl::IsPermissionDenied(admin.GetStatus({}, call, status)));
+  call.authorization_ = "Bearer correct horse";
+  REQUIRE(admin.GetStatus({}, call, status).ok());
+  CHECK(status.state() == v1::GetStatusResponse::STATE_SERVING);
+  v1::DrainResponse drained;
+  REQUIRE(admin.Drain({}, call, drained).ok());
+  CHECK(drained.limit().seconds() == 1);
+  v1::ListAdaptersResponse list;
+  CHECK(absl::IsUnavailable(admin.ListAdapters({}, call, list)));
+  KeepingSink sink;
+  CHECK(absl::IsUnavailable(calls.generate.Run(IdRequest(5, 3), call, sink)));
+  CHECK(sink.messages.empty());
+}
+
+}  // namespace guildhall
