@@ -113,6 +113,7 @@ std::vector<std::vector<int>> CpuNodes(const std::string& root) {
     if (std::vector<int> cpus = ParseCpuList(line); !cpus.empty()) nodes[node] = std::move(cpus);
   }
   std::vector<std::vector<int>> result;
+  result.reserve(nodes.size());
   for (auto& [node, cpus] : nodes) result.push_back(std::move(cpus));
   if (result.empty()) result.emplace_back();
   return result;
