@@ -19,7 +19,7 @@ class AdapterLoadingBench {
   struct Parts {
     const ModelSpec& spec;
     const GeneratedWeights& base;
-    const Backend& backend;
+    Backend& backend;
     WeightFormat format;  // of packed experts
     WeightManager& manager;
     ForwardBench& forward;

@@ -46,10 +46,12 @@ size_t PagesInCache(const MappedFile& file, size_t& all) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LoadParts>> LoadParts::Make(const ModelSpec& spec, const Backend& backend,
+absl::StatusOr<std::unique_ptr<LoadParts>> LoadParts::Make(const ModelSpec& spec, Backend& backend,
                                                            WeightFormat format, int64_t experts,
                                                            std::string folder) {
-  std::unique_ptr<LoadParts> parts(new LoadParts(backend, format, experts, std::move(folder)));
+  std::unique_ptr<LoadParts> parts(
+      new LoadParts(backend, PackShape::GateUp(format, spec.expert_width, spec.hidden),
+                    PackShape::Stack(format, spec.hidden, spec.expert_width), experts, std::move(folder)));
   const auto elements = static_cast<size_t>(spec.hidden * spec.expert_width);
   std::mt19937 random(3);
   std::uniform_real_distribution<float> uniform(-0.02f, 0.02f);
@@ -66,19 +68,20 @@ absl::StatusOr<std::unique_ptr<LoadParts>> LoadParts::Make(const ModelSpec& spec
                                tensor(3 * i + 1, spec.expert_width, spec.hidden),
                                tensor(3 * i + 2, spec.hidden, spec.expert_width)});
   }
-  parts->gate_up_bytes_ = backend.PackedGateUpBytes(format, spec.expert_width, spec.hidden);
-  parts->expert_bytes_ = parts->gate_up_bytes_ + backend.PackedBytes(format, spec.hidden, spec.expert_width);
+  parts->gate_up_bytes_ = backend.PackedBytes(parts->gate_up_);
+  parts->expert_bytes_ = parts->gate_up_bytes_ + backend.PackedBytes(parts->down_);
   GH_ASSIGN_OR_RETURN(parts->packed_, Buffer::Allocate(parts->packed_bytes(), "packed experts"));
   std::memset(parts->packed_.data(), 0, parts->packed_bytes());
-  parts->pages_ = MakeCpuPageMemory();
-  const size_t page = parts->pages_->page_bytes();
+  PageMemory& pages = backend.memory().pages();
+  const size_t page = pages.page_bytes();
   parts->stride_ = (parts->expert_bytes_ + page - 1) / page * page;
-  GH_ASSIGN_OR_RETURN(parts->begin_, parts->pages_->Reserve(static_cast<size_t>(experts) * parts->stride_));
+  GH_ASSIGN_OR_RETURN(parts->begin_, pages.Reserve(static_cast<size_t>(experts) * parts->stride_));
   return parts;
 }
 
 LoadParts::~LoadParts() {
-  if (begin_ != nullptr) pages_->Unreserve(begin_, static_cast<size_t>(experts_) * stride_);
+  if (begin_ == nullptr) return;
+  backend_.memory().pages().Unreserve(begin_, static_cast<size_t>(experts_) * stride_);
 }
 
 double LoadParts::Read() const {
@@ -104,18 +107,23 @@ double LoadParts::Check() const {
 }
 
 double LoadParts::Clear() {
+  DeviceMemory& memory = backend_.memory();
   return SecondsOf([&] {
     for (int64_t e = 0; e < experts_; ++e) {
       std::byte* expert = begin_ + static_cast<size_t>(e) * stride_;
-      GH_CHECK(pages_->Map(expert, stride_).ok());
-      for (size_t at = 0; at < stride_; at += kSmallPage) const_cast<volatile std::byte*>(expert)[at] = {};
+      GH_CHECK(memory.pages().Map(expert, stride_).ok());
+      const auto twin = memory.MakeTwin(expert, stride_);
+      GH_CHECK(twin.ok());
+      volatile std::byte* bytes = twin->data();
+      for (size_t at = 0; at < stride_; at += kSmallPage) bytes[at] = {};
     }
   });
 }
 
 double LoadParts::Unmap() {
+  PageMemory& pages = backend_.memory().pages();
   return SecondsOf([&] {
-    for (int64_t e = 0; e < experts_; ++e) pages_->Unmap(begin_ + static_cast<size_t>(e) * stride_, stride_);
+    for (int64_t e = 0; e < experts_; ++e) pages.Unmap(begin_ + static_cast<size_t>(e) * stride_, stride_);
   });
 }
 
@@ -124,8 +132,9 @@ double LoadParts::Pack() {
     for (int64_t e = 0; e < experts_; ++e) {
       const Expert& expert = Source(e);
       std::byte* to = packed_.data() + static_cast<size_t>(e) * expert_bytes_;
-      backend_.PackGateUp(expert.gate, expert.up, format_, to);
-      backend_.Pack({&expert.down, 1}, format_, to + gate_up_bytes_);
+      const TensorView gate_up[] = {expert.gate, expert.up};
+      backend_.Pack(gate_up_, gate_up, to);
+      backend_.Pack(down_, {&expert.down, 1}, to + gate_up_bytes_);
     }
   });
 }

@@ -10,7 +10,6 @@
 #include "base/buffer.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
-#include "weights/page_memory.h"
 
 namespace guildhall {
 
@@ -19,7 +18,7 @@ class LoadParts {
  public:
   // `folder` holds `experts` experts of `spec` as bf16, which a load packs into `format`. RESOURCE_EXHAUSTED
   // without the memory for one more copy of them.
-  static absl::StatusOr<std::unique_ptr<LoadParts>> Make(const ModelSpec& spec, const Backend& backend,
+  static absl::StatusOr<std::unique_ptr<LoadParts>> Make(const ModelSpec& spec, Backend& backend,
                                                          WeightFormat format, int64_t experts,
                                                          std::string folder);
   ~LoadParts();
@@ -38,8 +37,9 @@ class LoadParts {
   uint64_t packed_bytes() const { return static_cast<uint64_t>(experts_) * expert_bytes_; }
 
  private:
-  LoadParts(const Backend& backend, WeightFormat format, int64_t experts, std::string folder)
-      : backend_(backend), format_(format), experts_(experts), folder_(std::move(folder)) {}
+  LoadParts(Backend& backend, const PackShape& gate_up, const PackShape& down, int64_t experts,
+            std::string folder)
+      : backend_(backend), gate_up_(gate_up), down_(down), experts_(experts), folder_(std::move(folder)) {}
 
   // The gate, up and down of an expert among those that are kept in memory.
   struct Expert {
@@ -49,15 +49,14 @@ class LoadParts {
     return sources_[static_cast<size_t>(expert) % sources_.size()];
   }
 
-  const Backend& backend_;
-  const WeightFormat format_;
+  Backend& backend_;
+  const PackShape gate_up_, down_;
   const int64_t experts_;
   const std::string folder_;
   size_t gate_up_bytes_ = 0, expert_bytes_ = 0;  // packed
   std::vector<std::byte> noise_;
   std::vector<Expert> sources_;
   Buffer packed_;
-  std::unique_ptr<PageMemory> pages_;
   size_t stride_ = 0;           // of an expert's pages
   std::byte* begin_ = nullptr;  // of them all
 };
