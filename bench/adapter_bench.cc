@@ -122,8 +122,8 @@ absl::Status AdapterBench::Run(const AdapterReport& report) {
     GH_RETURN_IF_ERROR(Scaling("LoRA on attention", attention));
     GH_RETURN_IF_ERROR(Scaling("ESFT, 2 experts a layer", {.experts_per_layer = {2}}));
   }
-  AdapterLoadingBench loading(
-      {spec_, *base_, *manager_, *forward_, kDecode8, options_.rounds, options_.seconds});
+  AdapterLoadingBench loading({spec_, *base_, *backend_, FormatOf(spec_.dtype), *manager_, *forward_,
+                               kDecode8, options_.rounds, options_.seconds});
   if (wanted("loading")) GH_RETURN_IF_ERROR(loading.BesideSteps(report_));
   return wanted("files") ? loading.FromFiles(report_) : absl::OkStatus();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bench/statistics.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/machine_probe.h"
 #include "kernels/make_backend.h"
@@ -46,11 +47,6 @@ double Now() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 class AttentionBench {

@@ -9,8 +9,8 @@
 
 namespace guildhall {
 
-// expert_cfg.json and one safetensors file with every replaced expert of `source`. PERMISSION_DENIED when the
-// folder cannot be written.
+// expert_cfg.json and one safetensors file with every replaced expert of `source`. PERMISSION_DENIED or what
+// SafetensorsWriter says when the folder cannot be written, or has such a file already.
 absl::Status WriteEsftFolder(const ModelSpec& spec, const AdapterSource& source,
                              const std::string& directory);
 

@@ -57,6 +57,7 @@ Json CaseJson(const CaseFigures& f) {
           {"machine_gb_per_second", Median(f.read_gbps)},
           {"gflop_per_second", Median(f.gflops)},
           {"machine_gflop_per_second", Median(f.peak_gflops)},
+          {"experts_per_layer", f.experts},
           {"step_bytes", f.step_bytes},
           {"all_rows_per_second", f.rows_per_second}};
 }
@@ -75,8 +76,9 @@ absl::StatusOr<std::unique_ptr<ModelBench>> ModelBench::Make(const ModelBenchOpt
   for (const BenchCase& c : CasesOf(options)) {
     CaseFigures& figures = bench->figures_.emplace_back();
     figures.bench_case = c;
-    figures.step_bytes =
-        StepBytes(bench->spec_, bench->cost_, bench->spec_.moe() ? bench->forward_->SlotsRead(c) : 0.0);
+    const double slots = bench->spec_.moe() ? bench->forward_->SlotsRead(c) : 0.0;
+    figures.experts = slots / std::max(1.0, static_cast<double>(MoeLayers(bench->spec_)));
+    figures.step_bytes = StepBytes(bench->spec_, bench->cost_, slots);
   }
   return bench;
 }

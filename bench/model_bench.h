@@ -32,7 +32,8 @@ const char* KindName(const BenchCase& bench_case);  // "decode", "prefill"
 // One case; one value of each list per round. Operations and bytes in giga per second.
 struct CaseFigures {
   BenchCase bench_case;
-  double step_bytes = 0.0;  // with the experts that random tokens chose
+  double experts = 0.0;     // distinct ones that random tokens chose: of a layer and step, the mean
+  double step_bytes = 0.0;  // with these
   std::vector<double> rows_per_second;
   // Decode: of the lower of the two ceilings. Prefill: of the peak of the instructions used.
   std::vector<double> share;

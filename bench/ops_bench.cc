@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "bench/statistics.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/machine_probe.h"
 #include "kernels/make_backend.h"
@@ -36,11 +37,6 @@ struct OpCase {
   std::function<void()> prepare, run;  // only `run` is timed
   std::vector<double> seconds, read_gbps, peak_gops;
 };
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 class OpsBench {
  public:

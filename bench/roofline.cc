@@ -78,9 +78,12 @@ ModelCost CostOf(const ModelSpec& spec, const WeightFormats& formats) {
   return cost;
 }
 
+int64_t MoeLayers(const ModelSpec& spec) {
+  return std::count_if(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& l) { return l.moe; });
+}
+
 double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots) {
-  const auto layers =
-      std::count_if(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& l) { return l.moe; });
+  const int64_t layers = MoeLayers(spec);
   if (layers == 0) return cost.dense_bytes;
   return cost.dense_bytes + cost.expert_bytes * slots / (static_cast<double>(layers) * spec.gate.experts);
 }

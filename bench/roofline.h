@@ -31,6 +31,9 @@ struct ModelCost {
 // Kinds without a format of their own are of the spec's dtype.
 ModelCost CostOf(const ModelSpec& spec, const WeightFormats& formats = {});
 
+// Layers with routed experts.
+int64_t MoeLayers(const ModelSpec& spec);
+
 // Bytes that a step reads which touches so many expert slots, over all layers (ForwardBench::SlotsRead).
 double StepBytes(const ModelSpec& spec, const ModelCost& cost, double slots);
 

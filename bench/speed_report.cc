@@ -49,6 +49,8 @@ std::string SpeedTableText(const SpeedTable& table) {
     text += Line(entry);
     before = &entry;
   }
+  for (const std::string& warning : SlowLevels(table.entries)) text += "\nWARNING: " + warning;
+  if (text.back() != '\n') text += "\n";
   const AdapterEntry* adapter_before = nullptr;
   for (const AdapterEntry& entry : table.adapters) {
     if (adapter_before == nullptr || adapter_before->model != entry.model) {
@@ -65,6 +67,7 @@ Json SpeedTableJson(const SpeedTable& table) {
             {"rounds", table.rounds},
             {"seconds", table.seconds},
             {"cases", Json::array()},
+            {"warnings", SlowLevels(table.entries)},
             {"adapters", Json::array()}};
   for (const SpeedEntry& e : table.entries) {
     Json entry{{"shape", e.shape}, {"layers", e.layers}, {"isa", e.isa}, {"weights", e.format}};

@@ -9,10 +9,10 @@
 namespace guildhall {
 
 // One line per case: rows per second, the share (lowest .. highest round), what it is a share of, the mark
-// and whether the median reaches it; then the adapters' figures.
+// and whether the median reaches it; then the levels that SlowLevels() warns of and the adapters' figures.
 std::string SpeedTableText(const SpeedTable& table);
 
-// {"machines": [...], "rounds", "seconds", "cases": [...], "adapters": [...]}.
+// {"machines": [...], "rounds", "seconds", "cases": [...], "warnings": [...], "adapters": [...]}.
 Json SpeedTableJson(const SpeedTable& table);
 
 // An SVG document: for each shape and level the shares by case, a bar for each format with its range and its

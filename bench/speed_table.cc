@@ -1,11 +1,14 @@
 #include "bench/speed_table.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <iterator>
 
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "bench/adapter_bench.h"
 #include "bench/shapes.h"
+#include "bench/statistics.h"
 #include "kernels/make_backend.h"
 #include "runtime/memory_budget.h"
 
@@ -14,6 +17,23 @@ namespace {
 
 constexpr const char* kAdapterParts[] = {"idle",     "lora",    "lora-experts", "rerouting",
                                          "replaced", "loading", "files"};
+
+// Less than this part of a lower level's share is no noise of medians.
+constexpr double kSlowLevel = 0.95;
+
+constexpr const char* kLevels[] = {"portable", "avx2", "avx512"};  // each can do what those before it can
+
+size_t LevelOf(const std::string& isa) {
+  return static_cast<size_t>(std::find(std::begin(kLevels), std::end(kLevels), isa) - std::begin(kLevels));
+}
+
+bool IsDecodeOfOne(const SpeedEntry& entry) {
+  return entry.figures.bench_case.kind == BenchCase::Kind::kDecode && entry.figures.bench_case.rows == 1;
+}
+
+double BandwidthShare(const SpeedEntry& entry) {
+  return Median(entry.figures.gbps) / std::max(Median(entry.figures.read_gbps), 1e-9);
+}
 
 absl::StatusOr<WeightFormats> FormatsOf(const std::string& text) {
   // The generated checkpoint is bf16: its own numbers are what "bf16" asks for.
@@ -107,6 +127,25 @@ std::vector<std::vector<size_t>> GroupByMemory(const std::vector<double>& bytes,
     used += bytes[i];
   }
   return groups;
+}
+
+std::vector<std::string> SlowLevels(const std::vector<SpeedEntry>& entries) {
+  std::vector<std::string> warnings;
+  for (const SpeedEntry& high : entries) {
+    for (const SpeedEntry& low : entries) {
+      if (!IsDecodeOfOne(high) || !IsDecodeOfOne(low) || LevelOf(low.isa) >= LevelOf(high.isa)) continue;
+      if (low.shape != high.shape || low.format != high.format) continue;
+      const double reached = BandwidthShare(high), reached_below = BandwidthShare(low);
+      if (reached >= kSlowLevel * reached_below) continue;
+      char text[256];
+      std::snprintf(text, sizeof(text),
+                    "%s, %s, decode 1: %s reaches %.2f of the bandwidth, %s reaches %.2f on this machine",
+                    high.shape.c_str(), high.format.c_str(), high.isa.c_str(), reached, low.isa.c_str(),
+                    reached_below);
+      warnings.emplace_back(text);
+    }
+  }
+  return warnings;
 }
 
 absl::StatusOr<SpeedTable> MeasureSpeedTable(const SpeedTableOptions& options,

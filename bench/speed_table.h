@@ -53,6 +53,11 @@ struct SpeedTable {
 // kept. One that does not fit by itself is a group of its own.
 std::vector<std::vector<size_t>> GroupByMemory(const std::vector<double>& bytes, double limit);
 
+// A line for each shape and format of which decoding one sequence reaches at a level less than 0.95 of the
+// share of the bandwidth that it reaches at a lower one of the same machine: a kernel of the higher level
+// waits for memory that it could have fetched ahead.
+std::vector<std::string> SlowLevels(const std::vector<SpeedEntry>& entries);
+
 // Measures everything; minutes to hours. `say` gets a line for each part that begins. INVALID_ARGUMENT for
 // unknown names; RESOURCE_EXHAUSTED when a model does not fit.
 absl::StatusOr<SpeedTable> MeasureSpeedTable(const SpeedTableOptions& options,

@@ -64,6 +64,13 @@ void Svg::Bar(double x, double y, double width, double height, std::string_view 
            Attribute("height", height) + Attribute("fill", colour) + End("rect", title);
 }
 
+void Svg::Frame(double x, double y, double width, double height, std::string_view colour,
+                std::string_view border, double border_width, std::string_view title) {
+  text_ += "<rect" + Attribute("x", x) + Attribute("y", y) + Attribute("width", width) +
+           Attribute("height", height) + Attribute("fill", colour) + Attribute("stroke", border) +
+           Attribute("stroke-width", border_width) + End("rect", title);
+}
+
 void Svg::Line(double x1, double y1, double x2, double y2, std::string_view colour, double width) {
   text_ += "<line" + Attribute("x1", x1) + Attribute("y1", y1) + Attribute("x2", x2) + Attribute("y2", y2) +
            Attribute("stroke", colour) + Attribute("stroke-width", width) + "/>\n";

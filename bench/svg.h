@@ -22,6 +22,9 @@ class Svg {
   void Rect(double x, double y, double width, double height, std::string_view colour);
   // `title`: shown where the pointer rests on it; may be empty.
   void Bar(double x, double y, double width, double height, std::string_view colour, std::string_view title);
+  // A cell with a border.
+  void Frame(double x, double y, double width, double height, std::string_view colour,
+             std::string_view border, double border_width, std::string_view title);
   void Line(double x1, double y1, double x2, double y2, std::string_view colour, double width = 1.0);
   void Dot(double x, double y, double radius, std::string_view colour, std::string_view title);
   void Text(double x, double y, std::string_view text, const TextStyle& style);

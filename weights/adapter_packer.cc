@@ -1,8 +1,5 @@
 #include "weights/adapter_packer.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <mutex>
 #include <system_error>
@@ -11,29 +8,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/thread_priority.h"
 
 namespace guildhall {
 namespace {
-
-constexpr int kLoaderNiceness = 10;
-constexpr uint64_t kLoaderSliceNs = 100'000;
-
-// Of the calling thread: a small share of a busy CPU, taken in short slices, so that a step that it
-// interrupts hardly grows. The slice is a request of Linux 6.12 and later; all of it may be refused in a
-// container, and then loading competes with the steps.
-void LowerPriority() {
-  struct {  // struct sched_attr of the kernel's first version
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-  } attributes{};
-  attributes.size = sizeof(attributes);
-  attributes.nice = kLoaderNiceness;
-  attributes.runtime = kLoaderSliceNs;
-  (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
 
 // The jobs of one load and the threads that take them in turn.
 class PackRun {
@@ -51,7 +29,7 @@ class PackRun {
       try {
         for (int t = 0; t < control_.threads; ++t) {
           threads.emplace_back([this] {
-            LowerPriority();
+            LowerThreadPriority();
             Work();
           });
         }

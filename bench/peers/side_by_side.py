@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import routing
+from routing import Experts
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHAPES = ("olmoe", "small")  # of the olmoe family, which every peer knows
 
@@ -18,7 +21,8 @@ class Failure(Exception):
     """What could not be done and what would help; exit code 2."""
 
 
-def run(command: list[str], limit_s: float = 3600.0, environment: dict[str, str] | None = None) -> str:
+def run(command: list[str], limit_s: float = 3600.0, environment: dict[str, str] | None = None, both: bool = False) -> str:
+    """Its standard output; `both`: and what it said on the other stream."""
     try:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=limit_s,
                               env=os.environ | (environment or {}))
@@ -27,7 +31,7 @@ def run(command: list[str], limit_s: float = 3600.0, environment: dict[str, str]
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise Failure(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{tail}")
-    return done.stdout
+    return done.stdout + done.stderr if both else done.stdout
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:
@@ -66,12 +70,15 @@ def shape_of(options: argparse.Namespace) -> dict:
     return shape
 
 
-def ours(options: argparse.Namespace, weights: str) -> Rates:
+def ours(options: argparse.Namespace, weights: str) -> tuple[Rates, Experts]:
+    """Our rates, and the distinct experts that a layer read in a step of each case."""
     report = json.loads(run([
         options.guildhall, "bench", "--json", "--rounds", "1", "--seconds", "1", "--shape", options.shape,
         "--layers", str(options.layers), "--threads", str(options.threads), "--weights", weights,
         "--decode", ",".join(map(str, options.decode)), "--prefill", str(options.prefill)]))
-    return {f"{r['kind']} {r['rows']}": float(r["rows_per_second"]) for r in report["results"]}
+    cases = {f"{r['kind']} {r['rows']}": r for r in report["results"]}
+    return ({case: float(r["rows_per_second"]) for case, r in cases.items()},
+            {case: float(r["experts_per_layer"]) for case, r in cases.items()})
 
 
 def find_program(folder: Path, name: str, advice: str) -> Path:
@@ -93,9 +100,22 @@ def alternate(rounds: int, peer, own) -> tuple[list[Rates], list[Rates]]:
     return theirs, mine
 
 
+def check_same_work(theirs: Experts, mine: Experts) -> None:
+    different = routing.differences(theirs, mine)
+    if different:
+        raise Failure("the peer's batches and ours do not touch as many experts, so their speeds say nothing of each other:\n"
+                      + "\n".join(different))
+
+
 def median_of(rounds: list[Rates], case: str) -> float | None:
     rates = [rates[case] for rates in rounds if case in rates]
     return statistics.median(rates) if rates else None
+
+
+def experts_line(theirs: Experts, mine: Experts) -> str:
+    """"distinct experts of a layer and step, peer and ours: decode 4 26.5 and 26.4; ..."."""
+    pairs = "; ".join(f"{case} {theirs[case]:.1f} and {mine[case]:.1f}" for case in mine if case in theirs)
+    return f"distinct experts of a layer and step, peer and ours: {pairs}"
 
 
 def table(peer_name: str, theirs: list[Rates], mine: list[Rates]) -> str:

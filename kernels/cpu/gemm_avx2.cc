@@ -2,12 +2,12 @@
 // and no inline function of another header may be called from here.
 #include <immintrin.h>
 
+#include "kernels/cpu/fill_tiles.h"
 #include "kernels/cpu/micro_kernels.h"
 
 namespace guildhall {
 namespace {
 
-constexpr int kProbeAheadBytes = 4096;
 // A panel is two vectors wide, so sixteen registers hold 6 rows of one panel or 3 rows of two.
 constexpr int kMaxRowsOfTwoPanels = 3;
 // Higher tiles of two panels go panel by panel through pieces of k that stay in the first-level cache.
@@ -155,89 +155,14 @@ struct Tile {
   }
 };
 
-uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
-  __m256i sum[4] = {};
-  for (int64_t i = 0; i < bytes; i += 128) {
-    _mm_prefetch(data + i + kProbeAheadBytes, _MM_HINT_T0);
-    _mm_prefetch(data + i + kProbeAheadBytes + 64, _MM_HINT_T0);
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      sum[j] =
-          _mm256_add_epi64(sum[j], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + j * 32)));
-    }
-  }
-  alignas(32) uint64_t lanes[4];
-  const __m256i all = _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]), _mm256_add_epi64(sum[2], sum[3]));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), all);
-  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
-}
-
-// As many independent chains as the registers hold beside the operands.
-constexpr int kChains = 12;
-
-// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it
-// alive.
-template <typename T>
-void Launder(T& value) {
-  asm volatile("" : "+x"(value));
-}
-
-double ProbeFp32(int64_t rounds) {
-  __m256 chain[kChains] = {};
-  __m256 x = _mm256_set1_ps(1.0f);
-  Launder(x);
-  for (auto& value : chain) Launder(value);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) chain[c] = _mm256_fmadd_ps(x, x, chain[c]);
-  }
-  for (auto& value : chain) Launder(value);
-  return static_cast<double>(rounds) * kChains * 8 * 2;
-}
-
-// maddubs + madd + add: the int8 dot product of a level without VNNI.
-double ProbeInt8(int64_t rounds) {
-  __m256i chain[kChains] = {};
-  __m256i bytes = _mm256_set1_epi8(1);
-  const __m256i words = _mm256_set1_epi16(1);
-  for (auto& value : chain) Launder(value);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) {
-      Launder(bytes);  // or all products would be computed once
-      chain[c] = _mm256_add_epi32(chain[c], _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, bytes), words));
-    }
-  }
-  for (auto& value : chain) Launder(value);
-  return static_cast<double>(rounds) * kChains * 32 * 2;
-}
-
-template <typename Weights, int P>
-void FillPanels(TileFunction* rows) {
-  rows[0] = Tile<Weights>::template Run<1, P>;
-  rows[1] = Tile<Weights>::template Run<2, P>;
-  rows[2] = Tile<Weights>::template Run<3, P>;
-  rows[3] = Tile<Weights>::template Run<4, P>;
-  rows[4] = Tile<Weights>::template Run<5, P>;
-  rows[5] = Tile<Weights>::template Run<6, P>;
-}
-
-template <typename Weights>
-void Fill(TileFunction (*panels)[kMaxTileRows]) {
-  FillPanels<Weights, 1>(panels[0]);
-  FillPanels<Weights, 2>(panels[1]);
-}
-
 MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kAvx2;
-  for (int& panels : kernels.group_panels) panels = 2;
   kernels.piece_bytes = 16 << 10;
-  Fill<WeightsBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
-  Fill<WeightsF32>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
-  Fill<WeightsF16>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
+  FillTiles<Tile<WeightsBF16>, 2>(WeightFormat::kBF16, kernels);
+  FillTiles<Tile<WeightsF32>, 2>(WeightFormat::kF32, kernels);
+  FillTiles<Tile<WeightsF16>, 2>(WeightFormat::kF16, kernels);
   AddAvx2IntegerTiles(kernels);
-  kernels.probe = {ProbeRead, ProbeFp32, nullptr, ProbeInt8};
   return kernels;
 }
 

@@ -2,6 +2,7 @@
 // registers hold the integer sums of 6 rows of one; the float sums stay in the tile's memory.
 #include <immintrin.h>
 
+#include "kernels/cpu/fill_tiles.h"
 #include "kernels/cpu/micro_kernels.h"
 
 namespace guildhall {
@@ -154,60 +155,44 @@ void AddBlock(const std::byte* scales, const std::byte* offsets, const std::byte
   }
 }
 
-template <typename Format, int R, int P>
-void Run(const TileArgs& args) {
-  constexpr int kScaleBytes = P * kNumberBytes * (Format::kOffsets ? 2 : 1);
-  constexpr int kUnitBytes = kScaleBytes + P * Format::kCodeBytes;
-  const RowBlock* x[R];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) x[r] = static_cast<const RowBlock*>(args.x[r]);
-  if (!args.resume) {
-    for (int r = 0; r < R; ++r) {
-      for (int v = 0; v < 2 * P; ++v)
-        _mm256_store_ps(args.tile + r * kTileStride + v * 8, _mm256_setzero_ps());
-    }
-  }
-  const std::byte* unit = args.w;
-  const std::byte* ahead = args.ahead;
-  const int64_t blocks = (args.k + kQuantBlock - 1) / kQuantBlock;
-  Codes<R> codes;
-  for (int64_t block = 0; block < blocks; ++block, unit += kUnitBytes, ahead += args.ahead_step) {
-    for (int64_t line = 0; line < args.ahead_step; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) Format::Prepare(x[r][block], codes.word[r]);
-    for (int p = 0; p < P; ++p) {
-      AddBlock<Format, R>(unit + p * kNumberBytes, unit + (P + p) * kNumberBytes,
-                          unit + kScaleBytes + p * kQuadBytes, P * kQuadBytes, codes, x, block,
-                          args.tile + p * kPanelColumns);
-    }
-  }
-}
-
-template <typename Format, int P>
-void FillPanels(TileFunction* rows) {
-  rows[0] = Run<Format, 1, P>;
-  rows[1] = Run<Format, 2, P>;
-  rows[2] = Run<Format, 3, P>;
-  rows[3] = Run<Format, 4, P>;
-  rows[4] = Run<Format, 5, P>;
-  rows[5] = Run<Format, 6, P>;
-}
-
 template <typename Format>
-void Fill(WeightFormat format, MicroKernels& kernels) {
-  const auto index = static_cast<int>(format);
-  kernels.group_panels[index] = kQuantizedGroupPanels;
-  kernels.row_format[index] = RowFormat::kInt8;
-  FillPanels<Format, 1>(kernels.tile[index][0]);
-  FillPanels<Format, 2>(kernels.tile[index][1]);
-}
+struct Tile {
+  template <int R, int P>
+  static void Run(const TileArgs& args) {
+    constexpr int kScaleBytes = P * kNumberBytes * (Format::kOffsets ? 2 : 1);
+    constexpr int kUnitBytes = kScaleBytes + P * Format::kCodeBytes;
+    const RowBlock* x[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) x[r] = static_cast<const RowBlock*>(args.x[r]);
+    if (!args.resume) {
+      for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < 2 * P; ++v)
+          _mm256_store_ps(args.tile + r * kTileStride + v * 8, _mm256_setzero_ps());
+      }
+    }
+    const std::byte* unit = args.w;
+    const std::byte* ahead = args.ahead;
+    const int64_t blocks = (args.k + kQuantBlock - 1) / kQuantBlock;
+    Codes<R> codes;
+    for (int64_t block = 0; block < blocks; ++block, unit += kUnitBytes, ahead += args.ahead_step) {
+      for (int64_t line = 0; line < args.ahead_step; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) Format::Prepare(x[r][block], codes.word[r]);
+      for (int p = 0; p < P; ++p) {
+        AddBlock<Format, R>(unit + p * kNumberBytes, unit + (P + p) * kNumberBytes,
+                            unit + kScaleBytes + p * kQuadBytes, P * kQuadBytes, codes, x, block,
+                            args.tile + p * kPanelColumns);
+      }
+    }
+  }
+};
 
 }  // namespace
 
 void AddAvx2IntegerTiles(MicroKernels& kernels) {
-  Fill<Int8>(WeightFormat::kInt8, kernels);
-  Fill<Int4>(WeightFormat::kInt4, kernels);
-  Fill<Int4Offset>(WeightFormat::kInt4Offset, kernels);
+  FillQuantizedTiles<Tile<Int8>>(WeightFormat::kInt8, kernels);
+  FillQuantizedTiles<Tile<Int4>>(WeightFormat::kInt4, kernels);
+  FillQuantizedTiles<Tile<Int4Offset>>(WeightFormat::kInt4Offset, kernels);
 }
 
 }  // namespace guildhall

@@ -3,6 +3,7 @@
 // all.
 #include <immintrin.h>
 
+#include "kernels/cpu/fill_tiles.h"
 #include "kernels/cpu/micro_kernels.h"
 
 namespace guildhall {
@@ -89,108 +90,91 @@ struct Int4Offset : Int4 {
   static __m512i Start(int32_t) { return _mm512_setzero_si512(); }
 };
 
+// The sums of R rows times P panels.
+template <typename Format, int R, int P>
+struct TileSums {
+  static constexpr int kScaleBytes = P * kNumberBytes * (Format::kOffsets ? 2 : 1);
+  static constexpr int kUnitBytes = kScaleBytes + P * Format::kCodeBytes;
+
+  __m512 value[R][P];
+
+  explicit TileSums(const TileArgs& args) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) {
+        value[r][p] =
+            args.resume ? _mm512_load_ps(args.tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
+      }
+    }
+  }
+
+  void Store(float* tile) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) _mm512_store_ps(tile + r * kTileStride + p * 16, value[r][p]);
+    }
+  }
+
+  void AddBlock(const std::byte* unit, const RowBlock* const* x, int64_t block) {
+    Sums<R, P> sums;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) sums.value[r][p] = Format::Start(x[r][block].sum);
+    }
+    Format::Multiply(unit + kScaleBytes, x, block, sums);
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+      const __m512 scales = LoadNumbers(unit + p * kNumberBytes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(x[r][block].scale));
+        value[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums.value[r][p]), scale, value[r][p]);
+      }
+    }
+    if constexpr (Format::kOffsets) AddOffsets(unit + P * kNumberBytes, x, block);
+  }
+
+  void AddOffsets(const std::byte* numbers, const RowBlock* const* x, int64_t block) {
+#pragma GCC unroll 2
+    for (int p = 0; p < P; ++p) {
+      const __m512 offsets = LoadNumbers(numbers + p * kNumberBytes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const float sum = x[r][block].scale * static_cast<float>(x[r][block].sum);
+        value[r][p] = _mm512_fmadd_ps(offsets, _mm512_set1_ps(sum), value[r][p]);
+      }
+    }
+  }
+};
+
 template <typename Format>
 struct Tile {
   template <int R, int P>
-  struct Of {
-    static constexpr int kScaleBytes = P * kNumberBytes * (Format::kOffsets ? 2 : 1);
-    static constexpr int kUnitBytes = kScaleBytes + P * Format::kCodeBytes;
-
-    __m512 value[R][P];
-
-    explicit Of(const TileArgs& args) {
+  static void Run(const TileArgs& args) {
+    TileSums<Format, R, P> sums(args);
+    const RowBlock* x[R];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) {
-          value[r][p] =
-              args.resume ? _mm512_load_ps(args.tile + r * kTileStride + p * 16) : _mm512_setzero_ps();
-        }
-      }
+    for (int r = 0; r < R; ++r) x[r] = static_cast<const RowBlock*>(args.x[r]);
+    const std::byte* unit = args.w;
+    const std::byte* ahead = args.ahead;
+    const int64_t blocks = (args.k + kQuantBlock - 1) / kQuantBlock;
+    for (int64_t block = 0; block < blocks; ++block, unit += sums.kUnitBytes, ahead += args.ahead_step) {
+      for (int64_t line = 0; line < args.ahead_step; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
+      sums.AddBlock(unit, x, block);
     }
-
-    void Store(float* tile) const {
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) _mm512_store_ps(tile + r * kTileStride + p * 16, value[r][p]);
-      }
-    }
-
-    void AddBlock(const std::byte* unit, const RowBlock* const* x, int64_t block) {
-      Sums<R, P> sums;
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-        for (int p = 0; p < P; ++p) sums.value[r][p] = Format::Start(x[r][block].sum);
-      }
-      Format::Multiply(unit + kScaleBytes, x, block, sums);
-#pragma GCC unroll 2
-      for (int p = 0; p < P; ++p) {
-        const __m512 scales = LoadNumbers(unit + p * kNumberBytes);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const __m512 scale = _mm512_mul_ps(scales, _mm512_set1_ps(x[r][block].scale));
-          value[r][p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums.value[r][p]), scale, value[r][p]);
-        }
-      }
-      if constexpr (Format::kOffsets) AddOffsets(unit + P * kNumberBytes, x, block);
-    }
-
-    void AddOffsets(const std::byte* numbers, const RowBlock* const* x, int64_t block) {
-#pragma GCC unroll 2
-      for (int p = 0; p < P; ++p) {
-        const __m512 offsets = LoadNumbers(numbers + p * kNumberBytes);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const float sum = x[r][block].scale * static_cast<float>(x[r][block].sum);
-          value[r][p] = _mm512_fmadd_ps(offsets, _mm512_set1_ps(sum), value[r][p]);
-        }
-      }
-    }
-
-    static void Run(const TileArgs& args) {
-      Of acc(args);
-      const RowBlock* x[R];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) x[r] = static_cast<const RowBlock*>(args.x[r]);
-      const std::byte* unit = args.w;
-      const std::byte* ahead = args.ahead;
-      const int64_t blocks = (args.k + kQuantBlock - 1) / kQuantBlock;
-      for (int64_t block = 0; block < blocks; ++block, unit += kUnitBytes, ahead += args.ahead_step) {
-        for (int64_t line = 0; line < args.ahead_step; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
-        acc.AddBlock(unit, x, block);
-      }
-      acc.Store(args.tile);
-    }
-  };
+    sums.Store(args.tile);
+  }
 };
-
-template <template <int, int> typename Of, int P>
-void FillPanels(TileFunction* rows) {
-  rows[0] = Of<1, P>::Run;
-  rows[1] = Of<2, P>::Run;
-  rows[2] = Of<3, P>::Run;
-  rows[3] = Of<4, P>::Run;
-  rows[4] = Of<5, P>::Run;
-  rows[5] = Of<6, P>::Run;
-}
-
-template <typename Format>
-void Fill(WeightFormat format, MicroKernels& kernels) {
-  const auto index = static_cast<int>(format);
-  kernels.group_panels[index] = kQuantizedGroupPanels;
-  kernels.row_format[index] = RowFormat::kInt8;
-  FillPanels<Tile<Format>::template Of, 1>(kernels.tile[index][0]);
-  FillPanels<Tile<Format>::template Of, 2>(kernels.tile[index][1]);
-}
 
 }  // namespace
 
 void AddAvx512IntegerTiles(MicroKernels& kernels) {
-  Fill<Int8>(WeightFormat::kInt8, kernels);
-  Fill<Int4>(WeightFormat::kInt4, kernels);
-  Fill<Int4Offset>(WeightFormat::kInt4Offset, kernels);
+  FillQuantizedTiles<Tile<Int8>>(WeightFormat::kInt8, kernels);
+  FillQuantizedTiles<Tile<Int4>>(WeightFormat::kInt4, kernels);
+  FillQuantizedTiles<Tile<Int4Offset>>(WeightFormat::kInt4Offset, kernels);
 }
 
 }  // namespace guildhall

@@ -1,7 +1,6 @@
 // Tiles for any CPU, on the vectors of four that GCC and Clang have for every target. Product and sum round
 // apart, in every tile alike (-ffp-contract=off).
-#include <utility>
-
+#include "kernels/cpu/fill_tiles.h"
 #include "kernels/cpu/micro_kernels.h"
 
 namespace guildhall {
@@ -87,70 +86,31 @@ void Multiply(const std::byte* w, int64_t stride, const void* const* x_rows, int
   }
 }
 
-template <typename Weights, int R, int P>
-void Run(const TileArgs& args) {
-  constexpr int64_t kStride = P * Weights::kPanelBytes;
-  for (int p = 0; p < P; ++p) {
-    const std::byte* w = args.w + p * Weights::kPanelBytes;
-    float* tile = args.tile + p * kPanelColumns;
-    int r = 0;
-    for (; r + 2 <= R; r += 2) {
-      Multiply<Weights, 2>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
-    }
-    if (r < R) Multiply<Weights, 1>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
-  }
-}
-
-template <typename Weights, int P, int... R>
-void FillPanels(TileFunction* rows, std::integer_sequence<int, R...>) {
-  ((rows[R] = Run<Weights, R + 1, P>), ...);
-}
-
 template <typename Weights>
-void Fill(TileFunction (*panels)[kMaxTileRows]) {
-  FillPanels<Weights, 1>(panels[0], std::make_integer_sequence<int, kMaxTileRows>());
-  FillPanels<Weights, 2>(panels[1], std::make_integer_sequence<int, kMaxTileRows>());
-}
-
-uint64_t ProbeRead(const std::byte* data, int64_t bytes) {
-  const auto* words = reinterpret_cast<const uint64_t*>(data);
-  uint64_t sum[4] = {};
-  for (int64_t i = 0; i < bytes / 8; i += 4) {
-    for (int j = 0; j < 4; ++j) sum[j] += words[i + j];
+struct Tile {
+  template <int R, int P>
+  static void Run(const TileArgs& args) {
+    constexpr int64_t kStride = P * Weights::kPanelBytes;
+    for (int p = 0; p < P; ++p) {
+      const std::byte* w = args.w + p * Weights::kPanelBytes;
+      float* tile = args.tile + p * kPanelColumns;
+      int r = 0;
+      for (; r + 2 <= R; r += 2) {
+        Multiply<Weights, 2>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
+      }
+      if (r < R) Multiply<Weights, 1>(w, kStride, args.x + r, args.k, tile + r * kTileStride, args.resume);
+    }
   }
-  return sum[0] + sum[1] + sum[2] + sum[3];
-}
-
-// Makes a value unknown to the compiler, which would otherwise see that all chains are one, and keeps it
-// alive.
-inline void Launder(Vector& value) {
-  asm volatile("" : "+m"(value));
-}
-
-double ProbeFp32(int64_t rounds) {
-  constexpr int kChains = 12;
-  Vector chain[kChains] = {};
-  Vector x = Set(1.0f);
-  Launder(x);
-  for (auto& value : chain) Launder(value);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 12
-    for (int c = 0; c < kChains; ++c) chain[c] = chain[c] * x + x;
-  }
-  for (auto& value : chain) Launder(value);
-  return static_cast<double>(rounds) * kChains * 4 * 2;
-}
+};
 
 MicroKernels Make() {
   MicroKernels kernels{};
   kernels.isa = Isa::kPortable;
-  for (int& panels : kernels.group_panels) panels = 2;
   kernels.piece_bytes = 16 << 10;
-  Fill<WeightsBF16>(kernels.tile[static_cast<int>(WeightFormat::kBF16)]);
-  Fill<WeightsF32>(kernels.tile[static_cast<int>(WeightFormat::kF32)]);
-  Fill<WeightsF16>(kernels.tile[static_cast<int>(WeightFormat::kF16)]);
+  FillTiles<Tile<WeightsBF16>, 2>(WeightFormat::kBF16, kernels);
+  FillTiles<Tile<WeightsF32>, 2>(WeightFormat::kF32, kernels);
+  FillTiles<Tile<WeightsF16>, 2>(WeightFormat::kF16, kernels);
   AddPortableIntegerTiles(kernels);
-  kernels.probe = {ProbeRead, ProbeFp32, nullptr, nullptr};
   return kernels;
 }
 

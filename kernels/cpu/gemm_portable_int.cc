@@ -1,9 +1,9 @@
 // Tiles of quantized weights for any CPU. One vector holds four columns: with even and odd bytes apart,
 // 16-bit products of them and the row's codes are added in pairs to 32-bit sums.
 #include <cmath>
-#include <utility>
 
 #include "base/dtype.h"
+#include "kernels/cpu/fill_tiles.h"
 #include "kernels/cpu/micro_kernels.h"
 
 namespace guildhall {
@@ -88,51 +88,40 @@ void MultiplyUnit(const std::byte* codes, int64_t stride, const uint16_t* scales
   }
 }
 
-template <typename Format, int R, int P>
-void Run(const TileArgs& args) {
-  constexpr int64_t kScaleBytes = P * kPanelColumns * 2 * (Format::kOffsets ? 2 : 1);
-  constexpr int64_t kQuadBytes = P * kPanelColumns * 4;
-  constexpr int64_t kUnitBytes = kScaleBytes + kQuadBytes * (Format::kHalves ? kQuads / 2 : kQuads);
-  if (!args.resume) {
-    for (int r = 0; r < R; ++r) {
-      for (int c = 0; c < P * kPanelColumns; ++c) args.tile[r * kTileStride + c] = 0.0f;
+template <typename Format>
+struct Tile {
+  template <int R, int P>
+  static void Run(const TileArgs& args) {
+    constexpr int64_t kScaleBytes = P * kPanelColumns * 2 * (Format::kOffsets ? 2 : 1);
+    constexpr int64_t kQuadBytes = P * kPanelColumns * 4;
+    constexpr int64_t kUnitBytes = kScaleBytes + kQuadBytes * (Format::kHalves ? kQuads / 2 : kQuads);
+    if (!args.resume) {
+      for (int r = 0; r < R; ++r) {
+        for (int c = 0; c < P * kPanelColumns; ++c) args.tile[r * kTileStride + c] = 0.0f;
+      }
     }
-  }
-  const std::byte* unit = args.w;
-  for (int64_t i = 0; i * kQuantBlock < args.k; ++i, unit += kUnitBytes) {
-    const auto* scales = reinterpret_cast<const uint16_t*>(unit);
-    for (int r = 0; r < R; ++r) {
-      const RowBlock& x = static_cast<const RowBlock*>(args.x[r])[i];
-      const Codes codes(x.q);
-      for (int p = 0; p < P; ++p) {
-        MultiplyUnit<Format>(unit + kScaleBytes + p * kPanelColumns * 4, kQuadBytes,
-                             scales + p * kPanelColumns, scales + (P + p) * kPanelColumns, x, codes,
-                             args.tile + r * kTileStride + p * kPanelColumns);
+    const std::byte* unit = args.w;
+    for (int64_t i = 0; i * kQuantBlock < args.k; ++i, unit += kUnitBytes) {
+      const auto* scales = reinterpret_cast<const uint16_t*>(unit);
+      for (int r = 0; r < R; ++r) {
+        const RowBlock& x = static_cast<const RowBlock*>(args.x[r])[i];
+        const Codes codes(x.q);
+        for (int p = 0; p < P; ++p) {
+          MultiplyUnit<Format>(unit + kScaleBytes + p * kPanelColumns * 4, kQuadBytes,
+                               scales + p * kPanelColumns, scales + (P + p) * kPanelColumns, x, codes,
+                               args.tile + r * kTileStride + p * kPanelColumns);
+        }
       }
     }
   }
-}
-
-template <typename Format, int P, int... R>
-void FillPanels(TileFunction* rows, std::integer_sequence<int, R...>) {
-  ((rows[R] = Run<Format, R + 1, P>), ...);
-}
-
-template <typename Format>
-void Fill(WeightFormat format, MicroKernels& kernels) {
-  const auto index = static_cast<size_t>(format);
-  kernels.group_panels[index] = kQuantizedGroupPanels;
-  kernels.row_format[index] = RowFormat::kInt8;
-  FillPanels<Format, 1>(kernels.tile[index][0], std::make_integer_sequence<int, kMaxTileRows>());
-  FillPanels<Format, 2>(kernels.tile[index][1], std::make_integer_sequence<int, kMaxTileRows>());
-}
+};
 
 }  // namespace
 
 void AddPortableIntegerTiles(MicroKernels& kernels) {
-  Fill<Int8>(WeightFormat::kInt8, kernels);
-  Fill<Int4>(WeightFormat::kInt4, kernels);
-  Fill<Int4Offset>(WeightFormat::kInt4Offset, kernels);
+  FillQuantizedTiles<Tile<Int8>>(WeightFormat::kInt8, kernels);
+  FillQuantizedTiles<Tile<Int4>>(WeightFormat::kInt4, kernels);
+  FillQuantizedTiles<Tile<Int4Offset>>(WeightFormat::kInt4Offset, kernels);
 }
 
 }  // namespace guildhall

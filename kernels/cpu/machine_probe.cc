@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "kernels/cpu/micro_kernels.h"
+#include "kernels/cpu/probe_functions.h"
 
 namespace guildhall {
 namespace {
@@ -66,7 +67,7 @@ std::vector<double> ReadPasses(CpuContext& context, bool all_threads, double sec
   const auto begin = Clock::now();
   do {
     const double taken = Timed(context, all_threads, items, [&](int64_t item) {
-      sum += context.kernels.probe.read(memory.data() + item * kStretchBytes, kStretchBytes);
+      sum += ProbeFunctionsOf(context.kernels.isa).read(memory.data() + item * kStretchBytes, kStretchBytes);
     });
     rates.push_back(static_cast<double>(memory.size()) / taken * 1e-9);
   } while (SecondsSince(begin) < seconds);
@@ -74,6 +75,14 @@ std::vector<double> ReadPasses(CpuContext& context, bool all_threads, double sec
 }
 
 }  // namespace
+
+const ProbeFunctions& ProbeFunctionsOf(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return kAvx512Probe;
+  if (isa == Isa::kAvx2) return kAvx2Probe;
+#endif
+  return kPortableProbe;
+}
 
 absl::StatusOr<MachineProbe> MachineProbe::Make() {
   GH_ASSIGN_OR_RETURN(Buffer memory, Buffer::Allocate(kMemoryBytes, "machine probe"));
@@ -83,7 +92,7 @@ absl::StatusOr<MachineProbe> MachineProbe::Make() {
 }
 
 MachinePeaks MachineProbe::Measure(CpuContext& context, bool all_threads, double seconds) const {
-  const ProbeFunctions& probe = context.kernels.probe;
+  const ProbeFunctions& probe = ProbeFunctionsOf(context.kernels.isa);
   const auto reads = ReadPasses(context, all_threads, seconds, memory_);
   return {.read_gbps = *std::max_element(reads.begin(), reads.end()),
           .fp32_gflops = Peak(context, all_threads, seconds, probe.fp32),

@@ -50,24 +50,14 @@ struct TileArgs {
   int64_t k;             // elements to sum; a chain that is resumed later stops after a whole unit
   float* tile;           // (rows, kTileStride) out
   bool resume;           // go on from what is in `tile` instead of from zero
-  // Weights to fetch into the caches meanwhile: with every unit of k two lines, at `ahead` and half a step
-  // behind it (quantized formats: all lines of the step); then `ahead` moves by the step. Never read, so it
-  // may point past the end.
+  // Weights to fetch into the caches meanwhile: with every unit of k all lines of the step at `ahead`, which
+  // is at most a unit rounded up to whole lines; then `ahead` moves by the step. Never read, so it may point
+  // past the end. All lines, on every CPU: with every second one Zen 5 is as fast, Zen 3 and 4 lose a third
+  // (docs/performance.md). The portable tiles, which no memory is too slow for, fetch nothing.
   const std::byte* ahead;
   int64_t ahead_step;
 };
 using TileFunction = void (*)(const TileArgs& args);
-
-// What a machine can do at most; used by benchmarks, never by ops.
-struct ProbeFunctions {
-  // Reads `bytes` (a multiple of 4096) and returns something that depends on all of them.
-  uint64_t (*read)(const std::byte* data, int64_t bytes);
-  // Each runs `rounds` rounds on registers and returns how many operations (a multiply and an add count two)
-  // that was.
-  double (*fp32)(int64_t rounds);
-  double (*bf16_dot)(int64_t rounds);  // null where the level has no such instruction
-  double (*int8_dot)(int64_t rounds);  // likewise
-};
 
 struct MicroKernels {
   Isa isa;
@@ -79,7 +69,6 @@ struct MicroKernels {
   TileFunction tile[kWeightFormats][kMaxGroupPanels][kMaxTileRows];  // [format][panels - 1][rows - 1]
   // Round to nearest even; null where no format has rows of bf16.
   void (*to_bf16)(const float* x, int64_t n, uint16_t* y);
-  ProbeFunctions probe;
 };
 
 // The level must be one of SupportedIsas().

@@ -17,7 +17,8 @@ PEERS = ROOT / "bench" / "peers"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(PEERS))
 import gguf  # noqa: E402
-
+import routing  # noqa: E402
+import side_by_side  # noqa: E402
 
 
 def driver_module(name: str):
@@ -86,10 +87,11 @@ class Parsed:
 
 
 class Files(unittest.TestCase):
-    def written(self, weights: str) -> Parsed:
+    def written(self, weights: str, family: str = "olmoe", shape: dict = SHAPE) -> Parsed:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.gguf"
-            size = gguf.write_olmoe(path, SHAPE, weights)
+            size = gguf.write_model(path, shape, weights, family)
+            self.assertEqual(size, gguf.model_bytes(shape, weights, family))
             data = path.read_bytes()
             self.assertEqual([p.name for p in Path(folder).iterdir()], ["model.gguf"])
         self.assertEqual(size, len(data))
@@ -107,6 +109,23 @@ class Files(unittest.TestCase):
         self.assertEqual(model.tensors["blk.1.ffn_down_exps.weight"][:2], [[32, 64, 4], 8])
         self.assertEqual(model.tensors["blk.0.attn_k.weight"][:2], [[64, 32], 8])
         self.assertEqual(model.tensors["blk.0.ffn_gate_inp.weight"][:2], [[64, 4], 0])
+
+    def test_the_family_that_both_peers_know(self):
+        model = self.written("q8_0", "qwen3moe")
+        self.assertEqual(model.keys["general.architecture"], "qwen3moe")
+        self.assertEqual(model.keys["qwen3moe.expert_feed_forward_length"], 32)
+        self.assertEqual((model.keys["qwen3moe.attention.key_length"], model.keys["qwen3moe.attention.value_length"]), (32, 32))
+        self.assertEqual(len(model.tensors), 3 + 2 * 12)
+        self.assertEqual(model.tensors["blk.0.attn_q_norm.weight"][0], [32])
+        self.assertEqual(model.tensors["blk.0.attn_k_norm.weight"][0], [32])
+
+    def test_no_row_comes_again(self):
+        # More rows than a repeated mebibyte of bf16 has.
+        model = self.written("bf16", shape=SHAPE | {"hidden": 1024, "vocabulary": 600, "layers": 1})
+        numbers = model.numbers("token_embd.weight")
+        self.assertEqual(len({tuple(numbers[at : at + 32]) for at in range(0, len(numbers), 1024)}), 600)
+        router = model.numbers("blk.0.ffn_gate_inp.weight")
+        self.assertEqual(len({tuple(router[at : at + 32]) for at in range(0, len(router), 1024)}), 4)
 
     def test_every_tensor_lies_inside_the_file_at_an_aligned_place_of_its_own(self):
         for weights, block in (("bf16", 2.0), ("q8_0", 34 / 32), ("q4_0", 18 / 32)):
@@ -126,13 +145,50 @@ class Files(unittest.TestCase):
             self.assertTrue(all(math.isfinite(v) and abs(v) < 0.05 for v in values), weights)
             deviation = math.sqrt(sum(v * v for v in values) / len(values))
             self.assertTrue(0.005 < deviation < 0.04, (weights, deviation))
-            self.assertLess(abs(sum(values) / len(values)), 0.1 * deviation + 0.003, weights)
+            self.assertLess(abs(sum(values) / len(values)), 0.1 * deviation, weights)
+            loud = model.numbers("token_embd.weight")
+            self.assertGreater(math.sqrt(sum(v * v for v in loud) / len(loud)), 1000 * deviation)
 
     def test_what_cannot_be_written_is_refused(self):
         with self.assertRaisesRegex(ValueError, "blocks of 32, its rows have 40"):
             gguf.tensor_bytes(gguf.Tensor("x", (40, 2), "q4_0"))
         with self.assertRaisesRegex(ValueError, "olmoe family"):
-            gguf.write_olmoe(Path("never.gguf"), SHAPE | {"family": "deepseek_v2"}, "bf16")
+            gguf.write_model(Path("never.gguf"), SHAPE | {"family": "deepseek_v2"}, "bf16", "olmoe")
+
+
+class Routing(unittest.TestCase):
+    SHAPE = SHAPE | {"hidden": 256, "vocabulary": 1024, "experts": 32, "experts_per_token": 4, "layers": 2}
+
+    def distinct(self, weights: str, family: str) -> routing.Experts:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.gguf"
+            gguf.write_model(path, self.SHAPE, weights, family)
+            return routing.distinct_experts(path, self.SHAPE, weights, family, [1, 4, 16], 512)
+
+    def test_batches_touch_as_many_experts_as_uniform_routing_does(self):
+        uniform = {f"decode {n}": 32 * (1 - (1 - 4 / 32) ** n) for n in (1, 4, 16)} | {"prefill 512": 32.0}
+        for weights in ("bf16", "q8_0", "q4_0"):
+            for family in gguf.FAMILIES:
+                self.assertEqual(routing.differences(self.distinct(weights, family), uniform), [], (weights, family))
+
+    def test_values_are_read_as_they_were_written(self):
+        for weights in ("bf16", "q8_0", "q4_0"):
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.gguf"
+                gguf.write_model(path, SHAPE, weights, "olmoe")
+                parsed = Parsed(path.read_bytes())
+                with path.open("rb") as file:
+                    row = routing.Model(file, SHAPE, weights, "olmoe").row("blk.1.attn_q.weight", 5)
+            # The order inside a block is of no matter to a product of two rows of one format, but must be one and the same.
+            self.assertEqual(row, parsed.numbers("blk.1.attn_q.weight")[5 * 64 : 6 * 64])
+
+    def test_five_percent_are_the_same_work_and_more_are_not(self):
+        mine = {"decode 1": 8.0, "decode 16": 56.0}
+        self.assertEqual(routing.differences({"decode 1": 8.0, "decode 16": 58.0}, mine), [])
+        self.assertEqual(routing.differences({"decode 1": 8.0, "decode 16": 16.0}, mine),
+                         ["decode 16: 16.0 and 56.0 experts a layer"])
+        with self.assertRaisesRegex(side_by_side.Failure, "do not touch as many experts(.|\n)*decode 16: 16.0 and 56.0"):
+            side_by_side.check_same_work({"decode 16": 16.0}, mine)
 
 
 def script(path: Path, text: str) -> None:
@@ -146,20 +202,27 @@ class Drivers(unittest.TestCase):
         self.addCleanup(held.cleanup)
         self.folder = Path(held.name)
         shapes = json.dumps({"small": SHAPE, "olmoe": SHAPE})
-        results = json.dumps({"results": [{"kind": "decode", "rows": 1, "rows_per_second": 30.0},
-                                          {"kind": "decode", "rows": 4, "rows_per_second": 60.0},
-                                          {"kind": "prefill", "rows": 128, "rows_per_second": 500.0}]})
         self.ours = self.folder / "guildhall"
-        script(self.ours, f"if [ $2 = shapes ]; then echo '{shapes}'; else echo '{results}'; fi\n")
+        self.say(self.ours, shapes, (2.0, 3.75, 4.0))
+
+    def say(self, binary: Path, shapes: str, experts: tuple[float, float, float]) -> None:
+        rates = (("decode", 1, 30.0), ("decode", 4, 60.0), ("prefill", 128, 500.0))
+        results = json.dumps({"results": [{"kind": kind, "rows": rows, "rows_per_second": rate, "experts_per_layer": distinct}
+                                          for (kind, rows, rate), distinct in zip(rates, experts)]})
+        script(binary, f"if [ $2 = shapes ]; then echo '{shapes}'; else echo '{results}'; fi\n")
+
+    def peer_programs(self) -> None:
+        """A peer that answers, the one of batches holding the name of the function that draws tokens."""
+        bench = json.dumps([{"n_prompt": 128, "n_gen": 0, "avg_ts": 250.0}])
+        lines = "\\n".join(json.dumps({"pl": n, "speed_tg": speed}) for n, speed in ((1, 15.0), (4, 20.0)))
+        script(self.folder / "llama-bench", f"test -s $2 || exit 1\necho '{bench}'\n")
+        script(self.folder / "llama-batched-bench", f"echo main: loaded\nprintf '{lines}\\n'\nexit 0\n\0rand\0")
 
     def drive(self, driver: str, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-B", str(PEERS / driver), *arguments], capture_output=True, text=True)
 
     def test_llama_cpp_side_by_side(self):
-        bench = json.dumps([{"n_prompt": 128, "n_gen": 0, "avg_ts": 250.0}])
-        lines = "\\n".join(json.dumps({"pl": n, "speed_tg": speed}) for n, speed in ((1, 15.0), (4, 20.0)))
-        script(self.folder / "llama-bench", f"test -s $2 || exit 1\necho '{bench}'\n")
-        script(self.folder / "llama-batched-bench", f"echo main: loaded\nprintf '{lines}\\n'\n")
+        self.peer_programs()
         said = self.drive("llama_cpp", "--bin", str(self.folder), "--guildhall", str(self.ours), "--shape", "small",
                           "--weights", "q4_0", "--decode", "1,4", "--prefill", "128", "--rounds", "2",
                           "--models", str(self.folder / "models"), "--json", str(self.folder / "out.json"))
@@ -169,7 +232,36 @@ class Drivers(unittest.TestCase):
         self.assertRegex(said.stdout, r"prefill 128 +250\.0 +500\.0 +2\.00")
         written = json.loads((self.folder / "out.json").read_text(encoding="utf-8"))
         self.assertEqual(len(written["peer_rounds"]), 2)
-        self.assertTrue((self.folder / "models" / "small-2-q4_0.gguf").exists())
+        self.assertRegex(said.stdout, r"distinct experts .*decode 1 2\.0 and 2\.0; decode 4 3\.\d and 3\.8; prefill 128 4\.0 and 4\.0")
+        self.assertTrue((self.folder / "models" / "small-olmoe-2-q4_0-drawn.gguf").exists())
+
+    def test_batches_of_one_token_are_refused_with_the_cure(self):
+        self.peer_programs()
+        batched = self.folder / "llama-batched-bench"
+        batched.write_bytes(batched.read_bytes().replace(b"rand", b"none"))
+        arguments = ["--bin", str(self.folder), "--guildhall", str(self.ours), "--shape", "small", "--weights", "q4_0",
+                     "--prefill", "128", "--rounds", "1", "--models", str(self.folder / "m")]
+        said = self.drive("llama_cpp", *arguments, "--decode", "1,4")
+        self.assertEqual(said.returncode, 2)
+        self.assertRegex(said.stderr, r"same token(.|\n)*std::rand\(\) % n_vocab")
+        # One sequence alone is the same work.
+        self.assertEqual(self.drive("llama_cpp", *arguments, "--decode", "1").returncode, 0)
+
+    def test_batches_that_touch_fewer_experts_are_no_comparison(self):
+        self.peer_programs()
+        self.say(self.ours, json.dumps({"small": SHAPE}), (2.0, 2.0, 4.0))
+        said = self.drive("llama_cpp", "--bin", str(self.folder), "--guildhall", str(self.ours), "--shape", "small",
+                          "--weights", "bf16", "--decode", "1,4", "--prefill", "128", "--rounds", "1",
+                          "--models", str(self.folder / "m"))
+        self.assertEqual(said.returncode, 2)
+        self.assertRegex(said.stderr, r"do not touch as many experts(.|\n)*decode 4: 3\.\d and 2\.0")
+
+    def test_a_table_is_read_where_there_are_no_lines_of_json(self):
+        table = ("|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |\n"
+                 "|-------|--------|------|--------|----------|----------|----------|----------|----------|----------|\n"
+                 "|    64 |     32 |    1 |     96 |    1.000 |    64.00 |    2.000 |    16.00 |    3.000 |    32.00 |\n"
+                 "|    64 |     32 |    4 |    384 |    4.000 |    64.00 |    4.000 |    32.50 |    8.000 |    48.00 |\n")
+        self.assertEqual(llama_cpp.parse_batched(table, [1, 4]), {"decode 1": 16.0, "decode 4": 32.5})
 
     def test_the_commands_of_a_repacking_peer(self):
         options = llama_cpp.parse(["--bin", ".", "--repack", "--decode", "1,32", "--threads", "2"])
@@ -196,7 +288,7 @@ class Drivers(unittest.TestCase):
 
     def test_a_peer_that_fails_or_says_something_else(self):
         script(self.folder / "llama-bench", "echo '[]'\n")
-        script(self.folder / "llama-batched-bench", "echo cannot load >&2; exit 3\n")
+        script(self.folder / "llama-batched-bench", "echo cannot load >&2; exit 3\n\0rand\0")
         arguments = ["--bin", str(self.folder), "--guildhall", str(self.ours), "--models", str(self.folder / "m")]
         said = self.drive("llama_cpp", *arguments)
         self.assertEqual(said.returncode, 2)

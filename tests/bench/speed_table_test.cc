@@ -105,6 +105,42 @@ TEST_CASE("the text says the median, the range, the mark and whether it is reach
   CHECK(Count(text, "olmoe, 2 layers") == 1);
 }
 
+TEST_CASE("a level that reaches less of the bandwidth with one sequence than a lower level is warned of") {
+  const auto entry = [](const std::string& isa, const std::string& format, const BenchCase& c, double gbps,
+                        double read_gbps) {
+    SpeedEntry made = Entry("olmoe", format, c, 0.9, {});
+    made.isa = isa;
+    made.figures.gbps = {gbps / 2.0, gbps, 2.0 * gbps};
+    made.figures.read_gbps = {read_gbps, read_gbps, read_gbps};
+    return made;
+  };
+  const auto slow = SlowLevels(
+      {entry("avx512", "bf16", kDecode1, 17.0, 32.0), entry("avx512", "int8", kDecode1, 29.0, 32.0),
+       entry("avx2", "bf16", kDecode1, 27.0, 30.0), entry("avx2", "int8", kDecode1, 28.0, 30.0)});
+  REQUIRE(slow.size() == 1);
+  CHECK(slow[0] ==
+        "olmoe, bf16, decode 1: avx512 reaches 0.53 of the bandwidth, avx2 reaches 0.90 on this machine");
+  // Not the other way round, not within the noise, not of batches, other formats or shapes.
+  CHECK(
+      SlowLevels({entry("avx512", "bf16", kDecode1, 29.0, 30.0), entry("avx2", "bf16", kDecode1, 10.0, 30.0),
+                  entry("portable", "bf16", kDecode1, 10.3, 30.0)})
+          .empty());
+  CHECK(SlowLevels(
+            {entry("avx512", "bf16", kDecode32, 10.0, 30.0), entry("avx2", "bf16", kDecode32, 20.0, 30.0)})
+            .empty());
+  SpeedEntry other = entry("avx2", "bf16", kDecode1, 20.0, 30.0);
+  other.shape = "small";
+  CHECK(SlowLevels({entry("avx512", "bf16", kDecode1, 10.0, 30.0),
+                    entry("avx2", "int8", kDecode1, 20.0, 30.0), other})
+            .empty());
+  SpeedTable table = MadeUp();
+  table.entries = {entry("avx512", "bf16", kDecode1, 17.0, 32.0),
+                   entry("avx2", "bf16", kDecode1, 27.0, 30.0)};
+  CHECK_THAT(SpeedTableText(table), Catch::Contains("WARNING: olmoe, bf16, decode 1: avx512 reaches 0.53"));
+  CHECK(SpeedTableJson(table)["warnings"].size() == 1);
+  CHECK(SpeedTableJson(MadeUp())["warnings"].empty());
+}
+
 TEST_CASE("the JSON says the same for programs") {
   const Json json = SpeedTableJson(MadeUp());
   REQUIRE(json["cases"].size() == 4);
