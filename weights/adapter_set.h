@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "kernels/low_rank.h"
 #include "kernels/matrix.h"
 #include "weights/adapter_weights.h"
@@ -40,11 +39,8 @@ struct AdapterSet {
   int64_t rank_columns = 0;  // workspace floats of one row or entry for one product
 };
 
-// Puts the members' changes together, in their order. `experts`: logical experts of a layer. INVALID_ARGUMENT
-// names the two adapters and the part when two of them replace the same expert (or shared experts), when DoRA
-// meets another adapter's change of the same module or replacement of the same expert, or a factor other
-// than 1.
-absl::StatusOr<std::shared_ptr<AdapterSet>> MakeAdapterSet(std::vector<AdapterSet::Member> members,
-                                                           int experts);
+// Puts the members' changes together, in their order. `experts`: logical experts of a layer. CHECK: no two
+// members replace the same expert, or the shared experts of the same layer (compatibility.h).
+std::shared_ptr<AdapterSet> MakeAdapterSet(std::vector<AdapterSet::Member> members, int experts);
 
 }  // namespace guildhall
