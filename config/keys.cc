@@ -126,6 +126,8 @@ void AddAdaptersKeys(TableBuilder<ServerConfig>& t) {
         3600);
   t.Add("adapters.unload_wait_s", "seconds that an unload waits for the adapter's requests",
         GH_FIELD(adapters.unload_wait_s), 0, 86400);
+  t.Add("adapters.load_threads", "threads that read and pack an adapter, at a low priority",
+        GH_FIELD(adapters.load_threads), 1, 256);
   t.Add("adapters.max_rank", "largest rank of a low-rank adapter; 0: any", GH_FIELD(adapters.max_rank), 0,
         65536);
   t.Add("adapters.require_base_name", "refuse adapters that record another base model; empty: only report it",

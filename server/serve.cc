@@ -107,6 +107,7 @@ std::unique_ptr<WeightManager> MakeWeights(const ServerConfig& config, const Bas
   WeightManagerOptions options;
   options.max_rows = config.engine.token_budget;
   options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
+  options.load_threads = static_cast<int>(config.adapters.load_threads);
   if (config.adapters.expert_format == "base") options.formats = base.memory.formats;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
                                          base.budget, options);
