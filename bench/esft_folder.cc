@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "adapters/safetensors_writer.h"
+#include "tools/safetensors_writer.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/status.h"

@@ -55,6 +55,8 @@ void AddAdaptersKeys(KeyGroup<ServerConfig, AdaptersConfig> adapters) {
                {0, 3600});
   adapters.Add("unload_wait_s", "seconds that an unload waits for the adapter's requests",
                &AdaptersConfig::unload_wait_s, {0, 86400});
+  adapters.Add("load_threads", "threads that read and pack an adapter, at a low priority",
+               &AdaptersConfig::load_threads, {1, 256});
   adapters.Add("max_rank", "largest rank of a low-rank adapter; 0: any", &AdaptersConfig::max_rank,
                {0, 65536});
   adapters.Add("require_base_name", "refuse adapters that record another base model; empty: only report it",

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -28,7 +29,7 @@ class RunningLoad {
       done_bytes_.store(done, std::memory_order_relaxed);
       total_bytes_.store(total, std::memory_order_relaxed);
     };
-    load_.cancelled = [this] { return cancelled_.load(std::memory_order_relaxed); };
+    load_.cancel = cancel_.get_token();
     thread_ = std::thread([this, &administration] {
       absl::StatusOr<AdapterInfo> result = absl::InternalError("the load did not end");
       const absl::Status status = Guarded([&]() -> absl::Status {
@@ -48,7 +49,7 @@ class RunningLoad {
   RunningLoad(const RunningLoad&) = delete;
   RunningLoad& operator=(const RunningLoad&) = delete;
 
-  void Cancel() { cancelled_ = true; }
+  void Cancel() { cancel_.request_stop(); }
   // The result, if it is there within the interval of progress messages.
   std::optional<absl::StatusOr<AdapterInfo>> Wait() {
     std::unique_lock lock(mutex_);
@@ -65,7 +66,7 @@ class RunningLoad {
  private:
   AdapterLoad load_;
   std::atomic<uint64_t> done_bytes_{0}, total_bytes_{0};
-  std::atomic<bool> cancelled_{false};
+  std::stop_source cancel_;
   std::mutex mutex_;
   std::condition_variable ended_;
   std::optional<absl::StatusOr<AdapterInfo>> result_;

@@ -82,7 +82,7 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   request.expected_version = load.expected_version;
   request.replace = load.replace;
   request.progress = load.progress;
-  request.cancelled = load.cancelled;
+  request.cancel = load.cancel;
   auto info = weights_->Load(request);
   if (info.ok()) return info;
   absl::Status status = Outside(info.status(), adapter.name);
@@ -133,6 +133,10 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Info(const std::string& name) const 
   return info;
 }
 
+std::shared_ptr<const AdapterChanges> AdapterCatalog::Changes(const std::string& name) const {
+  return weights_ == nullptr ? nullptr : weights_->Changes(name);
+}
+
 absl::Status AdapterCatalog::CheckResident(std::span<const AdapterUse> uses) const {
   if (config_.allow_on_demand) return absl::OkStatus();
   for (const AdapterUse& use : uses) {
@@ -168,11 +172,9 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> AdapterCatalog::Acquire(
 }
 
 absl::Status AdapterCatalog::CheckTogether(std::span<const AdapterUse> uses) const {
-  const bool alone = uses.size() == 1 && uses[0].scale == 1.0f;
-  if (uses.empty() || alone || weights_ == nullptr) return absl::OkStatus();
-  const auto set = AcquireWhile(uses, absl::Now() + absl::Seconds(config_.load_wait_s), {});
-  if (absl::IsInvalidArgument(set.status())) return Outside(set.status(), uses[0].name);
-  return absl::OkStatus();
+  if (uses.empty() || weights_ == nullptr) return absl::OkStatus();
+  const absl::Status status = weights_->CheckTogether(uses);
+  return status.ok() ? status : Outside(status, uses[0].name);
 }
 
 const ByteBudget* AdapterCatalog::budget() const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ struct AdapterLoad {
   std::optional<uint64_t> expected_version;                     // unset or 0: the name must be free
   bool replace = false;                                         // whatever is there
   std::function<void(uint64_t done, uint64_t total)> progress;  // as of LoadRequest, and the next one too
-  std::function<bool()> cancelled;
+  std::stop_token cancel;
   // May be empty. Before the load reads any weights, once, on a loader thread; an error ends the load.
   std::function<absl::Status(const AdapterManifest&)> check;
 };
@@ -46,6 +47,8 @@ class AdapterCatalog {
   absl::StatusOr<AdapterInfo> Pin(const std::string& name, bool pinned) const;
   std::vector<AdapterInfo> List() const;  // by name
   absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
+  // Of the version that serves under the name; null: there is none.
+  std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
 
   // What a request of a task is served with; null for none. Waits for a load until `deadline`, at most
   // adapters.load_wait_s, and gives up when `cancelled` says so. NOT_FOUND, UNAVAILABLE (still loading),
@@ -54,7 +57,7 @@ class AdapterCatalog {
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
                                                             absl::Time deadline,
                                                             const std::function<bool()>& cancelled) const;
-  // INVALID_ARGUMENT when the adapters do not go together. What cannot be loaded now is no error.
+  // INVALID_ARGUMENT when the adapters do not go together, as far as they are loaded. Reads no weights.
   absl::Status CheckTogether(std::span<const AdapterUse> uses) const;
 
   // Null without weights.

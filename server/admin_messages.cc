@@ -32,6 +32,16 @@ v1::AdapterInfo::State StateOf(AdapterState state) {
   return v1::AdapterInfo::STATE_UNSPECIFIED;
 }
 
+v1::AdapterInfo::Tier TierOf(AdapterTier tier) {
+  switch (tier) {
+    case AdapterTier::kDisk:
+      return v1::AdapterInfo::TIER_DISK;
+    case AdapterTier::kResident:
+      return v1::AdapterInfo::TIER_RESIDENT;
+  }
+  return v1::AdapterInfo::TIER_UNSPECIFIED;
+}
+
 // 0.7f is 0.7, not 0.699999988079071.
 Json Number(float value) {
   char digits[64];
@@ -123,8 +133,7 @@ void FillAdapter(const AdapterInfo& from, const std::vector<std::string>& tasks,
   to.set_name(from.name);
   to.set_version(from.version);
   to.set_state(StateOf(from.state));
-  to.set_tier(from.tier == AdapterTier::kResident ? v1::AdapterInfo::TIER_RESIDENT
-                                                  : v1::AdapterInfo::TIER_DISK);
+  to.set_tier(TierOf(from.tier));
   to.set_kind(from.kind);
   to.set_base_name(from.base_name);
   to.set_path(from.source);

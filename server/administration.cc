@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "server/error_details.h"
+#include "server/replacement_check.h"
 
 namespace guildhall {
 namespace {
@@ -92,10 +93,6 @@ absl::Status Administration::Preload(const RunTimeState& state) {
     AdapterLoad load;
     load.adapter = adapter;
     load.progress = LogProgress(name);
-    load.check = [this, &name = name](const AdapterManifest& manifest) {
-      traits_[name] = TraitsOf(manifest);
-      return absl::OkStatus();
-    };
     const auto info = adapters_.Load(load);
     if (!info.ok()) {
       return WithMessage(info.status(),
@@ -162,18 +159,13 @@ absl::StatusOr<AdapterInfo> Administration::LoadAdapter(const AdapterLoad& load)
   const std::string& name = load.adapter.name;
   GH_ASSIGN_OR_RETURN(const auto busy, Busy::Enter(*this, name));
   AdapterLoad checked = load;
-  AdapterTraits traits;
-  checked.check = [&](const AdapterManifest& manifest) {
-    traits = TraitsOf(manifest);
-    return CheckUsers(name, traits);
-  };
+  checked.check = [&](const AdapterManifest& manifest) { return CheckUsers(name, manifest); };
   GH_ASSIGN_OR_RETURN(AdapterInfo info, adapters_.Load(checked));
   LogLoaded(info);
   AdapterConfig adapter = load.adapter;
   adapter.pin = info.pinned;  // what replaces a pinned version is pinned without being told
   const std::lock_guard lock(mutex_);
   Remember(name, std::move(adapter));
-  traits_[name] = std::move(traits);
   GH_RETURN_IF_ERROR(Save());
   return info;
 }
@@ -220,11 +212,10 @@ absl::StatusOr<bool> Administration::PutTask(const TaskConfig& task) {
   if (task.id.empty() && !task.adapters.empty()) {
     return FieldError("task.adapters", "the base has none by its nature; give the task an id");
   }
-  // May load what was evicted: not under the lock. Who is not there is told under it.
+  const std::lock_guard lock(mutex_);
   if (const absl::Status together = adapters_.CheckTogether((*resolved)->adapters); !together.ok()) {
     return FieldError("task.adapters", std::string(together.message()));
   }
-  const std::lock_guard lock(mutex_);
   GH_RETURN_IF_ERROR(CheckAdapters(**resolved));
   GH_ASSIGN_OR_RETURN(const bool replaced, Publish(*resolved));
   Log().info("task {}: {}", Shown(task.id), replaced ? "replaced" : "added");
@@ -275,12 +266,13 @@ absl::Status Administration::CheckUnused(const std::string& name) const {
                                   "; delete them or put them with other adapters first"));
 }
 
-absl::Status Administration::CheckUsers(const std::string& name, const AdapterTraits& traits) {
+absl::Status Administration::CheckUsers(const std::string& name, const AdapterManifest& manifest) {
   const std::lock_guard lock(mutex_);
   // The tasks of the run before, which go with these adapters, come after them.
   if (restoring_) return absl::OkStatus();
   replacing_.insert(name);
-  return CheckReplacement(name, traits, *tasks_.Snapshot(), traits_);
+  return CheckReplacement(name, ChangesOf(manifest), *tasks_.Snapshot(),
+                          [this](const std::string& other) { return adapters_.Changes(other); });
 }
 
 absl::Status Administration::CheckAdapters(const Task& task) const {
@@ -317,7 +309,6 @@ void Administration::Remember(const std::string& name, std::optional<AdapterConf
     known_[name] = *std::move(adapter);
   } else {
     known_.erase(name);
-    traits_.erase(name);
   }
 }
 

@@ -16,7 +16,6 @@
 #include "config/server_config.h"
 #include "engine/engine.h"
 #include "server/adapter_catalog.h"
-#include "server/replacement_check.h"
 #include "server/state_file.h"
 #include "server/task_registry.h"
 
@@ -57,7 +56,7 @@ class Administration {
   class Busy;
 
   absl::Status CheckUnused(const std::string& name) const;
-  absl::Status CheckUsers(const std::string& name, const AdapterTraits& traits);
+  absl::Status CheckUsers(const std::string& name, const AdapterManifest& manifest);
   absl::Status CheckAdapters(const Task& task) const;
   absl::StatusOr<bool> Publish(std::shared_ptr<const Task> task);
   void Remember(const std::string& name, std::optional<AdapterConfig> adapter);
@@ -72,13 +71,12 @@ class Administration {
   TaskRegistry& tasks_;
   Engine& engine_;
 
-  mutable std::mutex mutex_;                     // of what follows, and of changes to tasks
-  std::condition_variable changed_;              // of busy_
-  std::set<std::string> busy_;                   // adapters that are being loaded, unloaded or pinned
-  std::set<std::string> leaving_;                // of those, the ones being unloaded: no task may name them
-  std::set<std::string> replacing_;              // checked against the tasks that use them, not yet loaded
-  std::map<std::string, AdapterConfig> known_;   // what is loaded, and how it came
-  std::map<std::string, AdapterTraits> traits_;  // of what is loaded
+  mutable std::mutex mutex_;                    // of what follows, and of changes to tasks
+  std::condition_variable changed_;             // of busy_
+  std::set<std::string> busy_;                  // adapters that are being loaded, unloaded or pinned
+  std::set<std::string> leaving_;               // of those, the ones being unloaded: no task may name them
+  std::set<std::string> replacing_;             // checked against the tasks that use them, not yet loaded
+  std::map<std::string, AdapterConfig> known_;  // what is loaded, and how it came
   RunTimeState state_;
   bool restoring_ = false;  // nothing is written meanwhile
 };

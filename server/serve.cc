@@ -65,6 +65,7 @@ absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
   ServedModelOptions options;
   GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
   options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
+  options.load_threads = static_cast<int>(config.adapters.load_threads);
   options.experts_as_base = config.adapters.expert_format == "base";
   options.profile = config.engine.profile;
   options.trace = config.engine.trace;

@@ -8,20 +8,22 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "weights/adapter_info.h"
 #include "weights/adapter_memory.h"
 #include "weights/adapter_weights.h"
+#include "weights/compatibility.h"
 #include "weights/reclaim_queue.h"
-#include "weights/weight_manager.h"
 
 namespace guildhall {
 
-// What became of a version's memory.
+// What became of a version's memory. Guarded by the manager's lock.
 struct Freed {
-  std::atomic<bool> done{false};
-  std::atomic<uint64_t> bytes{0};
+  bool done = false;
+  uint64_t bytes = 0;
 };
 
-// A version in memory. Its last holder leaves it in the reclaim queue; there its slots and pages are freed.
+// A version in memory, immutable. Its last holder leaves it in the reclaim queue; there its slots and pages
+// are freed.
 struct ResidentAdapter : ReclaimItem {
   std::vector<Run> runs;
   AdapterWeights weights;
@@ -31,30 +33,49 @@ struct ResidentAdapter : ReclaimItem {
 
 struct AdapterVersion;
 
-// One way of a version into memory: the first, or back from disk.
+// One way of a version into memory: the first, or back from disk. Guarded by the manager's lock, but for
+// atomics and constants.
 struct LoadJob {
-  std::shared_ptr<AdapterVersion> version;
-  const LoadRequest* request = nullptr;  // of a first load, whose caller waits; null: back from disk
-  std::atomic<bool> cancel{false};
-  std::atomic<uint64_t> done_bytes{0}, total_bytes{0};
-  bool pin = false;       // once it is there
-  bool finished = false;  // guarded by the manager's lock, as all below
-  absl::Status status;
+  enum class State { kQueued, kRunning, kDone };
 
+  LoadJob(std::shared_ptr<AdapterVersion> of, bool is_first) : version(std::move(of)), first(is_first) {}
+
+  const std::shared_ptr<AdapterVersion> version;
+  const bool first;
+  LoadRequest request;              // of a first load, constant once it is queued
+  std::atomic<bool> cancel{false};  // the load is to end soon
+  std::atomic<uint64_t> done_bytes{0}, total_bytes{0};
+  bool pin = false;  // once it is there
+  State state = State::kQueued;
+  absl::Status status;  // once it is done
+
+  bool done() const { return state == State::kDone; }
   bool cancelled() const { return cancel && absl::IsCancelled(status); }
   // For one of those who wait: it shares nothing with the others', whose last owner may be any thread.
   absl::Status Result() const { return absl::Status(status.code(), status.message()); }
 };
 
-// Guarded by the manager's lock, but for what the first load fills in before anybody else sees it.
+// What a load found out, to be told of the version when it is published.
+struct LoadedAdapter {
+  std::shared_ptr<const ResidentAdapter> resident;
+  std::string kind, base_name, fingerprint;
+  std::vector<std::string> notes;
+  uint64_t tensor_bytes = 0;
+  int layers = 0, experts = 0, low_rank_modules = 0;
+  double load_seconds = 0.0;
+  AdapterChanges changes;
+};
+
+// Guarded by the manager's lock, but for what is constant.
 struct AdapterVersion {
-  AdapterInfo info;  // without what List() works out: tier, mapped_bytes, progress
-  OpenAdapter open;
-  std::string fingerprint;
-  std::shared_ptr<const ResidentAdapter> resident;  // null: on disk
+  AdapterInfo info;         // without what the manager works out: mapped_bytes, progress
+  OpenAdapter open;         // constant
+  std::string fingerprint;  // of its files when it was first published; constant from then on
+  std::shared_ptr<const AdapterChanges> changes;    // null until it is published; constant from then on
+  std::shared_ptr<const ResidentAdapter> resident;  // null unless info.tier says that it is in memory
   std::shared_ptr<LoadJob> job;                     // under way or queued
   bool replaced = false;                            // by a newer version: gone with its last reader
-  uint64_t last_tick = 0;                           // the order of last uses
+  uint64_t last_use = 0;                            // the order of last uses
 
   bool evictable() const {
     return resident != nullptr && job == nullptr && info.state == AdapterState::kReady && !info.pinned &&

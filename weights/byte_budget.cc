@@ -14,11 +14,17 @@ bool ByteBudget::TryTake(Holder holder, uint64_t bytes) {
 }
 
 void ByteBudget::Give(Holder holder, uint64_t bytes) {
-  std::lock_guard lock(mutex_);
-  uint64_t& used = used_[static_cast<size_t>(holder)];
-  GH_CHECK_LE(bytes, used);
-  used -= bytes;
-  if (holder == Holder::kKvCache) owed_by_kv_ -= std::min(owed_by_kv_, bytes);
+  std::function<void()> listener;
+  {
+    std::lock_guard lock(mutex_);
+    uint64_t& used = used_[static_cast<size_t>(holder)];
+    GH_CHECK_LE(bytes, used);
+    used -= bytes;
+    if (holder != Holder::kKvCache) return;
+    owed_by_kv_ -= std::min(owed_by_kv_, bytes);
+    if (wanted_of_kv_ > 0 && bytes > 0) listener = on_kv_gave_;
+  }
+  if (listener) listener();
 }
 
 uint64_t ByteBudget::free() const {
@@ -49,6 +55,11 @@ uint64_t ByteBudget::owed_by_kv() const {
 void ByteBudget::OnWantOfKv(std::function<void()> listener) {
   std::lock_guard lock(mutex_);
   on_want_of_kv_.swap(listener);
+}
+
+void ByteBudget::OnKvGave(std::function<void()> listener) {
+  std::lock_guard lock(mutex_);
+  on_kv_gave_.swap(listener);
 }
 
 uint64_t ByteBudget::wanted_of_kv() const {

@@ -30,6 +30,9 @@ class ByteBudget {
   uint64_t owed_by_kv() const;  // of that, what it has not given since
   // Called after each wish, on the thread that has it; it must not block. Null: nobody listens.
   void OnWantOfKv(std::function<void()> listener);
+  // Called after the KV cache gave something back while there was a wish, on the thread that gave: it must
+  // neither block nor take locks. Null: nobody listens.
+  void OnKvGave(std::function<void()> listener);
 
  private:
   const uint64_t total_;
@@ -37,7 +40,7 @@ class ByteBudget {
   uint64_t used_[2] = {0, 0};
   uint64_t wanted_of_kv_ = 0;
   uint64_t owed_by_kv_ = 0;
-  std::function<void()> on_want_of_kv_;
+  std::function<void()> on_want_of_kv_, on_kv_gave_;
 };
 
 }  // namespace guildhall

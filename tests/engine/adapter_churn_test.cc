@@ -126,7 +126,7 @@ class Churn {
       CHECK(info.readers == 0);
       CHECK(f_.manager->Unload(info.name, info.version, absl::ZeroDuration()).ok());
     }
-    f_.manager->Settle();
+    f_.manager->AwaitFreed();
     CHECK(f_.manager->mapped_bytes() == 0);
     CHECK(f_.pages->mapped_bytes == 0);
     CHECK(f_.budget->free() == f_.budget->total());
@@ -237,7 +237,7 @@ class Churn {
           LoadRequest request{.name = name,
                               .open = OpenTiny(f_.spec, ManifestOf(f_.spec, name), random(), world)};
           request.replace = random() % 2 == 0;
-          if (random() % 6 == 0) request.cancelled = [] { return true; };
+          if (random() % 6 == 0) request.cancel = Stopped();
           (void)f_.manager->Load(request);
         }
       }

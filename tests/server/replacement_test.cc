@@ -89,6 +89,37 @@ TEST_CASE("a replacement that replaces the experts of a task's other adapter is 
              Catch::Contains("both") && Catch::Contains("adapter other"));
 }
 
+TEST_CASE("a DoRA version on what another adapter of a task changes is refused, naming both and the module") {
+  const AdapterWorld world;
+  const std::string goldens = GUILDHALL_SOURCE_DIR "/tests/goldens_adapters/";
+  fs::copy(goldens + "dora_per_expert/adapter_a", world.root + "/dora");
+  fs::copy(goldens + "lora_per_expert_olmoe/adapter_a", world.root + "/experts");
+  const AdapterServer server(AdapterConfigFor(world));
+  const uint64_t first = server.LoadVersion("m", "experts");
+  server.LoadVersion("other", "experts");
+  server.LoadVersion("esft", "e");
+  REQUIRE(server.Put("shared", {{"m", 1.0f}, {"other", 0.5f}}).ok());
+  REQUIRE(server.Put("beside", {{"esft", 1.0f}, {"m", 1.0f}}).ok());
+  REQUIRE(server.Put("alone", {{"m", 1.0f}}).ok());
+  // Both change the experts of layer 0; and DoRA scales what the ESFT adapter replaces.
+  CHECK_THAT(Refusal(Replace(server, "m", "dora")),
+             Catch::Contains("adapter m") && Catch::Contains("shared: adapters 'm' and 'other'") &&
+                 Catch::Contains("gate_proj of expert 0 of layer 0") &&
+                 Catch::Contains("beside: adapters 'esft' and 'm'") &&
+                 Catch::Contains("expert 1 of layer 0") && Catch::Contains("DoRA") &&
+                 !Catch::Contains("alone:"));
+  CHECK(server.Info("m").version() == first);
+  for (const char* task : {"shared", "beside", "alone"}) CHECK(Serves(server, task));
+  // A task is told the same, and the same version goes through once nobody minds it.
+  REQUIRE(server.Put("shared", {{"m", 1.0f}}).ok());
+  REQUIRE(server.Put("beside", {{"m", 1.0f}}).ok());
+  REQUIRE(Replace(server, "m", "dora").ok());
+  const grpc::Status put = server.Put("shared", {{"m", 1.0f}, {"other", 0.5f}});
+  CHECK(put.error_code() == grpc::INVALID_ARGUMENT);
+  CHECK_THAT(put.error_message(), Catch::Contains("'m' and 'other'") && Catch::Contains("DoRA"));
+  for (const char* task : {"shared", "beside", "alone"}) CHECK(Serves(server, task));
+}
+
 TEST_CASE("a task that may not go on with what is being loaded is not put meanwhile") {
   const AdapterWorld world;
   AdapterServer server(AdapterConfigFor(world));

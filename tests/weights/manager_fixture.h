@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +23,13 @@ namespace guildhall {
 template <typename Condition>
 void Await(Condition condition) {
   while (!condition()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+// Of somebody who wants no load any more.
+inline std::stop_token Stopped() {
+  std::stop_source source;
+  source.request_stop();
+  return source.get_token();
 }
 
 inline Backend& TestBackend() {

@@ -173,5 +173,31 @@ TEST_CASE("Holes that unloaded adapters leave are filled by others") {
   CHECK(worst < 1.05);
 }
 
+TEST_CASE("Padding takes its places whether they are filled or not") {
+  constexpr size_t kSmallPage = 4096;
+  const ModelSpec spec = TinySpec();
+  const auto planned = [&](const AdapterManifest& manifest, int padded_experts) {
+    return PlanAdapter(spec, TestBackend(), manifest, {.padded_experts = padded_experts});
+  };
+  const auto counts = std::make_shared<CountingPageMemory::Counts>();
+  AdapterMemory memory(std::make_unique<CountingPageMemory>(kSmallPage, counts),
+                       std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
+                       AdapterRanges(spec));
+  std::vector<Run> full = planned(EsftManifest({{1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}}), 0)->runs;
+  REQUIRE(memory.Allocate(full).ok());
+  const uint64_t full_bytes = memory.mapped_bytes();
+  memory.Free(full);
+  std::vector<Run> padded = planned(EsftManifest({{1, 0}}), 3)->runs;
+  REQUIRE(memory.Allocate(padded).ok());
+  CHECK(memory.mapped_bytes() == full_bytes);
+  CHECK(planned(EsftManifest({{1, 0}, {1, 1}, {1, 2}, {1, 3}}), 3).status().code() ==
+        absl::StatusCode::kFailedPrecondition);
+  std::vector<Run> lora = planned(LoraManifest({TinyChange(spec, {WeightRole::kO, 0}, 2)}), 3)->runs;
+  REQUIRE(memory.Allocate(lora).ok());
+  CHECK(memory.mapped_bytes() == full_bytes + kSmallPage);
+  memory.Free(padded);
+  memory.Free(lora);
+}
+
 }  // namespace
 }  // namespace guildhall

@@ -39,7 +39,7 @@ TEST_CASE("The least recently used adapter leaves first, and comes back when it 
   REQUIRE(f.Load("b", OneExpert(2), 2).ok());
   CHECK(Resident(f) == Names{"a", "b"});
   const uint64_t id = f.Acquire("a").value()->id;  // now b is the older one
-  f.manager->Settle();
+  f.manager->AwaitFreed();
   REQUIRE(f.Load("c", OneExpert(2), 3).ok());
   CHECK(Resident(f) == Names{"a", "c"});
   CHECK(f.manager->Info("b")->state == AdapterState::kReady);
@@ -188,9 +188,16 @@ TEST_CASE(
   CHECK(f.manager->Info("a")->readers == 0);
 }
 
+// Whether a KV cache that keeps its memory ends a load, and when, is the test's.
+WeightManagerOptions Patience(absl::Duration patience) {
+  WeightManagerOptions options;
+  options.kv_patience = patience;
+  return options;
+}
+
 TEST_CASE("A load asks the KV cache for what eviction cannot give, and withdraws the wish") {
   const uint64_t one = BytesOf(OneExpert(1));
-  ManagerFixture f(2 * one);
+  ManagerFixture f(2 * one, Patience(absl::InfiniteDuration()));
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one + 4096));
   std::atomic<uint64_t> wanted{0};
   std::thread kv([&] {
@@ -202,24 +209,29 @@ TEST_CASE("A load asks the KV cache for what eviction cannot give, and withdraws
   kv.join();
   CHECK(wanted == 4096);
   CHECK(f.budget->wanted_of_kv() == 0);
-  // Now it has nothing that it could do without: the load waits its time and is refused.
-  const absl::Time before = absl::Now();
-  REQUIRE(f.manager->Pin("a", true).ok());
+}
+
+TEST_CASE("A KV cache that has nothing which it could do without is waited for, and the load is refused") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  ManagerFixture f(2 * one, Patience(absl::Milliseconds(1)));
+  REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
+  REQUIRE(f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .pin = true}).ok());
+  std::atomic<int> wishes{0};
+  f.budget->OnWantOfKv([&] { ++wishes; });
   CHECK(f.Load("b", OneExpert(2)).status().code() == StatusCode::kFailedPrecondition);
-  CHECK(absl::Now() - before < absl::Seconds(20));
+  CHECK(wishes == 1);
   CHECK(f.budget->wanted_of_kv() == 0);
   CHECK(f.manager->List().size() == 1);
 }
 
 TEST_CASE("A KV cache that gives back slowly, but does, is waited for") {
   const uint64_t one = BytesOf(OneExpert(1));
-  ManagerFixture f(one);
+  ManagerFixture f(one, Patience(absl::InfiniteDuration()));
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
   std::thread kv([&] {
-    Await([&] { return f.budget->wanted_of_kv() != 0; });
-    constexpr uint64_t kPieces = 8;  // over two seconds, of which none passes without one
+    constexpr uint64_t kPieces = 8;  // each once the load has counted the one before
     for (uint64_t i = 0; i < kPieces; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(250));
+      Await([&] { return f.budget->wanted_of_kv() == (kPieces - i) * (one / kPieces); });
       f.budget->Give(ByteBudget::Holder::kKvCache, one / kPieces);
     }
   });
@@ -227,6 +239,36 @@ TEST_CASE("A KV cache that gives back slowly, but does, is waited for") {
   kv.join();
   CHECK(f.budget->used(ByteBudget::Holder::kKvCache) == 0);
   CHECK(f.budget->wanted_of_kv() == 0);
+}
+
+TEST_CASE("A load that waits for the KV cache can be cancelled, and goes on when a reader or a pin leaves") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  ManagerFixture f(2 * one, Patience(absl::InfiniteDuration()));
+  REQUIRE(f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .pin = true}).ok());
+  REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
+  std::stop_source source;
+  absl::Status loaded;
+  const auto load = [&] {
+    loaded =
+        f.manager->Load({.name = "b", .open = OpenTiny(f.spec, OneExpert(2)), .cancel = source.get_token()})
+            .status();
+  };
+  const auto waits = [&] { return f.budget->wanted_of_kv() == one; };
+  std::thread cancelled(load);
+  Await(waits);
+  source.request_stop();
+  cancelled.join();
+  CHECK(loaded.code() == StatusCode::kCancelled);
+  CHECK(f.budget->wanted_of_kv() == 0);
+  source = {};
+  auto held = f.Acquire("a").value();
+  std::thread after_pin(load);
+  Await(waits);
+  REQUIRE(f.manager->Pin("a", false).ok());
+  held.reset();
+  after_pin.join();
+  CHECK(loaded.ok());
+  CHECK(Resident(f) == Names{"b"});
 }
 
 TEST_CASE(
@@ -255,28 +297,14 @@ TEST_CASE(
   CHECK(without == 0);
 }
 
-TEST_CASE("What could never fit is refused at once") {
-  ManagerFixture f(4096);
+TEST_CASE("What could never fit is refused at once, and the KV cache is not asked") {
+  ManagerFixture f(4096, Patience(absl::InfiniteDuration()));  // would wait for ever
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, 1));
-  const absl::Time before = absl::Now();
+  std::atomic<int> wishes{0};
+  f.budget->OnWantOfKv([&] { ++wishes; });
   CHECK(f.Load("a", EsftManifest({{1, 0}, {1, 1}, {1, 2}})).status().code() ==
         StatusCode::kFailedPrecondition);
-  CHECK(absl::Now() - before < absl::Milliseconds(900));
-}
-
-TEST_CASE("Padding takes its places whether they are filled or not") {
-  WeightManagerOptions options;
-  options.padded = true;
-  options.padded_experts = 3;
-  ManagerFixture f(uint64_t{64} << 20, options);
-  REQUIRE(f.Load("a", EsftManifest({{1, 0}})).ok());
-  const uint64_t padded = f.manager->mapped_bytes();
-  const AdapterManifest full = EsftManifest({{1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
-  CHECK(padded == BytesOf(full));
-  CHECK(f.Load("b", EsftManifest({{1, 0}, {1, 1}, {1, 2}, {1, 3}})).status().code() ==
-        StatusCode::kFailedPrecondition);
-  REQUIRE(f.Load("c", LoraManifest({TinyChange(f.spec, {WeightRole::kO, 0}, 2)})).ok());
-  CHECK(f.manager->mapped_bytes() == padded + 4096);
+  CHECK(wishes == 0);
 }
 
 }  // namespace

@@ -157,7 +157,7 @@ class Churn {
               .name = name,
               .open = OpenTiny(f_.spec, ManifestOf(f_.spec, name), 1 + random() % kSeeds, world)};
           request.replace = random() % 2 == 0;
-          if (random() % 6 == 0) request.cancelled = [] { return true; };
+          if (random() % 6 == 0) request.cancel = Stopped();
           (void)f_.manager->Load(request);
         }
       }

@@ -226,7 +226,7 @@ TEST_CASE("While pages are given back, nobody waits who drops a set, asks for on
   CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(2))].slots.size() == 5);
   b->reset();
   go = true;
-  f.manager->Settle();
+  f.manager->AwaitFreed();
   CHECK(f.manager->Info("b")->readers == 0);
 }
 
@@ -264,7 +264,7 @@ TEST_CASE("The workspace is as wide as the widest adapter, and a wider combinati
   std::memset(view.low_rank, 1, 8 * 2 * 64 * sizeof(float));
   CHECK(f.workspace->charged_bytes() >= 8 * 2 * 64 * sizeof(float));
   set.reset();
-  f.manager->Settle();
+  f.manager->AwaitFreed();
   REQUIRE(f.manager->Unload("a", std::nullopt, absl::ZeroDuration()).ok());
   CHECK(f.workspace->reserved().columns == 32);
 }
@@ -320,7 +320,7 @@ TEST_CASE("A combination that gets no workspace is given to nobody, and what lea
             StatusCode::kResourceExhausted);
     }
     go = true;
-    f.manager->Settle();
+    f.manager->AwaitFreed();
   }
   CHECK(f.workspace->reserved().columns == 32);
   CHECK(f.manager->mapped_bytes() < left);
@@ -354,6 +354,20 @@ TEST_CASE("Replaced experts are packed in the base's formats, or as their files 
                     WeightFormat::kInt8));
   CHECK(HoldsExpert(kept.spec, own->members[0].weights->layers[1].shared, 7, 1, -1));
   CHECK(f.manager->Info("a")->tensor_bytes < kept.manager->Info("a")->tensor_bytes);
+}
+
+TEST_CASE("An adapter is packed by as many threads as the options say") {
+  WeightManagerOptions options;
+  options.load_threads = 3;
+  ManagerFixture f(uint64_t{64} << 20, options);
+  const auto world = std::make_shared<TinyWorld>();
+  std::atomic<int> reading{0};
+  world->on_read = [&](int64_t read) {
+    if (read > 3) return;
+    ++reading;
+    Await([&] { return reading == 3; });  // each of the first three reads meets the other two
+  };
+  CHECK(f.Load("a", EsftManifest({{1, 0}, {1, 1}, {2, 0}}), 1, world).ok());
 }
 
 }  // namespace

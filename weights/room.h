@@ -1,0 +1,39 @@
+// Whether a load finds room, and how it could.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace guildhall {
+
+// Bytes, as of one moment.
+struct Room {
+  uint64_t needed = 0;     // pages that the load's runs would take, and what the workspace grows by
+  uint64_t free = 0;       // of the budget
+  uint64_t evictable = 0;  // pages that evicting all that can leave would give back
+  uint64_t kv_cache = 0;   // that the KV cache holds
+
+  // What eviction cannot give.
+  uint64_t missing() const { return needed > free + evictable ? needed - free - evictable : 0; }
+};
+
+// What must happen next so that the runs fit. Nothing is evicted and nobody asked where that cannot help.
+enum class RoomStep {
+  kPlace,  // they fit
+  kEvict,  // the least recently used of those that can leave; then look again: pages are shared at borders
+  kAskKv,  // the KV cache, for what is missing
+  kRefuse,
+};
+RoomStep NextRoomStep(const Room& room);
+
+// For the refusal: what is held otherwise.
+struct RoomRefusal {
+  std::string name;
+  Room room;
+  uint64_t page_bytes = 0, budget = 0, pinned = 0, read = 0;
+};
+absl::Status NoRoom(const RoomRefusal& refusal);  // FAILED_PRECONDITION with the arithmetic
+
+}  // namespace guildhall
