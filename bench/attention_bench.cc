@@ -117,18 +117,23 @@ class AttentionBench {
     for (int64_t b = 0; b < blocks * sequences; ++b) table.push_back(static_cast<int32_t>(b));
     std::shuffle(table.begin(), table.end(), random_);
 
+    const std::vector<int64_t> places(static_cast<size_t>(rows), 0);
+    const StepInputs inputs{.tokens = {},
+                            .positions = position,
+                            .sequence = sequence,
+                            .kv_place = places,
+                            .set = {},
+                            .block_table = table,
+                            .max_blocks = blocks,
+                            .logit_rows = {}};
     AttentionArgs args{};
     args.shape = kv;
+    args.block_stride = static_cast<int64_t>(block_bytes);
     args.q = q.data();
     args.y = y.data();
-    args.rows = rows;
     args.heads = shape.heads;
     args.q_stride = shape.heads * kv.key_dim;
     args.y_stride = shape.heads * kv.value_dim;
-    args.position = position.data();
-    args.sequence = sequence.data();
-    args.block_table = table.data();
-    args.max_blocks = blocks;
     args.scale = 0.05f;
     CpuContext& cpu = static_cast<CpuBackend&>(*backend_).context();
     const bool all = cpu.pool.threads() > 1;
@@ -140,6 +145,7 @@ class AttentionBench {
       int64_t calls = 0;
       const double begin = Now();
       do {
+        args.step = &backend_->BeginStep(inputs);  // planned anew, as by the first layer of a step
         args.cache = cache.data() + one * static_cast<size_t>(calls % copies);
         backend_->Attention(args);
         ++calls;
@@ -162,18 +168,19 @@ class AttentionBench {
     std::vector<float> v(static_cast<size_t>(kTokens * kv.kv_heads * kv.value_dim));
     for (float& value : k) value = static_cast<float>(random_() % 2001) * 1e-3f - 1.0f;
     for (float& value : v) value = static_cast<float>(random_() % 2001) * 1e-3f - 1.0f;
-    std::vector<int64_t> slot(kTokens);
+    std::vector<int64_t> place(kTokens);
     for (int64_t first = 0; first < blocks * kKvBlockTokens; first += kTokens) {
       const int64_t count = std::min(kTokens, blocks * kKvBlockTokens - first);
-      for (int64_t i = 0; i < count; ++i) slot[static_cast<size_t>(i)] = first + i;
+      for (int64_t i = 0; i < count; ++i) place[static_cast<size_t>(i)] = first + i;
       backend_->AppendKv({.shape = kv,
                           .cache = const_cast<std::byte*>(cache.data()),
+                          .block_stride = static_cast<int64_t>(backend_->KvBlockBytes(kv)),
                           .k = k.data(),
                           .v = kv.value_in_key ? nullptr : v.data(),
                           .rows = count,
                           .k_stride = int64_t{kv.kv_heads} * kv.key_dim,
                           .v_stride = int64_t{kv.kv_heads} * kv.value_dim,
-                          .slot = slot.data()});
+                          .kv_place = place.data()});
     }
   }
 

@@ -230,13 +230,14 @@ class OpsBench {
     };
     op.run = [this, rows] {
       backend_->ExpertFfn({.x = x_.data(),
-                           .table = table_,
+                           .table = table_.data(),
                            .group_begin = begin_.data(),
                            .group_entry = entry_.data(),
                            .weight = weight_.data(),
                            .y = y_.data(),
                            .rows = rows,
                            .k = flags_.k,
+                           .slots = static_cast<int64_t>(table_.size()),
                            .hidden = flags_.hidden,
                            .width = flags_.width,
                            .x_stride = flags_.hidden,

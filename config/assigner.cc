@@ -28,9 +28,9 @@ std::vector<std::string> NamesIn(const std::vector<ConfigKey<Owner>>& keys, cons
   const std::string prefix = path.empty() ? "" : path + ".";
   std::vector<std::string> names;
   const auto add = [&](std::string_view known) {
-    if (known.starts_with(prefix))
-      names.emplace_back(
-          known.substr(prefix.size()).substr(0, known.find('.', prefix.size()) - prefix.size()));
+    if (!known.starts_with(prefix)) return;
+    known.remove_prefix(prefix.size());
+    names.emplace_back(known.substr(0, known.find('.')));
   };
   for (const auto& key : keys) add(key.path);
   if constexpr (std::is_same_v<Owner, ServerConfig>) {

@@ -19,8 +19,8 @@ struct NamedParts {
   std::map<std::string, Owner>& (*members)(ServerConfig&);
   std::string Owner::*name;
   bool (*valid)(std::string_view);
-  std::string_view what;  // that a name which is not valid is not
-  std::string_view rule;
+  std::string_view what;  // a valid name is called in messages
+  std::string_view rule;  // for it, in words
 };
 
 inline std::map<std::string, TaskConfig>& TasksOf(ServerConfig& config) {
@@ -30,11 +30,24 @@ inline std::map<std::string, AdapterConfig>& PreloadOf(ServerConfig& config) {
   return config.adapters.preload;
 }
 
-inline constexpr NamedParts<TaskConfig> kTaskParts{"tasks",     TaskKeys,  TasksOf,    &TaskConfig::id,
-                                                   ValidTaskId, "task id", kTaskIdRule};
+inline constexpr NamedParts<TaskConfig> kTaskParts{
+    .path = "tasks",
+    .keys = TaskKeys,
+    .members = TasksOf,
+    .name = &TaskConfig::id,
+    .valid = ValidTaskId,
+    .what = "task id",
+    .rule = kTaskIdRule,
+};
 inline constexpr NamedParts<AdapterConfig> kAdapterParts{
-    "adapters.preload", AdapterKeys,      PreloadOf,       &AdapterConfig::name,
-    ValidAdapterName,   "adapter's name", kAdapterNameRule};
+    .path = "adapters.preload",
+    .keys = AdapterKeys,
+    .members = PreloadOf,
+    .name = &AdapterConfig::name,
+    .valid = ValidAdapterName,
+    .what = "adapter's name",
+    .rule = kAdapterNameRule,
+};
 
 // What `attempt`, which gives an optional, makes of the first part that it takes.
 template <typename Attempt>

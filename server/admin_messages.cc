@@ -1,6 +1,5 @@
 #include "server/admin_messages.h"
 
-#include <charconv>
 #include <utility>
 
 #include "base/json.h"
@@ -42,15 +41,6 @@ v1::AdapterInfo::Tier TierOf(AdapterTier tier) {
   return v1::AdapterInfo::TIER_UNSPECIFIED;
 }
 
-// 0.7f is 0.7, not 0.699999988079071.
-Json Number(float value) {
-  char digits[64];
-  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  double result = static_cast<double>(value);
-  std::from_chars(digits, end, result);
-  return Json(result);
-}
-
 // Values of a message, each under the key that it has in the configuration file.
 class Values {
  public:
@@ -79,7 +69,7 @@ Json AdaptersJson(const v1::TaskDefinition& from) {
   Json list = Json::array();
   for (const auto& use : from.adapters()) {
     Json adapter = Json::object({{"name", use.name()}});
-    if (use.has_scale()) adapter["scale"] = Number(use.scale());
+    if (use.has_scale()) adapter["scale"] = Decimal(use.scale());
     list.push_back(std::move(adapter));
   }
   return list;

@@ -19,15 +19,6 @@ const FieldDescriptor& FieldOf(const SamplingField& field) {
   return *found;
 }
 
-// 0.7f is 0.7, not 0.699999988079071.
-double Decimal(float value) {
-  char digits[64];
-  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  double decimal = static_cast<double>(value);
-  std::from_chars(digits, end, decimal);
-  return decimal;
-}
-
 // One field of a message that is read.
 struct Reader {
   const v1::SamplingOptions& from;
@@ -79,6 +70,14 @@ struct Writer {
 };
 
 }  // namespace
+
+double Decimal(float value) {
+  char digits[64];
+  const char* const end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
+  double decimal = static_cast<double>(value);
+  std::from_chars(digits, end, decimal);
+  return decimal;
+}
 
 absl::StatusOr<PartialSampling> ReadSampling(const v1::SamplingOptions& from, std::string_view where) {
   PartialSampling sampling;

@@ -10,6 +10,9 @@
 
 namespace guildhall {
 
+// The shortest decimal number that is this float: 0.7f is 0.7, not 0.699999988079071.
+double Decimal(float value);
+
 // What the message sets. INVALID_ARGUMENT with the field, whose path begins with `where` ("sampling"), for a
 // number out of range. `seed` and `logit_bias` are not defaults of anything: the caller reads them.
 absl::StatusOr<PartialSampling> ReadSampling(const v1::SamplingOptions& from, std::string_view where);

@@ -1,5 +1,5 @@
-// Whatever the text of a configuration file, or of KEY=VALUE: a refusal, or a configuration all of whose values the
-// keys would take again.
+// Whatever the text of a configuration file, or of KEY=VALUE: a refusal, or a configuration whose values the
+// keys would all take again.
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
