@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "weights/adapter_packer.h"
+#include "weights/pack_runner.h"
 #include "weights/weight_manager_impl.h"
 
 namespace guildhall {
@@ -115,20 +115,25 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
   }
   GH_ASSIGN_OR_RETURN(
       AdapterPlan plan,
-      PlanAdapter(spec, backend, manifest, {options.formats, options.padded ? options.padded_experts : 0}));
+      PlanAdapter(spec, backend, manifest, source.get(),
+                  {options.formats, options.padded ? options.padded_experts : 0}));
   GH_RETURN_IF_ERROR(MakeRoom(job, plan.runs));
   const std::shared_ptr<ResidentAdapter> resident = MakeResident(plan);
+  GH_ASSIGN_OR_RETURN(resident->weights.descriptors, DescribeLowRank(resident->weights, backend.memory()));
 
   PackControl control;
   control.threads = options.load_threads;
+  control.low_priority = true;
   control.cancelled = [&job] { return job.cancel.load(); };
   control.progress = [&job](uint64_t done, uint64_t total) {
     job.done_bytes = done;
     job.total_bytes = total;
     if (job.request != nullptr && job.request->progress) job.request->progress(done, total);
   };
-  GH_RETURN_IF_ERROR(PackAdapter(plan, *source, control, resident->weights));
-  GH_ASSIGN_OR_RETURN(resident->weights.descriptors, DescribeLowRank(resident->weights, backend.memory()));
+  std::vector<std::byte*> homes;
+  for (const Run& run : plan.runs) homes.push_back(run.begin);
+  GH_RETURN_IF_ERROR(PackItems(plan.items, homes, backend.memory(), control));
+  GH_RETURN_IF_ERROR(source->CheckUnchanged());
   {
     std::lock_guard lock(mutex);
     AdapterInfo& info = job.version->info;
@@ -151,7 +156,7 @@ std::shared_ptr<ResidentAdapter> WeightManager::Impl::MakeResident(AdapterPlan& 
   const std::shared_ptr<ResidentAdapter> resident(
       new ResidentAdapter, [queue = dropped](ResidentAdapter* last) { queue->Push(last); });
   resident->runs = plan.runs;
-  resident->weights = std::move(plan.weights);
+  resident->weights = TakeViews(plan);
   resident->kv_b = std::any_of(resident->weights.layers.begin(), resident->weights.layers.end(),
                                [](const LayerAdapter& layer) { return !layer.k_up.empty(); });
   std::lock_guard lock(mutex);

@@ -57,7 +57,6 @@ struct AdapterUse {
 using OpenAdapter = std::function<absl::StatusOr<std::unique_ptr<AdapterSource>>()>;
 
 struct WeightManagerOptions {
-  size_t page_bytes = size_t{2} << 20;
   bool padded =
       false;  // the benchmark's baseline: every adapter takes `padded_experts` places in each MoE layer
   int padded_experts = 0;
@@ -95,10 +94,10 @@ class WeightManager {
   WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
                 std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
                 const WeightManagerOptions& options);
-  // The same on other pages; options.page_bytes is not read.
+  // The same on other pages than the device's, which outlive the manager.
   WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
                 std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
-                const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory);
+                const WeightManagerOptions& options, PageMemory& memory);
   ~WeightManager();  // CHECK: nobody holds a set
 
   // Blocks until the adapter is published. On failure nothing is left, and a version that was there still

@@ -61,7 +61,7 @@ struct WeightManager::Impl {
 
   Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
        const std::shared_ptr<ByteBudget>& shared_budget, std::shared_ptr<StepWorkspace> step_workspace,
-       const WeightManagerOptions& manager_options, std::unique_ptr<PageMemory> pages);
+       const WeightManagerOptions& manager_options, PageMemory& pages);
   ~Impl();
 
   // weight_manager.cc: the life of versions.

@@ -68,7 +68,7 @@ void ConvertRow(const std::byte* from, DType from_dtype, int64_t count, DType dt
   std::memcpy(to, narrow, static_cast<size_t>(count) * sizeof(uint16_t));
 }
 
-// Elements [begin, begin + count) of a column as `dtype`, zeros behind them.
+// Elements [begin, begin + count) of a column as `dtype`, zeros behind them up to a whole chunk.
 HWY_INLINE void LoadColumn(const PackColumn& column, size_t c, int64_t begin, int64_t count, DType dtype,
                            Piece& piece) {
   const std::byte* from = column.row + static_cast<size_t>(begin) * DTypeSize(column.dtype);
@@ -80,7 +80,7 @@ HWY_INLINE void LoadColumn(const PackColumn& column, size_t c, int64_t begin, in
     if (column.row != nullptr && column.dtype != dtype) ConvertRow(from, column.dtype, count, dtype, row);
     from = row;
   }
-  for (size_t chunk = 0; chunk < kChunks; ++chunk)
+  for (size_t chunk = 0; 16 * chunk < bytes; ++chunk)
     std::memcpy(piece.words[chunk][c % 4][c / 4], from + 16 * chunk, 16);
 }
 
@@ -221,8 +221,8 @@ void PackQuantized(const PackGroup& group, Isa isa) {
 void PackGroupImpl(const PackGroup& group, Isa isa) {
   if (IsQuantized(group.format)) return PackQuantized(group, isa);
   const DType dtype = DTypeOf(group.format);
-  const int64_t unit = KUnit(group.format);
-  const size_t panel_bytes = UnitBytes(group.format);
+  const int64_t unit = group.single_units ? 1 : KUnit(group.format);
+  const size_t panel_bytes = kPanelColumns * static_cast<size_t>(unit) * DTypeSize(dtype);
   const size_t stride = static_cast<size_t>(group.panels) * panel_bytes;
   const int64_t elements = kPieceBytes / static_cast<int64_t>(DTypeSize(dtype));
   Piece piece;
@@ -231,7 +231,7 @@ void PackGroupImpl(const PackGroup& group, Isa isa) {
     std::byte* to = group.to + static_cast<size_t>(begin / unit) * stride;
     for (int panel = 0; panel < group.panels; ++panel, to += panel_bytes) {
       LoadPanel(group.columns + panel * kPanelColumns, begin, count, dtype, piece);
-      if (dtype == DType::kF16) {
+      if (panel_bytes == kPanelColumns * sizeof(uint16_t)) {
         StoreHalves(piece, units, to, stride);
       } else {
         StoreWords(piece, 0, units, to, stride);
