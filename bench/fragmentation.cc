@@ -69,8 +69,8 @@ class Filling {
       : spec_(spec),
         backend_(backend),
         padded_experts_(padded_experts),
-        memory_(std::make_unique<UnbackedPages>(),
-                std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()), AdapterRanges(spec)) {}
+        memory_(pages_, std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
+                AdapterRanges(spec)) {}
   ~Filling() {
     for (const std::vector<Run>& runs : held_) memory_.Free(runs);
   }
@@ -79,7 +79,7 @@ class Filling {
 
   // Returns the bytes of the adapter's tensors.
   uint64_t Add(const AdapterManifest& manifest) {
-    absl::StatusOr<AdapterPlan> plan = PlanAdapter(spec_, backend_, manifest, {{}, padded_experts_});
+    absl::StatusOr<AdapterPlan> plan = PlanAdapter(spec_, backend_, manifest, nullptr, {{}, padded_experts_});
     GH_CHECK(plan.ok() && memory_.Allocate(plan->runs).ok());
     held_.push_back(std::move(plan->runs));
     return plan->tensor_bytes;
@@ -90,6 +90,7 @@ class Filling {
   const ModelSpec& spec_;
   const Backend& backend_;
   const int padded_experts_;
+  UnbackedPages pages_;
   AdapterMemory memory_;
   std::vector<std::vector<Run>> held_;
 };

@@ -31,7 +31,14 @@ class GeneratedAdapter final : public AdapterSource {
 
   absl::StatusOr<TensorView> ReadReplaced(const WeightKey& key, Scratch& scratch) const override {
     const WeightShape shape = ShapeOf(spec_, key);
-    return Fill(shape.out, shape.in, static_cast<size_t>(key.layer * 977 + key.expert * 31), scratch);
+    return ReadReplacedRows(key, 0, shape.out, scratch);
+  }
+
+  absl::StatusOr<TensorView> ReadReplacedRows(const WeightKey& key, int64_t begin, int64_t end,
+                                              Scratch& scratch) const override {
+    const int64_t in = ShapeOf(spec_, key).in;
+    return Fill(end - begin, in, static_cast<size_t>(key.layer * 977 + key.expert * 31 + begin * in),
+                scratch);
   }
 
   absl::StatusOr<LowRankTensors> ReadLowRank(const LowRankChange& change, Scratch& a,

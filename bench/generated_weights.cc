@@ -65,15 +65,25 @@ absl::StatusOr<TensorView> GeneratedWeights::Read(const WeightKey& key,
                                                   std::vector<std::byte>& scratch) const {
   const auto found = shapes_.find(key);
   GH_CHECK(found != shapes_.end());
-  TensorView view{spec_.dtype, found->second, nullptr};
+  return ReadRows(key, 0, found->second[0], scratch);
+}
+
+absl::StatusOr<TensorView> GeneratedWeights::ReadRows(const WeightKey& key, int64_t begin, int64_t end,
+                                                      std::vector<std::byte>& scratch) const {
+  const auto found = shapes_.find(key);
+  GH_CHECK(found != shapes_.end());
+  const TensorView whole{spec_.dtype, found->second, nullptr};
+  TensorView view = whole;
+  view.shape[0] = end - begin;
   scratch.resize(view.Bytes());
   view.data = scratch.data();
   const float scale = Scale(found->second), offset = IsNorm(key.role) ? 1.0f : 0.0f;
   const size_t elements = static_cast<size_t>(view.Elements());
-  size_t at = static_cast<size_t>((static_cast<uint64_t>(key.role) * 1000003u +
-                                   static_cast<uint64_t>(key.layer + 1) * 7919u +
-                                   static_cast<uint64_t>(key.expert + 1) * 104729u) %
-                                  kPeriod);
+  const int64_t skipped = begin * (whole.Elements() / found->second[0]);
+  size_t at = static_cast<size_t>(
+      (static_cast<uint64_t>(key.role) * 1000003u + static_cast<uint64_t>(key.layer + 1) * 7919u +
+       static_cast<uint64_t>(key.expert + 1) * 104729u + static_cast<uint64_t>(skipped)) %
+      kPeriod);
   for (size_t i = 0; i < elements; ++i, at = at + 1 == kPeriod ? 0 : at + 1) {
     const float value = offset + scale * noise_[at];
     if (spec_.dtype == DType::kF32) {

@@ -17,6 +17,8 @@ class GeneratedWeights final : public WeightSource {
   bool Has(const WeightKey& key) const override { return shapes_.contains(key); }
   DType dtype(const WeightKey&) const override { return spec_.dtype; }
   absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const override;
+  absl::StatusOr<TensorView> ReadRows(const WeightKey& key, int64_t begin, int64_t end,
+                                      std::vector<std::byte>& scratch) const override;
   size_t TotalBytes() const override { return total_bytes_; }
 
  private:

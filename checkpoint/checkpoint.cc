@@ -71,7 +71,16 @@ const BoundWeight& Checkpoint::Bound(const WeightKey& key) const {
 }
 
 absl::StatusOr<TensorView> Checkpoint::Read(const WeightKey& key, std::vector<std::byte>& scratch) const {
-  const BoundWeight& bound = Bound(key);
+  return ReadBound(Bound(key), 0, -1, scratch);
+}
+
+absl::StatusOr<TensorView> Checkpoint::ReadRows(const WeightKey& key, int64_t begin, int64_t end,
+                                                std::vector<std::byte>& scratch) const {
+  return ReadBound(Bound(key), begin, end, scratch);
+}
+
+absl::StatusOr<TensorView> Checkpoint::ReadBound(const BoundWeight& bound, int64_t begin, int64_t end,
+                                                 std::vector<std::byte>& scratch) const {
   if (bound.file == nullptr) {
     return absl::FailedPreconditionError(
         StrCat("tensor ", bound.name,
@@ -79,12 +88,17 @@ absl::StatusOr<TensorView> Checkpoint::Read(const WeightKey& key, std::vector<st
                "serve the folder that they "
                "were made of, with the same weights.* formats"));
   }
-  TensorView view = bound.view;
+  TensorView view = end < 0 ? bound.view : bound.view.Rows(begin, end);
   scratch.resize(view.Bytes());
   const absl::Status read = bound.file->Read(view, scratch);
   if (!read.ok()) return absl::Status(read.code(), StrCat("tensor ", bound.name, ": ", read.message()));
   view.data = scratch.data();
   return view;
+}
+
+void Checkpoint::WillRead(const WeightKey& key) const {
+  const BoundWeight& bound = Bound(key);
+  if (bound.file != nullptr) bound.file->WillRead(bound.view);
 }
 
 size_t Checkpoint::TotalBytes() const {

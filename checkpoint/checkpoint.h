@@ -45,6 +45,9 @@ class Checkpoint final : public WeightSource {
   // FAILED_PRECONDITION in a packed folder. Copies by pread, so that a file that was cut is DATA_LOSS where
   // touching the mapping would be a signal.
   absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const override;
+  absl::StatusOr<TensorView> ReadRows(const WeightKey& key, int64_t begin, int64_t end,
+                                      std::vector<std::byte>& scratch) const override;
+  void WillRead(const WeightKey& key) const override;
   size_t TotalBytes() const override;
   // DATA_LOSS if a file was written to since Open; call when the last weight has been read.
   absl::Status CheckUnchanged() const;
@@ -59,6 +62,9 @@ class Checkpoint final : public WeightSource {
 
  private:
   const BoundWeight& Bound(const WeightKey& key) const;
+  // end < 0: all rows.
+  absl::StatusOr<TensorView> ReadBound(const BoundWeight& bound, int64_t begin, int64_t end,
+                                       std::vector<std::byte>& scratch) const;
 
   std::string directory_;
   ModelSpec spec_;

@@ -23,6 +23,14 @@ class WeightSource {
   // The tensor, in `scratch` or in memory that the source owns: valid until `scratch` is used again.
   // DATA_LOSS naming the tensor when its file has changed since it was opened. CHECK: Has(key).
   virtual absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const = 0;
+  // Rows [begin, end) of it. Sources that make all of a tensor anyway need not override it.
+  virtual absl::StatusOr<TensorView> ReadRows(const WeightKey& key, int64_t begin, int64_t end,
+                                              std::vector<std::byte>& scratch) const {
+    absl::StatusOr<TensorView> whole = Read(key, scratch);
+    return whole.ok() ? absl::StatusOr<TensorView>(whole->Rows(begin, end)) : whole;
+  }
+  // The weight will be read soon: a source of files may have the system fetch it meanwhile.
+  virtual void WillRead(const WeightKey&) const {}
   // Of all weights, for progress.
   virtual size_t TotalBytes() const = 0;
 };

@@ -29,7 +29,7 @@ Json PackedReport(const PackedFolder& folder, const ModelSpec& spec) {
   const PackedManifest& manifest = folder.manifest();
   Json report{{"architecture", spec.architecture}, {"layers", spec.layers.size()},
               {"experts", spec.gate.experts},      {"packed_by", manifest.tool},
-              {"packed_for", manifest.isa},        {"weights", WeightFormatsText(manifest.formats)},
+              {"packed_for", manifest.layout},     {"weights", WeightFormatsText(manifest.formats)},
               {"bytes", manifest.bytes},           {"tensors", manifest.tensors.size()},
               {"bytes_by_format", Json::object()}, {"sources", Json::array()}};
   for (const PackedTensor& tensor : manifest.tensors) {

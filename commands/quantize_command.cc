@@ -46,7 +46,7 @@ void Report(const std::string& out, const PackedManifest& manifest, size_t sourc
   std::printf("%s: %zu tensors, %.1f MB (the checkpoint: %.1f MB), weights %s, for %s\n", out.c_str(),
               manifest.tensors.size(), static_cast<double>(manifest.bytes) * 1e-6,
               static_cast<double>(source_bytes) * 1e-6, WeightFormatsText(manifest.formats).c_str(),
-              manifest.isa.c_str());
+              manifest.layout.c_str());
   for (const auto& [format, sums] : by_format) {
     std::printf("  %-12s %6zu tensors %12.1f MB\n", std::string(WeightFormatName(format)).c_str(), sums.first,
                 static_cast<double>(sums.second) * 1e-6);

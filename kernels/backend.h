@@ -53,11 +53,13 @@ class Backend {
   virtual std::string layout() const = 0;
   // The layout's own word behind the device's: "avx512".
   std::string level() const { return layout().substr(layout().find('/') + 1); }
-  // Packing is done on the host, by any thread, and needs no device. `parts` are as the shape's kind says, of
-  // any dtype, and are rounded or widened to its format. `to` has PackedBytes(shape) bytes, 64-byte aligned;
-  // all of them are written.
+  // Packing is done on the host, by any thread, and needs no device. The parts are as the shape's kind says,
+  // of any dtype, and are rounded or widened to its format. `to` has PackedBytes(shape) bytes, 64-byte
+  // aligned; all of them are written. Errors are those of `parts.read`.
   virtual size_t PackedBytes(const PackShape& shape) const = 0;
-  virtual void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const = 0;
+  virtual absl::Status PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const = 0;
+  // The same of parts that are there.
+  void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const;
   // Floats of workspace that A x of one low-rank change takes, for one row or entry.
   virtual int64_t LowRankColumns(int64_t rank) const = 0;
 

@@ -1,9 +1,13 @@
-// What a back end packs: the shape of a matrix before its bytes are there.
+// What a back end packs: the shape of a matrix before its bytes are there, and the parts that it is made of.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 
+#include "absl/status/statusor.h"
+#include "base/tensor_view.h"
 #include "kernels/matrix.h"
 #include "kernels/weight_format.h"
 
@@ -35,6 +39,14 @@ struct PackShape {
 
   // What was packed to `home`, a device address.
   Matrix At(const std::byte* home) const { return {out, in, format, home}; }
+};
+
+// Parts that are read while they are packed.
+struct PackParts {
+  std::span<const int64_t> rows;  // of each part
+  // Rows [begin, end) of a part, which stay until the same part is asked again. A back end asks for each once,
+  // in ascending order, for few enough at a time that they are still in a cache when it packs them.
+  std::function<absl::StatusOr<TensorView>(size_t part, int64_t begin, int64_t end)> read;
 };
 
 }  // namespace guildhall

@@ -5,13 +5,14 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/check.h"
+#include "base/align.h"
 #include "base/crc32c.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_pool.h"
 #include "checkpoint/model_folder.h"
-#include "model/weight_jobs.h"
 #include "model/weight_plan.h"
+#include "weights/pack_runner.h"
 
 namespace guildhall {
 namespace {
@@ -27,12 +28,16 @@ absl::Status Damage(const PackedFolder& folder, std::string_view tensor, const P
 absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend) {
   for (const auto& [format, checksum] : folder.manifest().layouts) {
     if (LayoutChecksum(backend, format) == checksum) continue;
-    return absl::FailedPreconditionError(
-        StrCat(folder.directory(), ": ", WeightFormatName(format), " is packed for the level ",
-               folder.manifest().isa, " by ", folder.manifest().tool, ", and ", backend.level(),
-               " reads another layout: quantize again for this level (guildhall quantize --isa ",
-               backend.level(), "), choose cpu.isa ", folder.manifest().isa,
-               " if this machine has it, or serve the original folder with weights.*"));
+    const std::string &packed = folder.manifest().layout, served = backend.layout();
+    const size_t device = packed.find('/') + 1;
+    // A level of the same device may be chosen instead.
+    const bool same_device = packed.compare(0, device, served, 0, device) == 0;
+    return absl::FailedPreconditionError(StrCat(
+        folder.directory(), ": ", WeightFormatName(format), " is packed in the layout ", packed, " by ",
+        folder.manifest().tool, ", and this server reads ", served,
+        ": quantize again for it (guildhall quantize --isa ", backend.level(), ")",
+        same_device ? StrCat(", choose cpu.isa ", packed.substr(device), " if this machine has it") : "",
+        ", or serve the original folder with weights.*"));
   }
   return absl::OkStatus();
 }
@@ -71,11 +76,11 @@ class StatedFormats {
 
 absl::Status ComparePlans(const PackedFolder& folder, const WeightPlan& plan) {
   const std::vector<PackedTensor>& tensors = folder.manifest().tensors;
-  const auto differ = [&](const WeightItem& item, std::string_view what, auto expected, auto found) {
+  const auto differ = [&](const PackedItem& item, std::string_view what, auto expected, auto found) {
     return Damage(folder, item.name, "expected ", what, " ", expected, " by config.json, found ", found);
   };
   for (size_t i = 0; i < plan.items.size(); ++i) {
-    const WeightItem& item = plan.items[i];
+    const PackedItem& item = plan.items[i];
     if (i >= tensors.size()) return Damage(folder, item.name, "expected it in the manifest, found none");
     const PackedTensor& tensor = tensors[i];
     if (tensor.name != item.name) return differ(item, "the name", item.name, tensor.name);
@@ -97,19 +102,45 @@ absl::Status ComparePlans(const PackedFolder& folder, const WeightPlan& plan) {
   return absl::OkStatus();
 }
 
-// The checksum of a tensor in the file. By reading, not through the mapping: a file that was cut meanwhile is
-// then an error and no SIGBUS.
-absl::StatusOr<uint32_t> SumOfFile(const MappedFile& file, size_t offset, size_t bytes,
-                                   std::vector<std::byte>& scratch) {
-  constexpr size_t kPiece = size_t{1} << 20;
-  scratch.resize(std::min(bytes, kPiece));
-  uint32_t sum = 0;
-  for (size_t done = 0; done < bytes; done += kPiece) {
-    const std::span<std::byte> piece(scratch.data(), std::min(bytes - done, kPiece));
-    GH_RETURN_IF_ERROR(file.ReadAt(offset + done, piece));
-    sum = Crc32c(piece, sum);
+// Of what is read from the file at a time: it is still in a cache when its checksum is taken.
+constexpr size_t kPieceBytes = size_t{256} << 10;
+
+absl::Status CheckSum(const PackedFolder& folder, const PackedTensor& tensor, uint32_t sum) {
+  if (sum == tensor.checksum) return absl::OkStatus();
+  return Damage(folder, tensor.name, "its checksum differs from the manifest's: the file is damaged");
+}
+
+// Each item comes from the file, whose tensors are those of the plan, and its checksum is compared.
+void ReadFromFile(const PackedFolder& folder, WeightPlan& plan) {
+  for (size_t i = 0; i < plan.items.size(); ++i) {
+    plan.items[i].fill = [&folder, &tensor = folder.manifest().tensors[i]](std::byte* place,
+                                                                           PackScratch&) -> absl::Status {
+      uint32_t sum = 0;
+      for (size_t done = 0; done < tensor.bytes; done += kPieceBytes) {
+        const std::span<std::byte> piece(place + done, std::min(tensor.bytes - done, kPieceBytes));
+        GH_RETURN_IF_ERROR(folder.file()->ReadAt(tensor.offset + done, piece));
+        sum = Crc32c(piece, sum);
+      }
+      return CheckSum(folder, tensor, sum);
+    };
+    plan.items[i].announce = [&folder, &tensor = folder.manifest().tensors[i]] {
+      folder.file()->WillRead(tensor.offset, tensor.bytes);
+    };
   }
-  return sum;
+}
+
+// By reading, not through the mapping: a file that was cut meanwhile is then an error and no SIGBUS.
+absl::Status VerifyFile(const PackedFolder& folder, const WeightPlan& plan, const PackControl& control) {
+  return ForEachItem(plan.items, control, [&](const PackedItem& item, PackScratch& scratch) -> absl::Status {
+    scratch[0].resize(std::min(item.bytes, kPieceBytes));
+    uint32_t sum = 0;
+    for (size_t done = 0; done < item.bytes; done += kPieceBytes) {
+      const std::span<std::byte> piece(scratch[0].data(), std::min(item.bytes - done, kPieceBytes));
+      GH_RETURN_IF_ERROR(folder.file()->ReadAt(item.offset + done, piece));
+      sum = Crc32c(piece, sum);
+    }
+    return CheckSum(folder, folder.manifest().tensors[static_cast<size_t>(&item - plan.items.data())], sum);
+  });
 }
 
 }  // namespace
@@ -121,7 +152,6 @@ uint32_t LayoutChecksum(const Backend& backend, WeightFormat format) {
   std::vector<float> values(static_cast<size_t>(kOut * kIn));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((i * 7919) % 16) - 8.0f;
   const TensorView view{DType::kF32, {kOut, kIn}, reinterpret_cast<const std::byte*>(values.data())};
-  constexpr size_t kAlignment = 64;
   uint32_t checksum = 0;
   for (const bool gate_up : {false, true}) {
     const PackShape shape =
@@ -158,7 +188,7 @@ absl::StatusOr<std::unique_ptr<PackedFolder>> PackedFolder::Open(const std::stri
 }
 
 absl::StatusOr<DecoderWeights> LoadPackedWeights(const WeightSource& model, const PackedLoad& load,
-                                                 const Backend& backend,
+                                                 Backend& backend,
                                                  const std::function<void(size_t, size_t)>& progress) {
   const PackedFolder& folder = *load.folder;
   const MappedFile& file = *folder.file();
@@ -171,30 +201,20 @@ absl::StatusOr<DecoderWeights> LoadPackedWeights(const WeightSource& model, cons
     GH_RETURN_IF_ERROR(stated.status());
     GH_RETURN_IF_ERROR(ComparePlans(folder, plan));
   }
-  const std::byte* memory = file.bytes().data();
-  std::byte* copy = nullptr;
-  if (!load.map) {
-    GH_ASSIGN_OR_RETURN(weights.memory, Buffer::Allocate(file.bytes().size(), "model weights"));
-    memory = copy = weights.memory.data();
+  if (load.map) {
+    GH_ASSIGN_OR_RETURN(weights.memory, backend.memory().Bring(file.bytes(), folder.file(), "model weights"));
   } else {
-    weights.mapping = folder.file();
+    GH_ASSIGN_OR_RETURN(weights.memory, backend.memory().Allocate(file.bytes().size(), "model weights"));
   }
-  const WeightPlan plan = PlanWeights(model, backend, stated.Rule(), memory, weights);
-  const std::vector<PackedTensor>& tensors = folder.manifest().tensors;
-  const auto read = [&](const WeightItem& item, WeightScratch& scratch) -> absl::Status {
-    const PackedTensor& tensor = tensors[static_cast<size_t>(&item - plan.items.data())];
-    uint32_t sum = 0;
-    if (copy == nullptr) {
-      GH_ASSIGN_OR_RETURN(sum, SumOfFile(file, item.offset, item.bytes, scratch[0]));
-    } else {
-      const std::span<std::byte> place(copy + item.offset, item.bytes);
-      GH_RETURN_IF_ERROR(file.ReadAt(item.offset, place));
-      sum = Crc32c(place);
-    }
-    if (sum == tensor.checksum) return absl::OkStatus();
-    return Damage(folder, tensor.name, "its checksum differs from the manifest's: the file is damaged");
-  };
-  if (copy != nullptr || load.verify) GH_RETURN_IF_ERROR(ForEachWeight(plan, read, progress));
+  std::byte* const home = weights.memory.data();
+  WeightPlan plan = PlanWeights(model, backend, stated.Rule(), home, weights);
+  const PackControl control{.threads = AllowedCpus(), .progress = progress};
+  if (!load.map) {
+    ReadFromFile(folder, plan);
+    GH_RETURN_IF_ERROR(PackItems(plan.items, {&home, 1}, backend.memory(), control));
+  } else if (load.verify) {
+    GH_RETURN_IF_ERROR(VerifyFile(folder, plan, control));
+  }
   GH_RETURN_IF_ERROR(file.CheckUnchanged());
   return weights;
 }

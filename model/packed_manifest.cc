@@ -101,6 +101,18 @@ absl::StatusOr<std::map<WeightFormat, uint32_t>> ReadLayouts(const JsonObject& o
   return layouts;
 }
 
+// "cpu/avx512". Folders of the first releases name the level alone, as "isa".
+absl::StatusOr<std::string> ReadLayout(const JsonObject& object) {
+  if (!object.Has("layout") && object.Has("isa")) {
+    GH_ASSIGN_OR_RETURN(const std::string level, object.String("isa"));
+    return StrCat("cpu/", level);
+  }
+  GH_ASSIGN_OR_RETURN(std::string layout, object.String("layout"));
+  if (layout.find('/') == std::string::npos)
+    return object.Error("layout", StrCat("expected DEVICE/LEVEL, found ", Quote(layout)));
+  return layout;
+}
+
 absl::StatusOr<WeightFormats> ReadFormats(const JsonObject& object) {
   WeightFormats formats;
   for (const WeightKind& kind : kWeightKinds) {
@@ -143,7 +155,7 @@ std::string FormatPackedManifest(const PackedManifest& manifest) {
   Json json{{"format", kFormat},
             {"version", kVersion},
             {"tool", manifest.tool},
-            {"isa", manifest.isa},
+            {"layout", manifest.layout},
             {"dtype", WeightFormatName(FormatOf(manifest.dtype))},
             {"weights", Json::object()},
             {"layouts", Json::object()},
@@ -185,7 +197,7 @@ absl::StatusOr<PackedManifest> ParsePackedManifest(std::string_view text) {
   }
   PackedManifest manifest;
   GH_ASSIGN_OR_RETURN(manifest.tool, object.String("tool"));
-  GH_ASSIGN_OR_RETURN(manifest.isa, object.String("isa"));
+  GH_ASSIGN_OR_RETURN(manifest.layout, ReadLayout(object));
   GH_ASSIGN_OR_RETURN(manifest.dtype, ReadDType(object, "dtype"));
   GH_ASSIGN_OR_RETURN(const JsonObject weights, object.Object("weights"));
   GH_ASSIGN_OR_RETURN(manifest.formats, ReadFormats(weights));

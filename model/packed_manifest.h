@@ -34,7 +34,7 @@ struct PackedSource {
 
 struct PackedManifest {
   std::string tool;                          // "guildhall 0.1.0"
-  std::string isa;                           // of the back end that packed
+  std::string layout;                        // Backend::layout() of the one that packed
   DType dtype = DType::kBF16;                // of the model that was packed
   WeightFormats formats;                     // as asked for; unset: as the checkpoint had them
   std::map<WeightFormat, uint32_t> layouts;  // of the formats that occur: see LayoutChecksum

@@ -9,44 +9,21 @@
 namespace guildhall {
 namespace {
 
-TensorView Transpose(const TensorView& view, std::vector<std::byte>& scratch) {
-  const size_t element = DTypeSize(view.dtype);
-  const size_t rows = static_cast<size_t>(view.shape[0]), columns = static_cast<size_t>(view.shape[1]);
-  scratch.resize(view.Bytes());
-  for (size_t r = 0; r < rows; ++r) {
-    for (size_t c = 0; c < columns; ++c) {
-      std::memcpy(&scratch[(c * rows + r) * element], view.data + (r * columns + c) * element, element);
-    }
-  }
-  return {view.dtype, {view.shape[1], view.shape[0]}, scratch.data()};
-}
+// Of what FillRows reads at a time.
+constexpr int64_t kPieceBytes = int64_t{256} << 10;
 
 }  // namespace
 
-absl::Status FillStack(const WeightSource& source, const Backend& backend, std::span<const WeightKey> keys,
-                       WeightFormat format, std::byte* place, WeightScratch& scratch) {
-  GH_CHECK_LE(keys.size(), scratch.size());
-  std::vector<TensorView> parts(keys.size());
-  for (size_t i = 0; i < keys.size(); ++i) {
-    GH_ASSIGN_OR_RETURN(parts[i], source.Read(keys[i], scratch[i]));
-  }
-  int64_t out = 0;
-  for (const TensorView& part : parts) out += part.shape[0];
-  backend.Pack(PackShape::Stack(format, out, parts[0].shape[1]), parts, place);
-  return absl::OkStatus();
-}
-
-absl::Status FillGateUp(const WeightSource& source, const Backend& backend, WeightKey gate, WeightKey up,
-                        WeightFormat format, std::byte* place, WeightScratch& scratch) {
-  GH_ASSIGN_OR_RETURN(const TensorView gate_view, source.Read(gate, scratch[0]));
-  GH_ASSIGN_OR_RETURN(const TensorView up_view, source.Read(up, scratch[1]));
-  const TensorView parts[] = {gate_view, up_view};
-  backend.Pack(PackShape::GateUp(format, gate_view.shape[0], gate_view.shape[1]), parts, place);
-  return absl::OkStatus();
+absl::Status FillPacked(const WeightSource& source, const Backend& backend, const PackShape& shape,
+                        std::span<const WeightPart> parts, std::byte* place, PackScratch& scratch) {
+  const auto read = [&](const WeightKey& key, int64_t begin, int64_t end, std::vector<std::byte>& bytes) {
+    return source.ReadRows(key, begin, end, bytes);
+  };
+  return PackTensors(read, backend, shape, parts, place, scratch);
 }
 
 absl::Status FillVectors(const WeightSource& source, std::span<const WeightKey> keys,
-                         std::span<const int64_t> sizes, float* place, WeightScratch& scratch) {
+                         std::span<const int64_t> sizes, float* place, PackScratch& scratch) {
   for (size_t i = 0; i < keys.size(); place += sizes[i++]) {
     if (!source.Has(keys[i])) {
       std::fill(place, place + sizes[i], 0.0f);
@@ -59,17 +36,22 @@ absl::Status FillVectors(const WeightSource& source, std::span<const WeightKey> 
   return absl::OkStatus();
 }
 
-absl::Status FillRows(const WeightSource& source, WeightKey key, size_t bytes, std::byte* place,
-                      WeightScratch& scratch) {
-  GH_ASSIGN_OR_RETURN(const TensorView view, source.Read(key, scratch[0]));
-  GH_CHECK_EQ(view.Bytes(), bytes);
-  std::memcpy(place, view.data, bytes);
+absl::Status FillRows(const WeightSource& source, WeightKey key, WeightShape shape, std::byte* place,
+                      PackScratch& scratch) {
+  const int64_t row_bytes = shape.in * static_cast<int64_t>(DTypeSize(source.dtype(key)));
+  const int64_t step = std::max<int64_t>(1, kPieceBytes / row_bytes);
+  for (int64_t begin = 0; begin < shape.out; begin += step) {
+    const int64_t end = std::min(begin + step, shape.out);
+    GH_ASSIGN_OR_RETURN(const TensorView view, source.ReadRows(key, begin, end, scratch[0]));
+    GH_CHECK_EQ(view.Bytes(), static_cast<size_t>((end - begin) * row_bytes));
+    std::memcpy(place + begin * row_bytes, view.data, view.Bytes());
+  }
   return absl::OkStatus();
 }
 
 absl::Status FillHeads(const WeightSource& source, const Backend& backend, WeightKey kv_b,
                        WeightFormat format, size_t k_stride, size_t v_stride, std::byte* place,
-                       WeightScratch& scratch) {
+                       PackScratch& scratch) {
   const AttentionSpec& a = source.spec().attention;
   GH_ASSIGN_OR_RETURN(const TensorView view, source.Read(kv_b, scratch[0]));
   const auto heads = static_cast<size_t>(a.heads);

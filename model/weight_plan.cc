@@ -3,18 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/align.h"
 #include "base/str_cat.h"
 #include "checkpoint/attention_layout.h"
 #include "model/weight_fill.h"
+#include "weights/product_layout.h"
 
 namespace guildhall {
 namespace {
-
-constexpr size_t kAlignment = 64;
-
-size_t Aligned(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // Walks a model's weights: gives each its place and records how to fill it.
 class Walk {
@@ -39,14 +35,14 @@ class Walk {
   }
 
  private:
-  using Fill = std::function<absl::Status(std::byte*, WeightScratch&)>;
+  using Fill = std::function<absl::Status(std::byte*, PackScratch&)>;
 
   // The name of something of the layer that is walked.
   std::string Name(std::string_view what) const { return StrCat(layer_, what); }
 
-  const std::byte* Take(WeightItem item, Fill fill) {
+  const std::byte* Take(PackedItem item, Fill fill) {
     item.offset = plan_.bytes;
-    plan_.bytes += Aligned(item.bytes);
+    plan_.bytes += AlignUp(item.bytes);
     item.fill = std::move(fill);
     plan_.items.push_back(std::move(item));
     return memory_ == nullptr ? nullptr : memory_ + plan_.items.back().offset;
@@ -55,38 +51,46 @@ class Walk {
   // Matrices stacked by rows, as one product.
   void Stack(std::string_view what, MatrixKind kind, std::vector<WeightKey> keys, int64_t out, int64_t in,
              Matrix& matrix) {
-    WeightItem item{.name = Name(what), .out = out, .in = in};
+    PackedItem item{.name = Name(what), .out = out, .in = in};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedBytes(PackShape::Stack(item.format, out, in));
-    matrix = {out, in, item.format, nullptr};
-    matrix.data = Take(item, [&source = source_, &backend = backend_, format = item.format,
-                              keys = std::move(keys)](std::byte* place, WeightScratch& scratch) {
-      return FillStack(source, backend, keys, format, place, scratch);
+    const PackShape shape = PackShape::Stack(item.format, out, in);
+    matrix = shape.At(TakePacked(std::move(item), shape, keys));
+  }
+
+  const std::byte* TakePacked(PackedItem item, const PackShape& shape, std::span<const WeightKey> keys) {
+    std::vector<WeightPart> parts;
+    for (const WeightKey& key : keys) parts.push_back({key, ShapeOf(spec_, key).out});
+    item.bytes = backend_.PackedBytes(shape);
+    item.announce = [&source = source_, parts] {
+      for (const WeightPart& part : parts) source.WillRead(part.key);
+    };
+    return Take(std::move(item), [&source = source_, &backend = backend_, shape, parts = std::move(parts)](
+                                     std::byte* place, PackScratch& scratch) {
+      return FillPacked(source, backend, shape, parts, place, scratch);
     });
   }
 
   void Vector(std::string_view what, std::vector<WeightKey> keys, std::vector<int64_t> sizes,
               const float*& vector) {
-    WeightItem item{.name = Name(what), .out = 1};
+    PackedItem item{.name = Name(what), .out = 1};
     for (int64_t size : sizes) item.in += size;
     item.bytes = static_cast<size_t>(item.in) * sizeof(float);
     vector = reinterpret_cast<const float*>(
         Take(std::move(item), [&source = source_, keys = std::move(keys), sizes = std::move(sizes)](
-                                  std::byte* place, WeightScratch& scratch) {
+                                  std::byte* place, PackScratch& scratch) {
           return FillVectors(source, keys, sizes, reinterpret_cast<float*>(place), scratch);
         }));
   }
 
   void Embedding(DecoderWeights& weights) {
     const WeightKey key{WeightRole::kEmbedding};
-    WeightItem item{.name = "embedding", .out = spec_.vocabulary, .in = spec_.hidden};
+    PackedItem item{.name = "embedding", .out = spec_.vocabulary, .in = spec_.hidden};
     item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
     weights.embedding_dtype = DTypeOf(item.format);
-    const size_t bytes = item.bytes =
-        static_cast<size_t>(spec_.vocabulary * spec_.hidden) * DTypeSize(weights.embedding_dtype);
+    item.bytes = static_cast<size_t>(item.out * item.in) * DTypeSize(weights.embedding_dtype);
     weights.embedding =
-        Take(std::move(item), [&source = source_, key, bytes](std::byte* place, WeightScratch& scratch) {
-          return FillRows(source, key, bytes, place, scratch);
+        Take(std::move(item), [&source = source_, key](std::byte* place, PackScratch& scratch) {
+          return FillRows(source, key, {source.spec().vocabulary, source.spec().hidden}, place, scratch);
         });
   }
 
@@ -163,13 +167,13 @@ class Walk {
     const WeightKey key{WeightRole::kKvB, layer};
     const auto heads = static_cast<size_t>(a.heads);
     const AttentionMatrix& kv_b = layout_.Matrix(key.role);
-    WeightItem item{.name = Name("kv_b"), .out = kv_b.out, .in = kv_b.in};
+    PackedItem item{.name = Name("kv_b"), .out = kv_b.out, .in = kv_b.in};
     const WeightFormat format = item.format = rule_(item.name, MatrixKind::kKept, {&key, 1});
-    const size_t k = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim)));
-    const size_t v = Aligned(backend_.PackedBytes(PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank)));
+    const size_t k = AlignUp(backend_.PackedBytes(PackShape::Stack(format, a.kv_lora_rank, a.qk_nope_dim)));
+    const size_t v = AlignUp(backend_.PackedBytes(PackShape::Stack(format, a.v_head_dim, a.kv_lora_rank)));
     item.bytes = heads * (k + v);
     const std::byte* place = Take(std::move(item), [&source = source_, &backend = backend_, key, format, k,
-                                                    v](std::byte* destination, WeightScratch& scratch) {
+                                                    v](std::byte* destination, PackScratch& scratch) {
       return FillHeads(source, backend, key, format, k, v, destination, scratch);
     });
     const auto at = [&](size_t offset) { return place == nullptr ? nullptr : place + offset; };
@@ -204,15 +208,11 @@ class Walk {
 
   void Ffn(std::string_view what, MatrixKind kind, WeightKey gate, WeightKey up, WeightKey down,
            int64_t width, FfnWeights& ffn) {
-    WeightItem item{.name = Name(StrCat(what, ".gate_up")), .out = 2 * width, .in = spec_.hidden};
+    PackedItem item{.name = Name(StrCat(what, ".gate_up")), .out = 2 * width, .in = spec_.hidden};
     const WeightKey keys[] = {gate, up};
     item.format = rule_(item.name, kind, keys);
-    item.bytes = backend_.PackedBytes(PackShape::GateUp(item.format, width, spec_.hidden));
-    ffn.gate_up = {2 * width, spec_.hidden, item.format, nullptr};
-    ffn.gate_up.data = Take(item, [&source = source_, &backend = backend_, gate, up, format = item.format](
-                                      std::byte* place, WeightScratch& scratch) {
-      return FillGateUp(source, backend, gate, up, format, place, scratch);
-    });
+    const PackShape shape = PackShape::GateUp(item.format, width, spec_.hidden);
+    ffn.gate_up = shape.At(TakePacked(std::move(item), shape, keys));
     Stack(StrCat(what, ".down"), kind, {down}, spec_.hidden, width, ffn.down);
   }
 

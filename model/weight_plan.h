@@ -12,6 +12,7 @@
 #include "checkpoint/weight_source.h"
 #include "kernels/backend.h"
 #include "model/weights.h"
+#include "weights/packed_item.h"
 #include "weights/weight_formats.h"
 
 namespace guildhall {
@@ -38,24 +39,9 @@ FormatRule AskedFormats(const WeightSource& source, const WeightFormats& formats
 // The choice of one kind; unset: as the checkpoint has it.
 std::optional<WeightFormat> AskedFormat(const WeightFormats& formats, MatrixKind kind);
 
-using WeightScratch = std::vector<std::vector<std::byte>>;
-inline constexpr size_t kWeightScratch = 4;  // buffers that one fill uses
-
-// One matrix, one vector, or the heads of one kv_b.
-struct WeightItem {
-  std::string name;  // "layers.3.experts.17.gate_up"
-  WeightFormat format = WeightFormat::kF32;
-  int64_t out = 0, in = 0;  // of the matrix or of the stacked heads; a vector: (1, n)
-  size_t offset = 0;        // of the packed bytes, a multiple of 64
-  size_t bytes = 0;         // without the gap to the next item
-  // Writes all `bytes` at `place` (64-byte aligned, zeroed) from the source that the plan was made for. Any
-  // thread, with kWeightScratch buffers of its own.
-  std::function<absl::Status(std::byte* place, WeightScratch& scratch)> fill = {};
-};
-
-// In the order in which a step reads them.
+// In the order in which a step reads them, all in run 0.
 struct WeightPlan {
-  std::vector<WeightItem> items;
+  std::vector<PackedItem> items;
   size_t bytes = 0;
 };
 

@@ -5,15 +5,14 @@
 #include <memory>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/dtype.h"
-#include "base/mapped_file.h"
 #include "checkpoint/model_spec.h"
+#include "kernels/device_memory.h"
 #include "kernels/matrix.h"
 
 namespace guildhall {
 
-// All pointers lie in DecoderWeights::memory or its mapping. Vectors (norms, biases) are float.
+// All pointers lie in DecoderWeights::memory. Vectors (norms, biases) are float.
 struct LayerWeights {
   const float* input_norm = nullptr;           // (hidden)
   const float* post_attention_norm = nullptr;  // (hidden)
@@ -47,9 +46,8 @@ struct LayerWeights {
 
 // Owner of all packed weights. Immutable after load.
 struct DecoderWeights {
-  Buffer memory;
-  std::shared_ptr<const MappedFile> mapping;  // instead of memory, where weights are served from a file
-  const std::byte* embedding = nullptr;       // (vocabulary, hidden) of embedding_dtype, row-major
+  DeviceBuffer memory;
+  const std::byte* embedding = nullptr;  // (vocabulary, hidden) of embedding_dtype, row-major
   DType embedding_dtype = DType::kF32;
   const float* final_norm = nullptr;  // (hidden)
   Matrix head;                        // (vocabulary, hidden)

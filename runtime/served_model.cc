@@ -15,7 +15,6 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModel
   GH_ASSIGN_OR_RETURN(served->base_, LoadBaseModel(options.base, on_plan, progress));
   WeightManagerOptions manager;
   manager.max_rows = options.base.max_rows;
-  manager.page_bytes = options.page_bytes;
   manager.load_threads = options.load_threads;
   if (options.experts_as_base) manager.formats = served->base_.memory.formats;
   served->weights_ = MakeWeightManager(served->base_, manager);

@@ -17,7 +17,6 @@ namespace guildhall {
 
 struct ServedModelOptions {
   BaseModelOptions base;
-  size_t page_bytes = size_t{2} << 20;  // of adapters' weights
   int load_threads = 1;                 // that pack an adapter
   bool experts_as_base = false;         // adapters' experts are packed in the base's formats
   bool profile = false;                 // sums of where the time goes

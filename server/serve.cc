@@ -44,6 +44,7 @@ absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
   options.backend.cpu.threads = static_cast<int>(config.cpu.threads);
   options.backend.cpu.pin = config.cpu.pin;
   options.backend.cpu.isa = config.cpu.isa;
+  options.backend.page_bytes = static_cast<size_t>(config.memory.page_bytes);
   options.kv_budget = config.memory.kv;
   options.kv_format = ParseKvFormat(config.memory.kv_dtype);  // nullopt for "auto"
   options.max_rows = config.engine.token_budget;
@@ -64,7 +65,6 @@ void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& mem
 absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
   ServedModelOptions options;
   GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
-  options.page_bytes = static_cast<size_t>(config.memory.page_bytes);
   options.load_threads = static_cast<int>(config.adapters.load_threads);
   options.experts_as_base = config.adapters.expert_format == "base";
   options.profile = config.engine.profile;

@@ -9,17 +9,17 @@
 #include <memory>
 #include <utility>
 
+#include "base/align.h"
 #include "base/crc32c.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_pool.h"
 #include "model/packed_folder.h"
-#include "model/weight_jobs.h"
 #include "model/weight_plan.h"
+#include "weights/pack_runner.h"
 
 namespace guildhall {
 namespace {
-
-constexpr size_t kAlignment = 64;
 
 absl::Status SystemError(const std::string& path, int error) {
   const std::string text = StrCat(path, ": cannot write: ", std::strerror(error));
@@ -71,9 +71,9 @@ struct FreeBytes {
 };
 using AlignedBytes = std::unique_ptr<std::byte, FreeBytes>;
 
-// Zeroed, or null.
+// Zeroed, so that the gaps in an item are the same in each file. Or null.
 AlignedBytes AllocateAligned(size_t bytes) {
-  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t rounded = AlignUp(bytes);
   AlignedBytes memory(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
   if (memory != nullptr) std::memset(memory.get(), 0, rounded);
   return memory;
@@ -87,18 +87,18 @@ absl::StatusOr<PackedManifest> WritePackedWeights(const WeightSource& source, co
   DecoderWeights unused;
   const WeightPlan plan = PlanWeights(source, backend, AskedFormats(source, formats), nullptr, unused);
   PackedManifest manifest;
-  manifest.isa = backend.level();
+  manifest.layout = backend.layout();
   manifest.dtype = source.spec().dtype;
   manifest.formats = formats;
   manifest.bytes = plan.bytes;
-  for (const WeightItem& item : plan.items) {
+  for (const PackedItem& item : plan.items) {
     manifest.tensors.push_back({item.name, item.format, item.out, item.in, item.offset, item.bytes, 0});
     manifest.layouts.try_emplace(item.format, 0);
   }
   for (auto& [format, checksum] : manifest.layouts) checksum = LayoutChecksum(backend, format);
 
   GH_ASSIGN_OR_RETURN(const OutputFile file, OutputFile::Create(path, plan.bytes));
-  const auto write = [&](const WeightItem& item, WeightScratch& scratch) -> absl::Status {
+  const auto write = [&](const PackedItem& item, PackScratch& scratch) -> absl::Status {
     const AlignedBytes place = AllocateAligned(item.bytes);
     if (place == nullptr) {
       return absl::ResourceExhaustedError(
@@ -109,7 +109,7 @@ absl::StatusOr<PackedManifest> WritePackedWeights(const WeightSource& source, co
     manifest.tensors[static_cast<size_t>(&item - plan.items.data())].checksum = Crc32c(bytes);
     return file.WriteAt(item.offset, bytes);
   };
-  GH_RETURN_IF_ERROR(ForEachWeight(plan, write, progress));
+  GH_RETURN_IF_ERROR(ForEachItem(plan.items, {.threads = AllowedCpus(), .progress = progress}, write));
   GH_RETURN_IF_ERROR(file.Sync());
   return manifest;
 }

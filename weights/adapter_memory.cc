@@ -8,9 +8,8 @@
 
 namespace guildhall {
 
-AdapterMemory::AdapterMemory(std::unique_ptr<PageMemory> memory, std::shared_ptr<ByteBudget> budget,
-                             size_t ranges)
-    : pool_(std::move(memory), std::move(budget)) {
+AdapterMemory::AdapterMemory(PageMemory& memory, std::shared_ptr<ByteBudget> budget, size_t ranges)
+    : pool_(memory, std::move(budget)) {
   ranges_.reserve(ranges);
   for (size_t i = 0; i < ranges; ++i) ranges_.emplace_back(pool_);
 }

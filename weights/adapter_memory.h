@@ -25,7 +25,8 @@ struct Run {
 // from it.
 class AdapterMemory {
  public:
-  AdapterMemory(std::unique_ptr<PageMemory> memory, std::shared_ptr<ByteBudget> budget, size_t ranges);
+  // `memory` outlives it.
+  AdapterMemory(PageMemory& memory, std::shared_ptr<ByteBudget> budget, size_t ranges);
 
   // Gives every run its place. RESOURCE_EXHAUSTED; then none has one.
   absl::Status Allocate(std::span<Run> runs);

@@ -4,19 +4,20 @@
 #include <set>
 #include <utility>
 
+#include "base/align.h"
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "weights/low_rank_plan.h"
+#include "weights/pack_tensors.h"
 #include "weights/product_layout.h"
 
 namespace guildhall {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr size_t kRangesOfLayer = 4;
 
-// Which network of the adapter's own vectors a job fills.
+// Which network of the adapter's own vectors an item fills.
 struct FfnPlace {
   size_t layer = 0;
   size_t index = 0;  // among the layer's replaced experts
@@ -28,20 +29,11 @@ struct FfnPlace {
   }
 };
 
-absl::StatusOr<TensorView> Read(PackContext& context, const ModelSpec& spec, const WeightKey& key,
-                                size_t scratch) {
-  if (context.stop()) return absl::CancelledError("the load was cancelled");
-  GH_ASSIGN_OR_RETURN(TensorView view, context.source.ReadReplaced(key, context.scratch[scratch]));
-  const WeightShape shape = ShapeOf(spec, key);
-  GH_CHECK(view.shape == std::vector<int64_t>({shape.out, shape.in}));
-  return view;
-}
-
 class Planner {
  public:
   Planner(const ModelSpec& spec, const Backend& backend, const AdapterManifest& manifest,
-          const AdapterPlanOptions& options)
-      : spec_(spec), backend_(backend), manifest_(manifest), options_(options) {
+          const AdapterSource* source, const AdapterPlanOptions& options)
+      : spec_(spec), backend_(backend), manifest_(manifest), source_(source), options_(options) {
     plan_.weights.layers.resize(spec.layers.size());
   }
 
@@ -51,7 +43,6 @@ class Planner {
     std::vector<LowRankGroup> groups = GroupLowRank(spec_, manifest_.low_rank);
     ShapeLowRank(spec_, backend_, groups, plan_.weights);
     for (LowRankGroup& group : groups) AddLowRank(std::move(group));
-    for (const PackJob& job : plan_.jobs) plan_.tensor_bytes += job.bytes;
     plan_.layers = static_cast<int>(touched_.size());
     plan_.low_rank_modules = static_cast<int>(manifest_.low_rank.size());
     return std::move(plan_);
@@ -105,17 +96,10 @@ class Planner {
     const WeightKey up{place.shared ? WeightRole::kSharedUp : WeightRole::kExpertUp, ffn.layer, ffn.expert};
     const WeightFormat format = FormatIn(place, ffn.gate == ffn.up ? ffn.gate : DType::kF32);
     const PackShape shape = PackShape::GateUp(format, ShapeOf(spec_, gate).out, spec_.hidden);
-    const size_t bytes = backend_.PackedBytes(shape);
-    const size_t run = AddRun(RangeOf(place.layer, place.shared, false), bytes);
-    plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, gate, up, shape, run, place](PackContext& context) {
-           GH_ASSIGN_OR_RETURN(const TensorView gate_view, Read(context, spec, gate, 0));
-           GH_ASSIGN_OR_RETURN(const TensorView up_view, Read(context, spec, up, 1));
-           const TensorView parts[] = {gate_view, up_view};
-           backend.Pack(shape, parts, context.runs[run].begin);
-           place.In(context.weights).gate_up = shape.At(context.runs[run].begin);
-           return absl::OkStatus();
-         }});
+    const size_t run = AddTensor(ffn, false, shape, {gate, up});
+    plan_.views.push_back([shape, run, place](std::span<const Run> runs, AdapterWeights& weights) {
+      place.In(weights).gate_up = shape.At(runs[run].begin);
+    });
   }
 
   void AddDown(const ReplacedFfn& ffn, const FfnPlace& place) {
@@ -123,15 +107,37 @@ class Planner {
                         ffn.expert};
     const WeightFormat format = FormatIn(place, ffn.down);
     const PackShape shape = PackShape::Stack(format, spec_.hidden, ShapeOf(spec_, key).in);
-    const size_t bytes = backend_.PackedBytes(shape);
-    const size_t run = AddRun(RangeOf(place.layer, place.shared, true), bytes);
-    plan_.jobs.push_back(
-        {bytes, [&spec = spec_, &backend = backend_, key, shape, run, place](PackContext& context) {
-           GH_ASSIGN_OR_RETURN(const TensorView down, Read(context, spec, key, 0));
-           backend.Pack(shape, {&down, 1}, context.runs[run].begin);
-           place.In(context.weights).down = shape.At(context.runs[run].begin);
-           return absl::OkStatus();
-         }});
+    const size_t run = AddTensor(ffn, true, shape, {key});
+    plan_.views.push_back([shape, run, place](std::span<const Run> runs, AdapterWeights& weights) {
+      place.In(weights).down = shape.At(runs[run].begin);
+    });
+  }
+
+  // A tensor in a run of its own, which is returned.
+  size_t AddTensor(const ReplacedFfn& ffn, bool down, const PackShape& shape, std::vector<WeightKey> keys) {
+    PackedItem item;
+    item.format = shape.format;
+    item.out = shape.out;
+    item.in = shape.in;
+    item.name = StrCat("layers.", ffn.layer, ffn.expert < 0 ? ".shared" : StrCat(".experts.", ffn.expert),
+                       down ? ".down" : ".gate_up");
+    item.bytes = backend_.PackedBytes(shape);
+    item.run = AddRun(RangeOf(static_cast<size_t>(ffn.layer), ffn.expert < 0, down), item.bytes);
+    std::vector<WeightPart> parts;
+    for (const WeightKey& key : keys) parts.push_back({key, ShapeOf(spec_, key).out});
+    item.fill = [source = source_, &backend = backend_, shape, parts = std::move(parts)](
+                    std::byte* place, PackScratch& scratch) {
+      const auto read = [&](const WeightKey& key, int64_t begin, int64_t end, std::vector<std::byte>& bytes) {
+        return source->ReadReplacedRows(key, begin, end, bytes);
+      };
+      return PackTensors(read, backend, shape, parts, place, scratch);
+    };
+    item.announce = [source = source_, keys = std::move(keys)] {
+      for (const WeightKey& key : keys) source->WillRead(key);
+    };
+    plan_.tensor_bytes += item.bytes;
+    plan_.items.push_back(std::move(item));
+    return plan_.items.back().run;
   }
 
   // The baseline: places that nothing fills, as in a tensor with a fixed number of rows per adapter.
@@ -159,20 +165,27 @@ class Planner {
   void AddLowRank(LowRankGroup group) {
     const int layer = group.target.layer;
     if (layer >= 0) touched_.insert(layer);
-    const auto take = [&](size_t bytes) {
-      const auto [entry, fresh] = low_rank_runs_.emplace(layer, plan_.runs.size());
-      if (fresh) AddRun(spec_.layers.size() * kRangesOfLayer, 0);
-      Run& run = plan_.runs[entry->second];
-      const PackPlace place{entry->second, run.bytes};
-      run.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-      return place;
-    };
-    plan_.jobs.push_back(LowRankJob(spec_, backend_, std::move(group), take));
+    const auto [entry, fresh] = low_rank_runs_.emplace(layer, plan_.runs.size());
+    if (fresh) AddRun(spec_.layers.size() * kRangesOfLayer, 0);
+    const size_t index = entry->second;
+    Run& run = plan_.runs[index];
+    LowRankItem low_rank = PlanLowRank(spec_, backend_, source_, std::move(group));
+    const size_t offset = run.bytes;
+    low_rank.item.run = index;
+    low_rank.item.offset = offset;
+    run.bytes += AlignUp(low_rank.item.bytes);
+    plan_.tensor_bytes += low_rank.tensor_bytes;
+    plan_.items.push_back(std::move(low_rank.item));
+    plan_.views.push_back(
+        [index, offset, view = std::move(low_rank.view)](std::span<const Run> runs, AdapterWeights& weights) {
+          view(runs[index].begin + offset, weights);
+        });
   }
 
   const ModelSpec& spec_;
   const Backend& backend_;
   const AdapterManifest& manifest_;
+  const AdapterSource* const source_;
   const AdapterPlanOptions& options_;
   AdapterPlan plan_;
   std::set<int> touched_;
@@ -186,8 +199,15 @@ size_t AdapterRanges(const ModelSpec& spec) {
 }
 
 absl::StatusOr<AdapterPlan> PlanAdapter(const ModelSpec& spec, const Backend& backend,
-                                        const AdapterManifest& manifest, const AdapterPlanOptions& options) {
-  return Planner(spec, backend, manifest, options).Make();
+                                        const AdapterManifest& manifest, const AdapterSource* source,
+                                        const AdapterPlanOptions& options) {
+  return Planner(spec, backend, manifest, source, options).Make();
+}
+
+AdapterWeights TakeViews(AdapterPlan& plan) {
+  AdapterWeights weights = std::move(plan.weights);
+  for (const AdapterView& view : plan.views) view(plan.runs, weights);
+  return weights;
 }
 
 }  // namespace guildhall

@@ -62,6 +62,14 @@ class AdapterSource {
 
   virtual const AdapterManifest& manifest() const = 0;
   virtual absl::StatusOr<TensorView> ReadReplaced(const WeightKey& key, Scratch& scratch) const = 0;
+  // Rows [begin, end) of it. Sources that make all of a tensor anyway need not override it.
+  virtual absl::StatusOr<TensorView> ReadReplacedRows(const WeightKey& key, int64_t begin, int64_t end,
+                                                      Scratch& scratch) const {
+    absl::StatusOr<TensorView> whole = ReadReplaced(key, scratch);
+    return whole.ok() ? absl::StatusOr<TensorView>(whole->Rows(begin, end)) : whole;
+  }
+  // A replaced tensor will be read soon: a source of files may have the system fetch it meanwhile.
+  virtual void WillRead(const WeightKey&) const {}
   virtual absl::StatusOr<LowRankTensors> ReadLowRank(const LowRankChange& change, Scratch& a,
                                                      Scratch& b) const = 0;
   // DATA_LOSS if a file was written to since it was opened; asked once more when all has been read.

@@ -9,7 +9,9 @@
 #include "absl/status/statusor.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
-#include "weights/adapter_plan.h"
+#include "weights/adapter_source.h"
+#include "weights/adapter_weights.h"
+#include "weights/packed_item.h"
 
 namespace guildhall {
 
@@ -56,15 +58,16 @@ std::vector<LowRankGroup> GroupLowRank(const ModelSpec& spec, const std::vector<
 void ShapeLowRank(const ModelSpec& spec, const Backend& backend, const std::vector<LowRankGroup>& groups,
                   AdapterWeights& weights);
 
-// Gives `bytes` a place in the group's run.
-struct PackPlace {
-  size_t run = 0, offset = 0;
-
-  std::byte* In(const PackContext& context) const { return context.runs[run].begin + offset; }
+// A group's bytes in one stretch, and the views of them.
+struct LowRankItem {
+  PackedItem item;          // its place is the caller's to choose
+  size_t tensor_bytes = 0;  // without padding
+  // Sets the group's part of the weights; `home`: where the item begins on the device.
+  std::function<void(const std::byte* home, AdapterWeights& weights)> view;
 };
-using TakePlace = std::function<PackPlace(size_t bytes)>;
 
-// The job that packs a group; takes the places that it needs. `spec` and `backend` outlive it.
-PackJob LowRankJob(const ModelSpec& spec, const Backend& backend, LowRankGroup group, const TakePlace& take);
+// `spec`, `backend` and `source` (null: sizes alone) outlive it, and so do the changes.
+LowRankItem PlanLowRank(const ModelSpec& spec, const Backend& backend, const AdapterSource* source,
+                        LowRankGroup group);
 
 }  // namespace guildhall

@@ -5,7 +5,7 @@
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "weights/adapter_packer.h"
+#include "weights/pack_runner.h"
 #include "weights/weight_manager_impl.h"
 
 namespace guildhall {
@@ -40,14 +40,15 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
   const absl::Time started = absl::Now();
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<AdapterSource> source, job.version->open());
   const AdapterManifest& manifest = source->manifest();
-  GH_ASSIGN_OR_RETURN(AdapterPlan plan, Plan(job, manifest));
+  GH_ASSIGN_OR_RETURN(AdapterPlan plan, Plan(job, *source));
   {
     const std::lock_guard lock(mutex);
     coming = {plan.weights.rank_columns, ChangesKvB(plan.weights)};
   }
   GH_RETURN_IF_ERROR(MakeRoom(job, plan.runs));
   const std::shared_ptr<ResidentAdapter> resident = MakeResident(plan);
-  GH_RETURN_IF_ERROR(Pack(job, plan, *source, *resident));
+  GH_ASSIGN_OR_RETURN(resident->weights.descriptors, DescribeLowRank(resident->weights, backend.memory()));
+  GH_RETURN_IF_ERROR(Pack(job, plan, *source));
   return Publish(job, {.resident = resident,
                        .kind = manifest.kind,
                        .base_name = manifest.base_name,
@@ -62,14 +63,15 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
 }
 
 absl::StatusOr<AdapterPlan> WeightManager::Impl::Plan(const LoadJob& job,
-                                                      const AdapterManifest& manifest) const {
+                                                      const AdapterSource& source) const {
   const AdapterVersion& version = *job.version;
+  const AdapterManifest& manifest = source.manifest();
   if (!job.first && manifest.fingerprint != version.fingerprint) {
     return absl::FailedPreconditionError(
         StrCat("adapter '", version.info.name, "': files changed on disk since version ",
                version.info.version, " was loaded; load it again to serve the new ones"));
   }
-  return PlanAdapter(spec, backend, manifest, {.formats = options.formats});
+  return PlanAdapter(spec, backend, manifest, &source, {.formats = options.formats});
 }
 
 // The owner of the places that the plan's runs got: from here on all roads lead through the reclaim thread.
@@ -77,26 +79,28 @@ std::shared_ptr<ResidentAdapter> WeightManager::Impl::MakeResident(AdapterPlan& 
   const std::shared_ptr<ResidentAdapter> resident(
       new ResidentAdapter, [queue = reclaimer.queue()](ResidentAdapter* last) { queue->Push(last); });
   resident->runs = plan.runs;
-  resident->weights = std::move(plan.weights);
+  resident->weights = TakeViews(plan);
   resident->kv_b = ChangesKvB(resident->weights);
   const std::lock_guard lock(mutex);
   slots.Take(resident->weights);
   return resident;
 }
 
-absl::Status WeightManager::Impl::Pack(LoadJob& job, const AdapterPlan& plan, const AdapterSource& source,
-                                       ResidentAdapter& resident) const {
+absl::Status WeightManager::Impl::Pack(LoadJob& job, const AdapterPlan& plan,
+                                       const AdapterSource& source) const {
   PackControl control;
   control.threads = options.load_threads;
+  control.low_priority = true;
   control.cancelled = [&job] { return job.cancel.load(); };
   control.progress = [&job](uint64_t done, uint64_t total) {
     job.done_bytes = done;
     job.total_bytes = total;
     if (job.request.progress) job.request.progress(done, total);
   };
-  GH_RETURN_IF_ERROR(PackAdapter(plan, source, control, resident.weights));
-  GH_ASSIGN_OR_RETURN(resident.weights.descriptors, DescribeLowRank(resident.weights, backend.memory()));
-  return absl::OkStatus();
+  std::vector<std::byte*> homes;
+  for (const Run& run : plan.runs) homes.push_back(run.begin);
+  GH_RETURN_IF_ERROR(PackItems(plan.items, homes, backend.memory(), control));
+  return source.CheckUnchanged();
 }
 
 absl::Status WeightManager::Impl::Publish(LoadJob& job, LoadedAdapter loaded) {

@@ -7,8 +7,8 @@
 
 namespace guildhall {
 
-PagePool::PagePool(std::unique_ptr<PageMemory> memory, std::shared_ptr<ByteBudget> budget)
-    : memory_(std::move(memory)), budget_(std::move(budget)) {}
+PagePool::PagePool(PageMemory& memory, std::shared_ptr<ByteBudget> budget)
+    : memory_(memory), budget_(std::move(budget)) {}
 
 PagePool::~PagePool() {
   GH_CHECK_EQ(pages_, uint64_t{0});
@@ -26,7 +26,7 @@ absl::Status PagePool::Map(std::byte* begin, size_t pages) {
                                                budget_->free(), " of the budget's ", budget_->total(),
                                                " are free"));
   }
-  const absl::Status mapped = memory_->Map(begin, bytes);
+  const absl::Status mapped = memory_.Map(begin, bytes);
   if (!mapped.ok()) {
     budget_->Give(ByteBudget::Holder::kAdapters, bytes);
     return mapped;
@@ -37,7 +37,7 @@ absl::Status PagePool::Map(std::byte* begin, size_t pages) {
 }
 
 void PagePool::Unmap(std::byte* begin, size_t pages) {
-  memory_->Unmap(begin, pages * page_bytes());
+  memory_.Unmap(begin, pages * page_bytes());
   {
     std::lock_guard lock(mutex_);
     GH_CHECK_LE(pages, pages_);

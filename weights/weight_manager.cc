@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "kernels/cpu/device_memory.h"
 #include "weights/weight_manager_impl.h"
 
 namespace guildhall {
@@ -13,13 +12,13 @@ namespace guildhall {
 WeightManager::Impl::Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
                           const std::shared_ptr<ByteBudget>& shared_budget,
                           std::shared_ptr<StepWorkspace> step_workspace,
-                          const WeightManagerOptions& manager_options, std::unique_ptr<PageMemory> pages)
+                          const WeightManagerOptions& manager_options, PageMemory& pages)
     : spec(model),
       backend(device),
       budget(shared_budget),
       options(manager_options),
       workspace(std::move(step_workspace)),
-      memory(std::move(pages), shared_budget, AdapterRanges(model)),
+      memory(pages, shared_budget, AdapterRanges(model)),
       slots(base),
       reclaimer([this](ReclaimItem* item) { Reclaim(item); },
                 [this] {
@@ -84,13 +83,12 @@ WeightManager::WeightManager(const ModelSpec& spec, Backend& backend, const std:
                              std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
                              const WeightManagerOptions& options)
     : WeightManager(spec, backend, base, std::move(budget), std::move(workspace), options,
-                    MakeCpuPageMemory(options.page_bytes)) {}
+                    backend.memory().pages()) {}
 
 WeightManager::WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
                              std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
-                             const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory)
-    : impl_(std::make_unique<Impl>(spec, backend, base, budget, std::move(workspace), options,
-                                   std::move(memory))) {}
+                             const WeightManagerOptions& options, PageMemory& pages)
+    : impl_(std::make_unique<Impl>(spec, backend, base, budget, std::move(workspace), options, pages)) {}
 
 WeightManager::~WeightManager() = default;
 

@@ -25,7 +25,6 @@
 namespace guildhall {
 
 struct WeightManagerOptions {
-  size_t page_bytes = size_t{2} << 20;
   // The base's. Replaced experts and shared experts are packed in the formats of theirs; unset: as the
   // adapter's files have them.
   WeightFormats formats = {};
@@ -44,10 +43,10 @@ class WeightManager {
   WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
                 std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
                 const WeightManagerOptions& options);
-  // The same on other pages; options.page_bytes is not read.
+  // The same on other pages than the back end's, which outlive the manager.
   WeightManager(const ModelSpec& spec, Backend& backend, const std::vector<BaseExperts>& base,
                 std::shared_ptr<ByteBudget> budget, std::shared_ptr<StepWorkspace> workspace,
-                const WeightManagerOptions& options, std::unique_ptr<PageMemory> memory);
+                const WeightManagerOptions& options, PageMemory& pages);
   ~WeightManager();  // CHECK: nobody holds a set
 
   // Blocks until the adapter is published. On failure nothing is left, and a version that was there still

@@ -43,7 +43,7 @@ struct WeightManager::Impl {
 
   Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
        const std::shared_ptr<ByteBudget>& shared_budget, std::shared_ptr<StepWorkspace> step_workspace,
-       const WeightManagerOptions& manager_options, std::unique_ptr<PageMemory> pages);
+       const WeightManagerOptions& manager_options, PageMemory& pages);
   ~Impl();
 
   // manager_changes.cc: what administrators ask.
@@ -64,10 +64,9 @@ struct WeightManager::Impl {
   // manager_loads.cc: the load thread.
   void RunLoads();
   absl::Status RunLoad(LoadJob& job);
-  absl::StatusOr<AdapterPlan> Plan(const LoadJob& job, const AdapterManifest& manifest) const;
+  absl::StatusOr<AdapterPlan> Plan(const LoadJob& job, const AdapterSource& source) const;
   std::shared_ptr<ResidentAdapter> MakeResident(AdapterPlan& plan);
-  absl::Status Pack(LoadJob& job, const AdapterPlan& plan, const AdapterSource& source,
-                    ResidentAdapter& resident) const;
+  absl::Status Pack(LoadJob& job, const AdapterPlan& plan, const AdapterSource& source) const;
   absl::Status Publish(LoadJob& job, LoadedAdapter loaded);
 
   // manager_room.cc: room for a load, on its thread.

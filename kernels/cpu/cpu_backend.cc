@@ -123,17 +123,16 @@ size_t CpuBackend::PackedBytes(const PackShape& shape) const {
   return 0;
 }
 
-void CpuBackend::Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const {
+absl::Status CpuBackend::PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const {
   switch (shape.kind) {
     case PackShape::Kind::kStack:
       return PackStack(parts, shape, context_.kernels, to);
     case PackShape::Kind::kGateUp:
-      GH_CHECK_EQ(parts.size(), size_t{2});
-      return PackGateUp(parts[0], parts[1], shape, context_.kernels, to);
+      return PackGateUp(parts, shape, context_.kernels, to);
     case PackShape::Kind::kLowRankB:
-      GH_CHECK_EQ(parts.size(), size_t{1});
-      return PackLowRank(parts[0], shape, to);
+      return PackLowRank(parts, shape, context_.isa, to);
   }
+  return absl::OkStatus();
 }
 
 int64_t CpuBackend::LowRankColumns(int64_t rank) const {

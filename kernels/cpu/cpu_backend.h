@@ -26,7 +26,7 @@ class CpuBackend final : public Backend {
 
   std::string layout() const override;
   size_t PackedBytes(const PackShape& shape) const override;
-  void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const override;
+  absl::Status PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const override;
   int64_t LowRankColumns(int64_t rank) const override;
   size_t KvBlockBytes(const KvShape& shape) const override;
 

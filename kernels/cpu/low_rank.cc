@@ -11,6 +11,8 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/status.h"
+#include "kernels/cpu/pack_group.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/products.h"
 
@@ -96,22 +98,22 @@ size_t PackedLowRankBytes(const PackShape& shape) {
   return static_cast<size_t>(shape.in * columns) * DTypeSize(DTypeOf(shape.format));
 }
 
-void PackLowRank(const TensorView& b, const PackShape& shape, std::byte* destination) {
-  const DType dtype = DTypeOf(shape.format);
-  GH_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
+absl::Status PackLowRank(const PackParts& parts, const PackShape& shape, Isa isa, std::byte* destination) {
+  GH_CHECK(shape.format == WeightFormat::kF32 || shape.format == WeightFormat::kBF16);
+  GH_CHECK_EQ(parts.rows.size(), size_t{1});
+  GH_ASSIGN_OR_RETURN(const TensorView b, parts.read(0, 0, shape.out));
   GH_CHECK(b.shape == std::vector<int64_t>({shape.out, shape.in}));
-  const int64_t out_begin = shape.out_begin, out = shape.out, rank = shape.in;
-  std::memset(destination, 0, PackedLowRankBytes(shape));
-  for (int64_t c = 0; c < out; ++c) {
-    const int64_t column = out_begin - FirstColumn(out_begin) + c;
-    const int64_t panel = column / kPanelColumns, in_panel = column % kPanelColumns;
-    for (int64_t k = 0; k < rank; ++k) {
-      const float value = LoadElement(b.data, b.dtype, c * rank + k);
-      const int64_t place = (panel * rank + k) * kPanelColumns + in_panel;
-      if (dtype == DType::kF32) reinterpret_cast<float*>(destination)[place] = value;
-      if (dtype == DType::kBF16) reinterpret_cast<uint16_t*>(destination)[place] = FloatToBF16(value);
+  const size_t row_bytes = static_cast<size_t>(shape.in) * DTypeSize(b.dtype);
+  const size_t panel_bytes = static_cast<size_t>(shape.in * kPanelColumns) * DTypeSize(DTypeOf(shape.format));
+  const int64_t before = shape.out_begin - FirstColumn(shape.out_begin);
+  for (int64_t first = -before; first < shape.out; first += kPanelColumns, destination += panel_bytes) {
+    PackColumn columns[kPanelColumns];
+    for (int64_t row = std::max<int64_t>(first, 0); row < std::min(first + kPanelColumns, shape.out); ++row) {
+      columns[row - first] = {b.data + static_cast<size_t>(row) * row_bytes, b.dtype};
     }
+    PackPanelGroup({columns, 1, shape.in, shape.format, destination, true}, isa);
   }
+  return absl::OkStatus();
 }
 
 size_t ShrinkScratchBytes(const StepLimits& limits) {

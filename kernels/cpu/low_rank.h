@@ -20,7 +20,7 @@ namespace guildhall {
 
 // Of PackShape::LowRankB.
 size_t PackedLowRankBytes(const PackShape& shape);
-void PackLowRank(const TensorView& b, const PackShape& shape, std::byte* destination);
+absl::Status PackLowRank(const PackParts& parts, const PackShape& shape, Isa isa, std::byte* destination);
 
 // A x of one change occupies so many floats: its rank, rounded up to whole panels.
 constexpr int64_t PaddedRank(int64_t rank) {

@@ -1,210 +1,129 @@
 #include "kernels/cpu/packing.h"
 
-#include <bit>
-#include <cstring>
+#include <vector>
 
 #include "base/check.h"
-#include "kernels/cpu/quantize.h"
+#include "base/status.h"
+#include "kernels/cpu/pack_group.h"
 
 namespace guildhall {
 namespace {
 
-// Elements of one column that are converted and scattered at a time: 16 columns of them fit the first-level
-// cache.
-constexpr int64_t kPiece = 64;
+// Of the rows that are read before they are packed: half of a second-level cache, the other half is for what
+// becomes of them.
+constexpr int64_t kPieceBytes = int64_t{256} << 10;
 
-// Round to nearest, ties to even; overflow becomes infinity, a NaN stays one.
-uint16_t FloatToF16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = (bits >> 16) & 0x8000u;
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
-  if (magnitude < 0x38800000u) {
-    // Below the normal halves: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
-}
-
-// Elements [begin, begin + count) of a row as `dtype`, two or four bytes each.
-void CopyPiece(const TensorView& tensor, int64_t row, int64_t begin, int64_t count, DType dtype,
-               void* piece) {
-  const int64_t in = tensor.shape[1];
-  const int64_t first = row * in + begin;
-  if (tensor.dtype == dtype) {
-    const size_t size = DTypeSize(dtype);
-    std::memcpy(piece, tensor.data + static_cast<size_t>(first) * size, static_cast<size_t>(count) * size);
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = LoadElement(tensor.data, tensor.dtype, first + i);
-    if (dtype == DType::kF32) static_cast<float*>(piece)[i] = value;
-    if (dtype == DType::kBF16) static_cast<uint16_t*>(piece)[i] = FloatToBF16(value);
-    if (dtype == DType::kF16) static_cast<uint16_t*>(piece)[i] = FloatToF16(value);
-  }
-}
-
-// Spreads `units` whole units of one column; Word holds one unit.
-template <typename Word>
-void Scatter(const void* piece, int64_t units, std::byte* destination, size_t unit_stride) {
-  const auto* words = static_cast<const std::byte*>(piece);
-  for (int64_t u = 0; u < units; ++u) {
-    std::memcpy(destination + static_cast<size_t>(u) * unit_stride,
-                words + static_cast<size_t>(u) * sizeof(Word), sizeof(Word));
-  }
-}
-
-// A column of the packed matrix is a row of one of the tensors, or nothing.
-struct Column {
-  const TensorView* tensor = nullptr;
-  int64_t row = 0;
+// Rows [begin, end) of a part, begin <= end.
+struct RowRange {
+  int64_t begin = 0, end = 0;
 };
 
-// Packs the 16 columns of one panel; units of the panel are `unit_stride` bytes apart.
-void PackPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat format, std::byte* panel,
-               size_t unit_stride) {
-  const DType dtype = DTypeOf(format);
-  const int64_t unit = KUnit(format);
-  const size_t unit_bytes = static_cast<size_t>(unit) * DTypeSize(dtype);
-  alignas(64) std::byte piece[kPiece * sizeof(float)];
-  for (int64_t begin = 0; begin < in; begin += kPiece) {
-    const int64_t count = std::min(kPiece, in - begin);
-    const int64_t units = CeilDiv(count, unit);
-    for (size_t c = 0; c < kPanelColumns; ++c) {
-      std::memset(piece, 0, sizeof(piece));
-      if (columns[c].tensor != nullptr)
-        CopyPiece(*columns[c].tensor, columns[c].row, begin, count, dtype, piece);
-      std::byte* destination = panel + static_cast<size_t>(begin / unit) * unit_stride + c * unit_bytes;
-      if (unit_bytes == 4) {
-        Scatter<uint32_t>(piece, units, destination, unit_stride);
-      } else {
-        Scatter<uint16_t>(piece, units, destination, unit_stride);
+// Where a column of the packed matrix comes from; a row of -1: from nowhere.
+struct Source {
+  size_t part = 0;
+  int64_t row = -1;
+};
+
+// The rows of a few groups of panels, a part's in one view.
+class PieceRows {
+ public:
+  PieceRows(const PackParts& parts, int64_t in) : parts_(parts), in_(in), parts_read_(parts.rows.size()) {}
+
+  absl::Status Read(size_t part, RowRange range) {
+    if (range.begin >= range.end) return absl::OkStatus();
+    GH_ASSIGN_OR_RETURN(const TensorView view, parts_.read(part, range.begin, range.end));
+    GH_CHECK(view.shape == std::vector<int64_t>({range.end - range.begin, in_}));
+    GH_CHECK(view.data != nullptr);
+    parts_read_[part] = {view.data, static_cast<size_t>(in_) * DTypeSize(view.dtype), view.dtype,
+                         range.begin};
+    return absl::OkStatus();
+  }
+
+  PackColumn At(Source source) const {
+    if (source.row < 0) return {};
+    const Part& part = parts_read_[source.part];
+    return {part.data + static_cast<size_t>(source.row - part.begin) * part.row_bytes, part.dtype};
+  }
+
+ private:
+  struct Part {
+    const std::byte* data = nullptr;
+    size_t row_bytes = 0;
+    DType dtype = DType::kF32;
+    int64_t begin = 0;  // the first row that was read
+  };
+  const PackParts& parts_;
+  const int64_t in_;
+  std::vector<Part> parts_read_;
+};
+
+// Packs `panels` panels. rows_of(part, first panel, last panel) are the part's rows among them;
+// source_of(panel, c) is what stands in a column.
+template <typename RowsOf, typename SourceOf>
+absl::Status PackPanels(int64_t panels, const PackParts& parts, const PackShape& shape,
+                        const MicroKernels& kernels, std::byte* destination, RowsOf rows_of,
+                        SourceOf source_of) {
+  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
+  const int64_t group_panels = kernels.group_panels[static_cast<size_t>(shape.format)];
+  const int64_t group_bytes = group_panels * kPanelColumns * shape.in * static_cast<int64_t>(sizeof(float));
+  const int64_t piece_panels = group_panels * std::max<int64_t>(1, kPieceBytes / group_bytes);
+  PieceRows rows(parts, shape.in);
+  PackColumn columns[kMaxGroupPanels * kPanelColumns];
+  for (int64_t piece = 0; piece < panels; piece += piece_panels) {
+    const int64_t piece_end = std::min(piece + piece_panels, panels);
+    for (size_t part = 0; part < parts.rows.size(); ++part) {
+      GH_RETURN_IF_ERROR(rows.Read(part, rows_of(part, piece, piece_end)));
+    }
+    for (int64_t first = piece; first < piece_end; first += group_panels) {
+      const int64_t count = std::min(group_panels, piece_end - first);
+      for (int64_t column = 0; column < count * kPanelColumns; ++column) {
+        columns[column] = rows.At(source_of(first + column / kPanelColumns, column % kPanelColumns));
       }
+      std::byte* const to = destination + static_cast<size_t>(first) * PanelBytes(shape.format, shape.in);
+      PackPanelGroup({columns, static_cast<int>(count), shape.in, shape.format, to}, kernels.isa);
     }
   }
-}
-
-// Elements [begin, begin + count) of a column, widened, into a column of `block`.
-void WidenColumn(const Column& column, int64_t begin, int64_t count, float* block) {
-  const TensorView& tensor = *column.tensor;
-  const int64_t first = column.row * tensor.shape[1] + begin;
-  const std::byte* from = tensor.data + static_cast<size_t>(first) * DTypeSize(tensor.dtype);
-  float piece[kQuantBlock];
-  if (tensor.dtype == DType::kF32) {
-    std::memcpy(piece, from, static_cast<size_t>(count) * sizeof(float));
-  } else {
-    uint16_t halves[kQuantBlock];
-    std::memcpy(halves, from, static_cast<size_t>(count) * sizeof(uint16_t));
-    const bool bf16 = tensor.dtype == DType::kBF16;
-    for (int64_t i = 0; i < count; ++i) piece[i] = bf16 ? BF16ToFloat(halves[i]) : F16ToFloat(halves[i]);
-  }
-  for (int64_t i = 0; i < count; ++i) block[i * kPanelColumns] = piece[i];
-}
-
-// Writes one panel's part of a unit of a group of `group_size` panels.
-void StoreBlock(const PanelBlock& block, WeightFormat format, size_t panel, size_t group_size,
-                std::byte* unit) {
-  constexpr size_t kScaleBytes = kPanelColumns * sizeof(uint16_t);
-  std::memcpy(unit + panel * kScaleBytes, block.scale, kScaleBytes);
-  unit += group_size * kScaleBytes;
-  if (format == WeightFormat::kInt4Offset) {
-    std::memcpy(unit + panel * kScaleBytes, block.offset, kScaleBytes);
-    unit += group_size * kScaleBytes;
-  }
-  const bool halves = format != WeightFormat::kInt8;
-  for (int64_t k = 0; k < kQuantBlock; ++k) {
-    const auto quad = static_cast<size_t>(halves ? k / 8 : k / 4);
-    const bool upper = halves && k % 8 >= 4;
-    for (size_t c = 0; c < kPanelColumns; ++c) {
-      std::byte& place =
-          unit[((quad * group_size + panel) * kPanelColumns + c) * 4 + static_cast<size_t>(k % 4)];
-      const std::byte code{block.code[k][c]};
-      place = upper ? place | code << 4 : code;
-    }
-  }
-}
-
-// Panel `panel` of a group of `group_size`.
-void PackQuantizedPanel(const Column (&columns)[kPanelColumns], int64_t in, WeightFormat format, Isa isa,
-                        size_t panel, size_t group_size, std::byte* group) {
-  alignas(64) float w[kQuantBlock * kPanelColumns] = {};
-  for (int64_t begin = 0; begin < in; begin += kQuantBlock, group += group_size * UnitBytes(format)) {
-    const int64_t count = std::min(kQuantBlock, in - begin);
-    for (size_t c = 0; c < kPanelColumns; ++c) {
-      if (columns[c].tensor != nullptr) WidenColumn(columns[c], begin, count, w + c);
-    }
-    PanelBlock block;
-    QuantizePanelBlock(w, count, format, isa, block);
-    StoreBlock(block, format, panel, group_size, group);
-  }
-}
-
-// Packs `panels` panels; column_of(panel, c) tells what stands in them.
-template <typename ColumnOf>
-void PackPanels(int64_t panels, int64_t in, WeightFormat format, const MicroKernels& kernels,
-                std::byte* destination, ColumnOf column_of) {
-  const size_t panel_bytes = PanelBytes(format, in);
-  const size_t unit_bytes = UnitBytes(format);
-  const int64_t group_panels = kernels.group_panels[static_cast<size_t>(format)];
-  for (int64_t panel = 0; panel < panels; ++panel) {
-    const int64_t first = panel / group_panels * group_panels;
-    const auto group_size = static_cast<size_t>(std::min(group_panels, panels - first));
-    const auto in_group = static_cast<size_t>(panel - first);
-    Column columns[kPanelColumns];
-    for (int c = 0; c < kPanelColumns; ++c) columns[c] = column_of(panel, c);
-    std::byte* group = destination + static_cast<size_t>(first) * panel_bytes;
-    if (IsQuantized(format)) {
-      PackQuantizedPanel(columns, in, format, kernels.isa, in_group, group_size, group);
-    } else {
-      PackPanel(columns, in, format, group + in_group * unit_bytes, group_size * unit_bytes);
-    }
-  }
-}
-
-void CheckPart(const TensorView& part, int64_t in) {
-  GH_CHECK_EQ(part.shape.size(), size_t{2});
-  GH_CHECK_EQ(part.shape[1], in);
-  GH_CHECK(part.data != nullptr);
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-void PackStack(std::span<const TensorView> parts, const PackShape& shape, const MicroKernels& kernels,
-               std::byte* destination) {
-  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
-  int64_t out = 0;
-  for (const TensorView& part : parts) {
-    CheckPart(part, shape.in);
-    out += part.shape[0];
-  }
-  GH_CHECK_EQ(out, shape.out);
-  PackPanels(CeilDiv(out, kPanelColumns), shape.in, shape.format, kernels, destination,
-             [&](int64_t panel, int c) {
-               int64_t row = panel * kPanelColumns + c;
-               for (const TensorView& part : parts) {
-                 if (row < part.shape[0]) return Column{&part, row};
-                 row -= part.shape[0];
-               }
-               return Column{};
-             });
+absl::Status PackStack(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
+                       std::byte* destination) {
+  std::vector<int64_t> begins{0};  // of each part among the stacked rows, and their end
+  for (const int64_t rows : parts.rows) begins.push_back(begins.back() + rows);
+  GH_CHECK_EQ(begins.back(), shape.out);
+  const auto rows_of = [&](size_t part, int64_t first, int64_t last) {
+    const int64_t begin = std::clamp(first * kPanelColumns, begins[part], begins[part + 1]);
+    const int64_t end = std::clamp(last * kPanelColumns, begins[part], begins[part + 1]);
+    return RowRange{begin - begins[part], end - begins[part]};
+  };
+  const auto source_of = [&](int64_t panel, int64_t c) {
+    const int64_t row = panel * kPanelColumns + c;
+    for (size_t part = 0; part < parts.rows.size(); ++part) {
+      if (row < begins[part + 1]) return Source{part, row - begins[part]};
+    }
+    return Source{};
+  };
+  return PackPanels(CeilDiv(shape.out, kPanelColumns), parts, shape, kernels, destination, rows_of,
+                    source_of);
 }
 
-void PackGateUp(const TensorView& gate, const TensorView& up, const PackShape& shape,
-                const MicroKernels& kernels, std::byte* destination) {
-  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
+absl::Status PackGateUp(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
+                        std::byte* destination) {
   const int64_t width = shape.out / 2;
-  for (const TensorView* part : {&gate, &up}) {
-    CheckPart(*part, shape.in);
-    GH_CHECK_EQ(part->shape[0], width);
-  }
-  PackPanels(2 * CeilDiv(width, kPanelColumns), shape.in, shape.format, kernels, destination,
-             [&](int64_t panel, int c) {
-               const int64_t row = panel / 2 * kPanelColumns + c;
-               return row < width ? Column{panel % 2 == 0 ? &gate : &up, row} : Column{};
-             });
+  GH_CHECK_EQ(parts.rows.size(), size_t{2});
+  for (const int64_t rows : parts.rows) GH_CHECK_EQ(rows, width);
+  // A group is of an even number of panels.
+  const auto rows_of = [&](size_t, int64_t first, int64_t last) {
+    return RowRange{first / 2 * kPanelColumns, std::min(width, last / 2 * kPanelColumns)};
+  };
+  const auto source_of = [&](int64_t panel, int64_t c) {
+    const int64_t row = panel / 2 * kPanelColumns + c;
+    return row < width ? Source{static_cast<size_t>(panel % 2), row} : Source{};
+  };
+  return PackPanels(2 * CeilDiv(width, kPanelColumns), parts, shape, kernels, destination, rows_of,
+                    source_of);
 }
 
 }  // namespace guildhall

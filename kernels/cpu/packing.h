@@ -20,7 +20,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor_view.h"
+#include "absl/status/status.h"
 #include "kernels/cpu/micro_kernels.h"
 #include "kernels/matrix.h"
 #include "kernels/packing.h"
@@ -103,11 +103,11 @@ class PanelGroups {
   size_t panel_bytes_;
 };
 
-// Backend::Pack of a stack and of gate and up, for a level. A block of a quantized matrix that holds a NaN or
-// an infinity gets the scale NaN.
-void PackStack(std::span<const TensorView> parts, const PackShape& shape, const MicroKernels& kernels,
-               std::byte* destination);
-void PackGateUp(const TensorView& gate, const TensorView& up, const PackShape& shape,
-                const MicroKernels& kernels, std::byte* destination);
+// Backend::PackFrom of a stack and of gate and up, for a level. A block of a quantized matrix that holds a
+// NaN or an infinity gets the scale NaN.
+absl::Status PackStack(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
+                       std::byte* destination);
+absl::Status PackGateUp(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
+                        std::byte* destination);
 
 }  // namespace guildhall

@@ -19,7 +19,6 @@ AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& is
   WeightManagerOptions options;
   options.max_rows = loaded.decoder->max_rows();
   if (!formats.keep) options.formats = formats.base;
-  options.page_bytes = size_t{16} << 10;  // so that even tiny adapters have several, and share some
   manager = std::make_unique<WeightManager>(
       loaded.decoder->spec(), *loaded.backend, loaded.decoder->base_experts(),
       std::make_shared<ByteBudget>(uint64_t{64} << 20), loaded.decoder->workspace(), options);

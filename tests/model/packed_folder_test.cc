@@ -132,6 +132,7 @@ TEST_CASE("a folder of one level is refused by another whose layout differs, wit
     Must(Quantize(golden.directory, place / "out", "int8", level));
     CHECK(LoadPacked(place / "out", level).ok());
     const auto writer = BackendOf(level);
+    CHECK(Must(PackedFolder::Open(place / "out"))->manifest().layout == "cpu/" + level);
     for (const std::string& other : levels) {
       const auto reader = BackendOf(other);
       const bool same =
@@ -144,6 +145,34 @@ TEST_CASE("a folder of one level is refused by another whose layout differs, wit
                  Contains("--isa " + other) && Contains("cpu.isa " + level));
     }
   }
+}
+
+TEST_CASE("a folder whose manifest names its level as isa is served as before") {
+  const Place place;
+  const std::string out = place / "out";
+  Must(Quantize(LoadGolden("olmoe_f32").directory, out, "auto"));
+  Edit(out, [](Json& json) {
+    const std::string layout = json["layout"];
+    json.erase("layout");
+    json["isa"] = layout.substr(layout.find('/') + 1);
+  });
+  CHECK(Refusal(out).ok());
+}
+
+TEST_CASE(
+    "a folder that another device's back end packed is refused with the command that makes the right one") {
+  const Place place;
+  const std::string out = place / "out";
+  Must(Quantize(LoadGolden("olmoe_f32").directory, out, "auto"));
+  Edit(out, [](Json& json) {
+    json["layout"] = "cuda/sm90";
+    for (auto& [format, checksum] : json["layouts"].items()) checksum = "00000000";
+  });
+  const absl::Status refused = Refusal(out);
+  CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_THAT(std::string(refused.message()),
+             Contains("cuda/sm90") && Contains("guildhall quantize --isa " + BackendOf("")->level()) &&
+                 !Contains("cpu.isa"));
 }
 
 TEST_CASE("damage to a packed folder is DATA_LOSS that names the tensor") {

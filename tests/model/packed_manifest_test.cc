@@ -12,7 +12,7 @@ namespace {
 PackedManifest Sample() {
   PackedManifest manifest;
   manifest.tool = "guildhall \"x\"";
-  manifest.isa = "avx2";
+  manifest.layout = "cpu/avx2";
   manifest.dtype = DType::kF32;
   manifest.formats.experts = WeightFormat::kInt4;
   manifest.formats.head = WeightFormat::kInt8;
@@ -49,6 +49,17 @@ TEST_CASE("a manifest of packed weights is read as it was written") {
   CHECK(*read == Sample());
 }
 
+TEST_CASE("a manifest that names the level as \"isa\" is one of the CPU's layout for that level") {
+  std::string text = FormatPackedManifest(Sample());
+  const std::string now = "\"layout\": \"cpu/avx2\"", before = "\"isa\": \"avx2\"";
+  REQUIRE(text.find(now) != std::string::npos);
+  text.replace(text.find(now), now.size(), before);
+  const auto read = ParsePackedManifest(text);
+  INFO(read.status().ToString());
+  REQUIRE(read.ok());
+  CHECK(*read == Sample());
+}
+
 TEST_CASE("a manifest of packed weights is refused by the key that is wrong") {
   const std::string text = FormatPackedManifest(Sample());
   const auto refusal = [&](const std::string& from, const std::string& to) {
@@ -61,6 +72,8 @@ TEST_CASE("a manifest of packed weights is refused by the key that is wrong") {
   using Catch::Contains;
   CHECK(refusal("\"version\": 1", "\"version\": 2").code() == absl::StatusCode::kFailedPrecondition);
   CHECK_THAT(std::string(refusal("guildhall-packed", "other").message()), Contains("format"));
+  CHECK_THAT(std::string(refusal("cpu/avx2", "avx2").message()), Contains("layout"));
+  CHECK_THAT(std::string(refusal("\"layout\": \"cpu/avx2\",", "").message()), Contains("layout"));
   CHECK_THAT(std::string(refusal("\"experts\"", "\"expert\"").message()), Contains("experts"));
   CHECK_THAT(std::string(refusal("deadbeef", "deadbee").message()), Contains("8 hexadecimal digits"));
   CHECK_THAT(std::string(refusal("\"int4\"", "\"int3\"").message()), Contains("int3"));

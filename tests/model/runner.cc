@@ -10,6 +10,8 @@
 namespace guildhall {
 namespace {
 
+// So small that even tiny adapters have several pages, and share some.
+constexpr size_t kPageBytes = size_t{16} << 10;
 constexpr int64_t kMaxRows = 192;
 constexpr int64_t kBlocks = 96;
 
@@ -57,7 +59,7 @@ LoadedModel LoadModel(const std::string& directory, const std::string& isa, int 
   CpuOptions options;
   options.threads = threads;
   options.isa = isa;
-  auto backend = MakeCpuBackend(options);
+  auto backend = MakeCpuBackend(options, kPageBytes);
   GH_CHECK(backend.ok());
   LoadedModel model;
   model.backend = *std::move(backend);

@@ -42,6 +42,7 @@ BaseModel LoadBase() {
   BaseModelOptions options;
   options.path = kBase;
   options.backend.cpu.threads = 1;
+  options.backend.page_bytes = kPageBytes;
   options.kv_budget = "64MiB";
   options.max_rows = 64;
   options.max_sequences = 8;
@@ -53,7 +54,6 @@ BaseModel LoadBase() {
 
 std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_ptr<ByteBudget> budget) {
   WeightManagerOptions options;
-  options.page_bytes = kPageBytes;
   options.max_rows = 64;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
                                          std::move(budget), base.decoder->workspace(), options);

@@ -58,8 +58,7 @@ struct ManagerFixture {
       base.back().routed.assign(static_cast<size_t>(spec.gate.experts), ffn);
       base.back().shared.assign(1, ffn);
     }
-    manager = std::make_unique<WeightManager>(spec, TestBackend(), base, budget, workspace, options,
-                                              std::make_unique<FailingPageMemory>(kPage, pages));
+    manager = std::make_unique<WeightManager>(spec, TestBackend(), base, budget, workspace, options, memory);
   }
 
   absl::StatusOr<AdapterInfo> Load(const std::string& name, const AdapterManifest& manifest,
@@ -80,6 +79,7 @@ struct ManagerFixture {
   std::shared_ptr<ByteBudget> budget;
   std::shared_ptr<CountingPageMemory::Counts> pages = std::make_shared<CountingPageMemory::Counts>();
   std::shared_ptr<StepWorkspace> workspace = std::make_shared<StepWorkspace>(TestBackend().memory());
+  FailingPageMemory memory{kPage, pages};
   std::unique_ptr<WeightManager> manager;
 };
 

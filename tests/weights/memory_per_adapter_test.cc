@@ -75,7 +75,7 @@ class World {
  public:
   explicit World(WeightFormats formats = {}) : formats_(formats) {}
   size_t Add(const AdapterManifest& manifest) {
-    AdapterPlan plan = PlanAdapter(spec_, TestBackend(), manifest, {formats_, 0}).value();
+    AdapterPlan plan = PlanAdapter(spec_, TestBackend(), manifest, nullptr, {formats_, 0}).value();
     REQUIRE(memory_.Allocate(plan.runs).ok());
     adapters_.push_back(std::move(plan));
     return adapters_.size() - 1;
@@ -109,8 +109,8 @@ class World {
   const WeightFormats formats_;
   const ModelSpec spec_ = LiteSpec();
   std::shared_ptr<CountingPageMemory::Counts> counts_ = std::make_shared<CountingPageMemory::Counts>();
-  AdapterMemory memory_{std::make_unique<CountingPageMemory>(kPage, counts_),
-                        std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
+  CountingPageMemory pages_{kPage, counts_};
+  AdapterMemory memory_{pages_, std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
                         AdapterRanges(spec_)};
   std::vector<AdapterPlan> adapters_;
 };

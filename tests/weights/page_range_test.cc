@@ -20,7 +20,8 @@ struct World {
 
   std::shared_ptr<Counts> counts = std::make_shared<Counts>();
   std::shared_ptr<ByteBudget> budget;
-  PagePool pool{std::make_unique<CountingPageMemory>(kPage, counts), budget};
+  CountingPageMemory pages{kPage, counts};
+  PagePool pool{pages, budget};
 };
 
 TEST_CASE("Runs lie densely and neighbours share their border page") {
