@@ -3,13 +3,13 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tools/safetensors_writer.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "checkpoint/families/family.h"
 #include "checkpoint/weight_names.h"
+#include "tools/safetensors_writer.h"
 #include "weights/product_layout.h"
 
 namespace guildhall {

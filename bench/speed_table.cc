@@ -10,7 +10,6 @@
 #include "bench/shapes.h"
 #include "bench/statistics.h"
 #include "kernels/make_backend.h"
-#include "runtime/memory_budget.h"
 
 namespace guildhall {
 namespace {
@@ -154,13 +153,14 @@ absl::StatusOr<SpeedTable> MeasureSpeedTable(const SpeedTableOptions& options,
   table.rounds = options.rounds;
   table.seconds = options.seconds;
   GH_ASSIGN_OR_RETURN(const auto levels, LevelsOf(options));
+  GH_ASSIGN_OR_RETURN(const auto backend, MakeBackend({.cpu = {.threads = 1, .pin = false, .isa = ""}}));
   for (const std::string& shape : options.shapes) {
     GH_ASSIGN_OR_RETURN(const auto models, ModelsOf(options, shape, levels));
     std::vector<double> bytes;
     for (const ModelBenchOptions& model : models) {
       GH_ASSIGN_OR_RETURN(bytes.emplace_back(), WeightBytes(model));
     }
-    GH_ASSIGN_OR_RETURN(const AvailableMemory memory, ReadAvailableMemory());
+    GH_ASSIGN_OR_RETURN(const AvailableMemory memory, backend->memory().Available());
     const double limit = static_cast<double>(memory.bytes) * options.memory_share;
     for (const std::vector<size_t>& group : GroupByMemory(bytes, limit)) {
       std::vector<std::unique_ptr<ModelBench>> benches;

@@ -72,6 +72,12 @@ class HostTwin {
   std::shared_ptr<void> owner_;
 };
 
+// What a device can still give to this process.
+struct AvailableMemory {
+  uint64_t bytes = 0;
+  std::string source;  // who says so: "MemAvailable", "memory limit of control group /a"
+};
+
 // Of one back end, which owns it. Thread-safe: loading goes on beside steps.
 class DeviceMemory {
  public:
@@ -95,6 +101,9 @@ class DeviceMemory {
                                              std::shared_ptr<const void> owner, std::string_view what) = 0;
 
   virtual PageMemory& pages() = 0;
+
+  // UNAVAILABLE where the system does not say.
+  virtual absl::StatusOr<AvailableMemory> Available() const = 0;
 };
 
 }  // namespace guildhall

@@ -40,8 +40,9 @@ class LanguageModel {
 
   // So many blocks fill about a page of the device: what is worth getting or releasing at a time.
   virtual int64_t kv_release_blocks() const { return 1; }
-  // All blocks have memory at first. Gives the blocks [first, first + count) memory, of any content, or takes it from them: the blocks that
-  // have some are always the first ones. RESOURCE_EXHAUSTED; then nothing has changed.
+  // All blocks have memory at first. Gives the blocks [first, first + count) memory, of any content, or takes
+  // it from them: the blocks that have some are always the first ones. RESOURCE_EXHAUSTED; then nothing has
+  // changed.
   virtual absl::Status GrowKvBlocks(int64_t first, int64_t count) {
     (void)first;
     (void)count;

@@ -49,7 +49,7 @@ struct PackedLoad {
 // formats would make, at its place. DATA_LOSS naming the tensor for one that is not, or whose checksum is
 // wrong; FAILED_PRECONDITION for a layout of another back end; RESOURCE_EXHAUSTED.
 absl::StatusOr<DecoderWeights> LoadPackedWeights(const WeightSource& model, const PackedLoad& load,
-                                                 const Backend& backend,
+                                                 Backend& backend,
                                                  const std::function<void(size_t, size_t)>& progress);
 
 }  // namespace guildhall

@@ -12,8 +12,8 @@
 
 namespace guildhall {
 
-// Filled as positions are first reached; grows where more are reached than it was made for. Engine thread; the
-// device memory outlives it.
+// Filled as positions are first reached; grows where more are reached than it was made for. Engine thread;
+// the device memory outlives it.
 class RopeTable {
  public:
   static size_t Bytes(const RopeSpec& spec, int64_t positions);

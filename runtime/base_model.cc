@@ -11,13 +11,13 @@ namespace guildhall {
 namespace {
 
 absl::StatusOr<MemoryUse> PlanMemory(const BaseModelOptions& options, const Checkpoint& checkpoint,
-                                     const Backend& backend, const DecoderOptions& decoder,
+                                     Backend& backend, const DecoderOptions& decoder,
                                      const PackedFolder* packed) {
   DecoderMemory need = DecoderMemoryOf(checkpoint, backend, decoder);
   if (packed != nullptr) need.weights = packed->manifest().bytes;
   KvBudgetQuestion question;
   question.budget = options.kv_budget;
-  GH_ASSIGN_OR_RETURN(question.available, ReadAvailableMemory());
+  GH_ASSIGN_OR_RETURN(question.available, backend.memory().Available());
   question.weight_bytes = need.weights + need.step;
   question.block_bytes = KvBytesPerBlock(checkpoint.spec(), backend, options.kv_format);
   question.context = checkpoint.spec().max_positions;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "kernels/device_memory.h"
 
 namespace guildhall {
 
@@ -20,17 +21,6 @@ struct MemoryAmount {
 
 // INVALID_ARGUMENT, quoting the text and showing the forms.
 absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text);
-
-// What the system can still give to this process.
-struct AvailableMemory {
-  uint64_t bytes = 0;
-  std::string source;  // "MemAvailable", or the control group whose limit is lower
-};
-
-// Reads `root` + "proc/meminfo", and the limits of the process's control groups (versions 2 and 1) minus what
-// is used there without file pages that can be dropped. UNAVAILABLE where there is no MemAvailable. Tests
-// give a folder of their own as `root`, which ends in "/".
-absl::StatusOr<AvailableMemory> ReadAvailableMemory(const std::string& root = "/");
 
 struct KvBudgetQuestion {
   std::string budget =

@@ -33,7 +33,7 @@ struct LowRankTarget {
   Kind kind = Kind::kProduct;
   int index = 0;
 
-  auto operator<=>(const LowRankTarget&) const = default;
+  auto operator<=>(const LowRankTarget&) const = default;  // NOLINT(modernize-use-nullptr): as WeightKey
 };
 
 // All changes of one product.

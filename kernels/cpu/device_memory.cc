@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "kernels/cpu/available_memory.h"
 
 namespace guildhall {
 
@@ -31,6 +32,10 @@ absl::StatusOr<DeviceBuffer> CpuDeviceMemory::Bring(std::span<const std::byte> b
   // Ops read weights and never write them.
   return DeviceBuffer(const_cast<std::byte*>(bytes.data()), bytes.size(),
                       std::const_pointer_cast<void>(std::move(owner)));
+}
+
+absl::StatusOr<AvailableMemory> CpuDeviceMemory::Available() const {
+  return ReadAvailableMemory();
 }
 
 }  // namespace guildhall

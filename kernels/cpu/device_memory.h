@@ -22,6 +22,7 @@ class CpuDeviceMemory final : public DeviceMemory {
   absl::StatusOr<DeviceBuffer> Bring(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                                      std::string_view what) override;
   PageMemory& pages() override { return *pages_; }
+  absl::StatusOr<AvailableMemory> Available() const override;
 
  private:
   const std::unique_ptr<PageMemory> pages_;

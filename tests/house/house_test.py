@@ -7,6 +7,7 @@ import function_sizes
 import include_ladder
 import leftovers
 import links
+import op_list
 import scripts
 from sources import own_files, read_includes, without_comments
 from tree import TreeTest
@@ -163,6 +164,33 @@ class FileSizes(TreeTest):
         self.assertEqual(file_sizes.median_too_long(self.root), [])
         self.plant({"base/c.cc": "\n" * 92})
         self.assertIn("3 C++ sources have more than 91 lines", file_sizes.median_too_long(self.root)[0])
+
+
+class OpList(TreeTest):
+    GOOD = {
+        "kernels/op_list.h": "#define GH_FOR_EACH_OP(OP) \\\n  OP(Rope, rope)\n",
+        "kernels/ops.h": "struct RopeArgs {\n};\n",
+        "kernels/op_cost.cc": "OpCost CostOf(const RopeArgs& args) {\n}\n",
+        "kernels/backend.h": "GH_FOR_EACH_OP(GH_DECLARE)\n",
+        "kernels/cpu/rope.cc": "void RopeOp(const RopeArgs& args, CpuContext& context) {\n}\n",
+        "tests/kernels/rope_test.cc": "backend->Rope({});\n",
+    }
+
+    def problems(self, files: dict[str, str]) -> list[str]:
+        self.plant(self.GOOD | files)
+        return op_list.check(self.root)[0]
+
+    def test_an_op_that_is_whole(self):
+        self.assertEqual(self.problems({}), [])
+
+    def test_what_an_op_may_lack(self):
+        for file, text in (("kernels/ops.h", ""), ("kernels/op_cost.cc", ""), ("kernels/cpu/rope.cc", ""),
+                           ("tests/kernels/rope_test.cc", "")):
+            self.assertEqual(len(self.problems({file: text})), 1, file)
+
+    def test_a_second_place_that_names_an_op(self):
+        self.assertIn("names Rope", self.problems({"kernels/backend.h": "void Rope(const RopeArgs& args);\n"})[0])
+        self.assertIn("2 sources", self.problems({"kernels/cpu/other.cc": self.GOOD["kernels/cpu/rope.cc"]})[0])
 
 
 class FunctionSizes(TreeTest):

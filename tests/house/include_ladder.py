@@ -38,7 +38,7 @@ DOORS = [
         "CUDA",
         ("cuda", "cublas", "cudnn", "curand", "cusparse", "nvrtc", "nccl", "nvtx", "nvml", "cub/", "thrust/", "cutlass/",
          "cute/", "cooperative_groups", "mma.h", "device_launch_parameters", "driver_types", "vector_types"),
-        ("kernels/cuda/", "weights/cuda_"),
+        ("kernels/cuda/", "tests/cuda_emulation/"),
     ),
     (
         "Highway and intrinsics",

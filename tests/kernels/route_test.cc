@@ -387,28 +387,6 @@ TEST_CASE("rows that take no part and experts that a map sends nowhere are in no
   }
 }
 
-TEST_CASE("rows are grouped by the one slot that their set names") {
-  const int32_t first = 2, second = 1;
-  TestSets sets({}, {{nullptr}, {&first}, {&second}});
-  const std::vector<int32_t> row_set{-1, 0, 1, 1, 2};
-  const std::vector<int64_t> kv_place{0, 1, -1, 2, 3};
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
-    std::vector<int32_t> slot(5, -7), begin(4, -7), entry(5, -7);
-    backend->GroupBySet({.sets = sets.Begin(*backend, row_set),
-                         .expert_map = 0,
-                         .kv_place = kv_place.data(),
-                         .rows = 5,
-                         .slots = 3,
-                         .slot = slot.data(),
-                         .group_begin = begin.data(),
-                         .group_entry = entry.data()});
-    CHECK(slot == std::vector<int32_t>{0, 0, -1, 2, 1});
-    CHECK(begin == std::vector<int32_t>{0, 2, 3, 4});
-    CHECK(std::vector<int32_t>(entry.begin(), entry.begin() + 4) == std::vector<int32_t>{0, 1, 4, 3});
-  }
-}
-
 TEST_CASE("a row of route has the same bits alone, in any batch and on 1 to 3 threads") {
   GateSpec gate = Grouped(Gate(64, 6, Activation::kSigmoid), 8, 4, GateSpec::GroupScore::kSumOfTop2);
   gate.normalize = true;

@@ -15,7 +15,11 @@ T Must(absl::StatusOr<T> value) {
 
 AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads,
                            const AdaptedFormats& formats)
-    : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, isa, threads, formats.base)) {
+    : AdaptedModel(golden_in, LoadModel(LoadGolden(golden_in.base).directory, isa, threads, formats.base),
+                   formats) {}
+
+AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, LoadedModel model, const AdaptedFormats& formats)
+    : golden(golden_in), loaded(std::move(model)) {
   WeightManagerOptions options;
   options.max_rows = loaded.decoder->max_rows();
   if (!formats.keep) options.formats = formats.base;

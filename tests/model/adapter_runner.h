@@ -23,6 +23,7 @@ struct AdaptedModel {
   // Loads everything and acquires what each sequence names; CHECKs that it works.
   AdaptedModel(const AdapterGolden& golden, const std::string& isa, int threads,
                const AdaptedFormats& formats = {});
+  AdaptedModel(const AdapterGolden& golden, LoadedModel model, const AdaptedFormats& formats = {});
 
   Served AllServed() const;
   Served ServedAlone(size_t sequence) const;

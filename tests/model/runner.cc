@@ -54,15 +54,20 @@ void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progre
 
 LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
                       const WeightFormats& formats, std::optional<KvFormat> kv_format) {
-  auto checkpoint = Checkpoint::Open(directory);
-  if (!checkpoint.ok()) CheckFailed(__FILE__, __LINE__, checkpoint.status().ToString());
   CpuOptions options;
   options.threads = threads;
   options.isa = isa;
   auto backend = MakeCpuBackend(options, kPageBytes);
   GH_CHECK(backend.ok());
+  return LoadModelOn(*std::move(backend), directory, formats, kv_format);
+}
+
+LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& directory,
+                        const WeightFormats& formats, std::optional<KvFormat> kv_format) {
+  auto checkpoint = Checkpoint::Open(directory);
+  if (!checkpoint.ok()) CheckFailed(__FILE__, __LINE__, checkpoint.status().ToString());
   LoadedModel model;
-  model.backend = *std::move(backend);
+  model.backend = std::move(backend);
   DecoderOptions decoder_options;
   decoder_options.max_rows = decoder_options.max_outputs = kMaxRows;
   decoder_options.kv_blocks = kBlocks;

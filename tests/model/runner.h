@@ -23,6 +23,9 @@ struct LoadedModel {
 };
 LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
                       const WeightFormats& formats = {}, std::optional<KvFormat> kv_format = std::nullopt);
+// The same on a back end of the caller's.
+LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& directory,
+                        const WeightFormats& formats = {}, std::optional<KvFormat> kv_format = std::nullopt);
 
 // The levels that this CPU has, lowest first.
 std::vector<std::string> IsaLevels();

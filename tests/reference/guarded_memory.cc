@@ -138,6 +138,11 @@ absl::StatusOr<DeviceBuffer> GuardedMemory::Bring(std::span<const std::byte> byt
   return buffer;
 }
 
+absl::StatusOr<AvailableMemory> GuardedMemory::Available() const {
+  const std::lock_guard lock(mutex_);
+  return AvailableMemory{.bytes = bytes_ - taken_, .source = "the guarded addresses"};
+}
+
 PageMemory& GuardedMemory::pages() {
   return *pages_;
 }

@@ -27,6 +27,7 @@ class GuardedMemory final : public DeviceMemory {
   absl::StatusOr<DeviceBuffer> Bring(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                                      std::string_view what) override;
   PageMemory& pages() override;
+  absl::StatusOr<AvailableMemory> Available() const override;
 
   // Where the owner finds `count` elements at a device address. CHECK: they lie in memory that exists.
   template <typename T>

@@ -1,9 +1,9 @@
 #include "tests/reference/reference_backend.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/check.h"
+#include "base/status.h"
 #include "tests/reference/reference_ops.h"
 
 namespace guildhall {
@@ -16,15 +16,17 @@ size_t ReferenceBackend::PackedBytes(const PackShape& shape) const {
   return static_cast<size_t>(shape.out * shape.in) * sizeof(float);
 }
 
-void ReferenceBackend::Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const {
+absl::Status ReferenceBackend::PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const {
   auto* out = reinterpret_cast<float*>(to);
   int64_t rows = 0;
-  for (const TensorView& part : parts) {
-    GH_CHECK_EQ(part.shape[1], shape.in);
-    rows += part.shape[0];
-    for (int64_t i = 0; i < part.Elements(); ++i) *out++ = LoadElement(part.data, part.dtype, i);
+  for (size_t part = 0; part < parts.rows.size(); ++part) {
+    GH_ASSIGN_OR_RETURN(const TensorView view, parts.read(part, 0, parts.rows[part]));
+    GH_CHECK_EQ(view.shape[1], shape.in);
+    rows += view.shape[0];
+    for (int64_t i = 0; i < view.Elements(); ++i) *out++ = LoadElement(view.data, view.dtype, i);
   }
   GH_CHECK_EQ(rows, shape.out);
+  return absl::OkStatus();
 }
 
 size_t ReferenceBackend::KvBlockBytes(const KvShape& shape) const {
@@ -62,9 +64,9 @@ const StepData& ReferenceBackend::BeginStep(const StepInputs& inputs) {
   return step_;
 }
 
-#define GH_ENQUEUE(Name, name)                                                 \
-  void ReferenceBackend::Name(const Name##Args& args) {                        \
-    enqueued_.emplace_back([args, this] { reference::Name(args, memory_); });  \
+#define GH_ENQUEUE(Name, name)                                                \
+  void ReferenceBackend::Name(const Name##Args& args) {                       \
+    enqueued_.emplace_back([args, this] { reference::Name(args, memory_); }); \
   }
 GH_FOR_EACH_OP(GH_ENQUEUE)
 #undef GH_ENQUEUE

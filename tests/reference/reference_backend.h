@@ -25,7 +25,7 @@ class ReferenceBackend final : public Backend {
 
   std::string layout() const override { return "reference/float"; }
   size_t PackedBytes(const PackShape& shape) const override;
-  void Pack(const PackShape& shape, std::span<const TensorView> parts, std::byte* to) const override;
+  absl::Status PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const override;
   int64_t LowRankColumns(int64_t rank) const override { return rank; }
   size_t KvBlockBytes(const KvShape& shape) const override;
 

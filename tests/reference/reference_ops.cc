@@ -81,8 +81,8 @@ Row Product(const Memory& memory, const Matrix& w, const Row& x, std::span<const
   Multiply(Gains(memory, terms, index, &LowRank::in_gain, 0, w.in), scaled);
   Row y = Times(memory, w, scaled, begin, out);
   Multiply(Gains(memory, terms, index, &LowRank::gain, begin, out), y);
-  AddTerms(memory, terms, index, module, [&](const LowRank& change) { return Times(memory, change.a, x); },
-           y);
+  AddTerms(
+      memory, terms, index, module, [&](const LowRank& change) { return Times(memory, change.a, x); }, y);
   return y;
 }
 
@@ -121,8 +121,8 @@ Row Network(const Memory& memory, const FfnWeights& w, const Row& x, std::span<c
 }
 
 // Entries by slot, as RouteArgs has them.
-void Group(const Memory& memory, const int32_t* slot_home, int64_t entries, int64_t slots, int32_t* begin_home,
-           int32_t* entry_home) {
+void Group(const Memory& memory, const int32_t* slot_home, int64_t entries, int64_t slots,
+           int32_t* begin_home, int32_t* entry_home) {
   const int32_t* slot = memory.At(slot_home, entries);
   int32_t* begin = memory.At(begin_home, slots + 1);
   int32_t* entry = memory.At(entry_home, entries);
@@ -149,9 +149,9 @@ void Embed(const EmbedArgs& args, const Memory& memory) {
   for (int64_t row = 0; row < args.rows; ++row) {
     const int32_t token = Only(memory, args.tokens + row);
     const size_t bytes = static_cast<size_t>(args.hidden) * DTypeSize(args.dtype);
-    const std::byte* numbers = memory.At(
-        static_cast<const std::byte*>(args.table) + static_cast<size_t>(token) * bytes,
-        static_cast<int64_t>(bytes));
+    const std::byte* numbers =
+        memory.At(static_cast<const std::byte*>(args.table) + static_cast<size_t>(token) * bytes,
+                  static_cast<int64_t>(bytes));
     Row y;
     for (int64_t i = 0; i < args.hidden; ++i) {
       y.push_back(static_cast<double>(LoadElement(numbers, args.dtype, i)));
@@ -209,8 +209,7 @@ void MatMul(const MatMulArgs& args, const Memory& memory) {
 void HeadMatMul(const HeadMatMulArgs& args, const Memory& memory) {
   for (int64_t row = 0; row < args.rows; ++row) {
     for (int64_t head = 0; head < args.w.heads; ++head) {
-      const Row x =
-          Load(memory, args.x + row * args.x_stride + head * args.x_head_stride, args.w.first.in);
+      const Row x = Load(memory, args.x + row * args.x_stride + head * args.x_head_stride, args.w.first.in);
       Store(memory, Product(memory, args.w[head], x, Terms(memory, args.low_rank, row), head),
             args.y + row * args.y_stride + head * args.y_head_stride);
     }
@@ -232,8 +231,7 @@ void Rope(const RopeArgs& args, const Memory& memory) {
         y[a] = x[a] * cos[i] - x[b] * sin[i];
         y[b] = x[b] * cos[i] + x[a] * sin[i];
       }
-      Store(memory, y,
-            args.y == nullptr ? from : args.y + row * args.y_stride + head * args.y_head_stride);
+      Store(memory, y, args.y == nullptr ? from : args.y + row * args.y_stride + head * args.y_head_stride);
     }
   }
 }
@@ -251,8 +249,7 @@ void Route(const RouteArgs& args, const Memory& memory) {
   for (int64_t row = 0; row < args.rows; ++row) {
     GateChoice choice{std::vector<int32_t>(static_cast<size_t>(k), -1), Row(static_cast<size_t>(k)), 0};
     if (TakesPart(memory, args.kv_place, row)) {
-      const Row scores =
-          Times(memory, args.w, Load(memory, args.x + row * args.x_stride, args.w.in));
+      const Row scores = Times(memory, args.w, Load(memory, args.x + row * args.x_stride, args.w.in));
       choice = ReferenceGate(args.gate, {scores.begin(), scores.end()}, bias);
     }
     const int32_t* map = MapOf(memory, args.sets, row, args.expert_map);
@@ -309,8 +306,7 @@ void Ffn(const FfnArgs& args, const Memory& memory) {
     const Row x = Load(memory, args.x + row * args.x_stride, args.hidden);
     const Row added = Network(memory, args.w, x, Terms(memory, args.gate_up_low_rank, row),
                               Terms(memory, args.down_low_rank, row), 0);
-    const double weight =
-        args.weight == nullptr ? 1.0 : static_cast<double>(Only(memory, args.weight + row));
+    const double weight = args.weight == nullptr ? 1.0 : static_cast<double>(Only(memory, args.weight + row));
     Row y = Load(memory, args.y + row * args.y_stride, args.hidden);
     for (size_t i = 0; i < y.size(); ++i) y[i] += weight * added[i];
     Store(memory, y, args.y + row * args.y_stride);

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernels/cpu/available_memory.h"
+
 namespace guildhall {
 namespace {
 

@@ -177,11 +177,11 @@ TEST_CASE("Padding takes its places whether they are filled or not") {
   constexpr size_t kSmallPage = 4096;
   const ModelSpec spec = TinySpec();
   const auto planned = [&](const AdapterManifest& manifest, int padded_experts) {
-    return PlanAdapter(spec, TestBackend(), manifest, {.padded_experts = padded_experts});
+    return PlanAdapter(spec, TestBackend(), manifest, nullptr, {.padded_experts = padded_experts});
   };
   const auto counts = std::make_shared<CountingPageMemory::Counts>();
-  AdapterMemory memory(std::make_unique<CountingPageMemory>(kSmallPage, counts),
-                       std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
+  CountingPageMemory pages(kSmallPage, counts);
+  AdapterMemory memory(pages, std::make_shared<ByteBudget>(std::numeric_limits<uint64_t>::max()),
                        AdapterRanges(spec));
   std::vector<Run> full = planned(EsftManifest({{1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}}), 0)->runs;
   REQUIRE(memory.Allocate(full).ok());

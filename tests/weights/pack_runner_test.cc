@@ -34,12 +34,15 @@ class FarMemory final : public DeviceMemory {
     std::memcpy(twin.home(), twin.data(), twin.size());
     return absl::OkStatus();
   }
-  absl::Status Download(const std::byte* home, std::span<std::byte> to) override {
-    std::memcpy(to.data(), home, to.size());
+  absl::Status Download(const HostTwin& twin, size_t bytes) override {
+    std::memcpy(twin.data(), twin.home(), bytes);
     return absl::OkStatus();
   }
   absl::StatusOr<DeviceBuffer> Bring(std::span<const std::byte>, std::shared_ptr<const void>,
                                      std::string_view) override {
+    return absl::UnimplementedError("not asked for");
+  }
+  absl::StatusOr<AvailableMemory> Available() const override {
     return absl::UnimplementedError("not asked for");
   }
   PageMemory& pages() override { CheckFailed(__FILE__, __LINE__, "pages are not asked for"); }

@@ -1,3 +1,5 @@
+#include "kernels/cpu/available_memory.h"
+
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -5,7 +7,6 @@
 #include <sstream>
 
 #include "base/str_cat.h"
-#include "runtime/memory_budget.h"
 
 namespace guildhall {
 namespace {
