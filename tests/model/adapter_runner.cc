@@ -13,9 +13,9 @@ T Must(absl::StatusOr<T> value) {
 
 }  // namespace
 
-AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads,
+AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const TestBackend& on, int threads,
                            const AdaptedFormats& formats)
-    : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, isa, threads, formats.base)) {
+    : golden(golden_in), loaded(LoadModel(LoadGolden(golden.base).directory, on, threads, formats.base)) {
   WeightManagerOptions options;
   options.max_rows = loaded.decoder->max_rows();
   if (!formats.keep) options.formats = formats.base;

@@ -5,8 +5,6 @@
 
 #include "base/check.h"
 
-#include "kernels/cpu/cpu_backend.h"
-
 namespace guildhall {
 namespace {
 
@@ -50,17 +48,12 @@ void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progre
 
 }  // namespace
 
-LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
+LoadedModel LoadModel(const std::string& directory, const TestBackend& on, int threads,
                       const WeightFormats& formats, std::optional<KvFormat> kv_format) {
   auto checkpoint = Checkpoint::Open(directory);
   if (!checkpoint.ok()) CheckFailed(__FILE__, __LINE__, checkpoint.status().ToString());
-  CpuOptions options;
-  options.threads = threads;
-  options.isa = isa;
-  auto backend = MakeCpuBackend(options);
-  GH_CHECK(backend.ok());
   LoadedModel model;
-  model.backend = *std::move(backend);
+  model.backend = on.make(threads);
   DecoderOptions decoder_options;
   decoder_options.max_rows = decoder_options.max_outputs = kMaxRows;
   decoder_options.kv_blocks = kBlocks;
@@ -71,18 +64,6 @@ LoadedModel LoadModel(const std::string& directory, const std::string& isa, int 
   model.decoder = *std::move(decoder);
   model.checkpoint = *std::move(checkpoint);
   return model;
-}
-
-std::vector<std::string> IsaLevels() {
-  std::vector<std::string> levels;
-  for (const char* isa : {"portable", "avx2", "avx512"}) {
-    CpuOptions options;
-    options.threads = 1;
-    options.isa = isa;
-    if (MakeCpuBackend(options).ok()) levels.push_back(isa);
-  }
-  GH_CHECK(!levels.empty());
-  return levels;
 }
 
 std::vector<std::vector<float>> FeedTogether(Decoder& decoder,
