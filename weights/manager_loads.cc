@@ -31,6 +31,8 @@ void WeightManager::Impl::RunLoads() {
     if (!status.ok()) reclaimer.AwaitDropped();  // so that who hears of the failure finds nothing left of it
     const std::lock_guard lock(mutex);
     coming = {};
+    // What was reserved for it goes back; where there is no memory for a smaller one, the larger one stays.
+    if (!status.ok()) (void)workspace->Reserve(Need());
     book.Finish(*job, std::move(status));
     NotifyChanged();
   }

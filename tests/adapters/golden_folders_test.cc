@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "checkpoint/checkpoint.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "model/decoder.h"
 #include "tests/adapters/merged_base.h"
 #include "tests/model/runner.h"
@@ -63,14 +62,11 @@ Case OpenCase(const std::string& name) {
 }
 
 std::vector<float> LogitsOf(const WeightSource& source, const std::vector<int32_t>& tokens) {
-  CpuOptions cpu;
-  cpu.threads = 1;
-  const auto backend = MakeCpuBackend(cpu);
-  GH_CHECK(backend.ok());
+  const auto backend = DefaultTestBackend().make(1);
   DecoderOptions options;
   options.max_rows = options.max_outputs = 192;
   options.kv_blocks = 96;
-  const auto decoder = Decoder::Load(source, **backend, options);
+  const auto decoder = Decoder::Load(source, *backend, options);
   GH_CHECK(decoder.ok());
   return FeedAlone(**decoder, tokens);
 }

@@ -5,6 +5,7 @@
 #include "engine/token_stream.h"
 #include "runtime/base_model.h"
 #include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 namespace {
@@ -30,11 +31,12 @@ std::vector<int32_t> Tokens(TokenStream& stream) {
   return tokens;
 }
 
-void CheckContinuations(const Golden& golden, const EngineOptions& options, const std::string& isa) {
+void CheckContinuations(const Golden& golden, const EngineOptions& options, const TestBackend& on) {
   BaseModelOptions model_options;
   model_options.path = golden.directory;
   model_options.checkpoint.max_positions = 256;
-  model_options.backend.cpu.isa = isa;
+  model_options.backend = on.options;
+  model_options.backend.cpu.threads = 0;  // all that are allowed
   model_options.kv_budget = "4MiB";
   auto model = LoadBaseModel(model_options);
   REQUIRE(model.ok());
@@ -58,11 +60,11 @@ TEST_CASE("float32 greedy continuations equal transformers' token for token, how
     const Golden golden = LoadGolden(name);
     if (golden.bf16 || golden.greedy.empty()) continue;
     INFO(name);
-    CheckContinuations(golden, {}, "");
+    CheckContinuations(golden, {}, DefaultTestBackend());
     EngineOptions small;
     small.token_budget = 5;
     small.prefill_chunk = 3;
-    CheckContinuations(golden, small, "portable");
+    CheckContinuations(golden, small, TestBackends().front());
     ++cases;
   }
   CHECK(cases >= 20);

@@ -38,12 +38,10 @@ class Hash {
   }
   void Add(const Matrix& matrix) {
     if (matrix.empty()) return;
-    const size_t bytes = TestBackend().PackedBytes(PackShape::Stack(matrix.format, matrix.out, matrix.in));
-    for (size_t i = 0; i + 8 <= bytes; i += 8) {
-      uint64_t word = 0;
-      std::memcpy(&word, matrix.data + i, 8);
-      Add(word);
-    }
+    const size_t bytes = FixtureBackend().PackedBytes(PackShape::Stack(matrix.format, matrix.out, matrix.in));
+    std::vector<uint64_t> words(bytes / 8);
+    CopyFromDevice(FixtureBackend(), matrix.data, std::as_writable_bytes(std::span(words)));
+    for (const uint64_t word : words) Add(word);
   }
   uint64_t value() const { return state_ | 1; }  // 0 is the base
 

@@ -102,6 +102,7 @@ TEST_CASE("What adapters want is given from the end, a piece at a time, and not 
   int wishes = 0;
   KvMemory memory(model, blocks, {.budget = budget, .block_bytes = kBlock, .min_blocks = 8},
                   [&] { ++wishes; });
+  const int64_t released = model.released_blocks();  // all but the first
   memory.Provide(64);
   for (int32_t i = 0; i < 20; ++i) REQUIRE(blocks.Allocate() == i);
   CHECK_FALSE(memory.GiveBack());  // nobody wants any
@@ -115,7 +116,7 @@ TEST_CASE("What adapters want is given from the end, a piece at a time, and not 
   CHECK(memory.GiveBack());
   CHECK(blocks.size() == 54);  // ten blocks: the wish in whole ones
   CHECK(budget->free() == 10 * kBlock);
-  CHECK(model.released_blocks() == 10);
+  CHECK(model.released_blocks() - released == 10);
   CHECK_FALSE(memory.GiveBack());
   CHECK(memory.wanted());  // until it is withdrawn
   budget->WantOfKv(0);

@@ -100,14 +100,14 @@ std::vector<double> AttentionData::Reference(RowId row) const {
 }
 
 PagedCache::PagedCache(const AttentionData& data, Backend& backend, uint64_t block_seed)
-    : data_(data), backend_(backend) {
-  for (int64_t length : data.c.lengths)
-    max_blocks_ = std::max(max_blocks_, (length - 1) / kKvBlockTokens + 1);
-  const auto sequences = static_cast<int64_t>(data.c.lengths.size());
-  const int64_t blocks = sequences * max_blocks_ + 3;
-  cache_.assign(backend.KvBlockBytes(data.c.shape) * static_cast<size_t>(blocks), std::byte{0xff});
-  table_ = Random(block_seed).Permutation(blocks);
-  table_.resize(static_cast<size_t>(sequences * max_blocks_));
+    : data_(data),
+      backend_(backend),
+      max_blocks_((std::ranges::max(data.c.lengths) - 1) / kKvBlockTokens + 1),
+      blocks_(static_cast<int64_t>(data.c.lengths.size()) * max_blocks_ + 3),
+      cache_(FilledOnDevice(backend, static_cast<int64_t>(backend.KvBlockBytes(data.c.shape)) * blocks_,
+                            std::byte{0xff})),
+      table_(Random(block_seed).Permutation(blocks_)) {
+  table_.resize(data.c.lengths.size() * static_cast<size_t>(max_blocks_));
 }
 
 void PagedCache::Append(const std::vector<RowId>& rows) {
@@ -121,17 +121,20 @@ void PagedCache::Append(const std::vector<RowId>& rows) {
     const int64_t block = table_[static_cast<size_t>(sequence * max_blocks_ + position / kKvBlockTokens)];
     slots.push_back(block * kKvBlockTokens + position % kKvBlockTokens);
   }
+  const auto k_there = OnDevice(backend_, k), v_there = OnDevice(backend_, v);
+  const auto places = OnDevice(backend_, slots);
   AppendKvArgs args{};
   args.shape = shape;
   args.cache = cache_.data();
   args.block_stride = static_cast<int64_t>(backend_.KvBlockBytes(shape));
-  args.k = k.data();
-  args.v = shape.value_in_key ? nullptr : v.data();
+  args.k = k_there.data();
+  args.v = shape.value_in_key ? nullptr : v_there.data();
   args.rows = static_cast<int64_t>(rows.size());
   args.k_stride = int64_t{shape.kv_heads} * shape.key_dim;
   args.v_stride = int64_t{shape.kv_heads} * shape.value_dim;
-  args.kv_place = slots.data();
+  args.kv_place = places.data();
   backend_.AppendKv(args);
+  AwaitOps(backend_);  // what it reads goes now
 }
 
 std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
@@ -145,7 +148,8 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
     sequences.push_back(static_cast<int32_t>(sequence));
   }
   const int64_t width = c.heads() * c.shape.value_dim;
-  std::vector<float> y(rows.size() * static_cast<size_t>(width));
+  const auto q_there = OnDevice(backend_, q);
+  const auto y = FilledOnDevice(backend_, static_cast<int64_t>(rows.size()) * width, 0.0f);
   AttentionArgs args{};
   args.step = &backend_.BeginStep({.tokens = {},
                                    .positions = positions,
@@ -158,7 +162,7 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
   args.shape = c.shape;
   args.cache = cache_.data();
   args.block_stride = static_cast<int64_t>(backend_.KvBlockBytes(c.shape));
-  args.q = q.data();
+  args.q = q_there.data();
   args.y = y.data();
   args.heads = c.heads();
   args.q_stride = c.heads() * c.shape.key_dim;
@@ -166,7 +170,7 @@ std::vector<float> PagedCache::Attend(const std::vector<RowId>& rows) {
   args.scale = data_.scale;
   args.window = c.window;
   backend_.Attention(args);
-  return y;
+  return y.Read();
 }
 
 std::vector<float> PagedCache::Step(const std::vector<RowId>& rows) {

@@ -58,9 +58,10 @@ class PagedCache {
  private:
   const AttentionData& data_;
   Backend& backend_;
-  std::vector<std::byte> cache_;
+  int64_t max_blocks_;
+  int64_t blocks_;
+  DeviceArray<std::byte> cache_;
   std::vector<int32_t> table_;  // (sequences, max_blocks_)
-  int64_t max_blocks_ = 0;
 };
 
 // All rows of sequence `s`.

@@ -8,9 +8,9 @@
 namespace guildhall {
 namespace {
 
-std::vector<AttentionCase> Cases() {
+std::vector<AttentionCase> Cases(const TestBackend& on) {
   std::vector<AttentionCase> cases;
-  for (KvFormat format : kKvFormats) {
+  for (KvFormat format : on.kv_formats()) {
     cases.push_back({{2, 33, 33, false, format}, 1, 0, {150, 40, 70}});
     cases.push_back({{2, 64, 40, false, format}, 7, 0, {100, 17, 20}});
     cases.push_back({{1, 16, 16, false, format}, 3, 21, {150, 80, 33}});
@@ -21,8 +21,8 @@ std::vector<AttentionCase> Cases() {
 }
 
 // The bits that every row must have: whole sequences alone, on one thread.
-std::map<RowId, std::vector<float>> Expected(const AttentionData& data, const std::string& isa) {
-  const auto backend = MakeTestBackend(isa, 1);
+std::map<RowId, std::vector<float>> Expected(const AttentionData& data, const TestBackend& on) {
+  const auto backend = MakeTestBackend(on, 1);
   PagedCache cache(data, *backend, 11);
   std::map<RowId, std::vector<float>> rows;
   const auto width = static_cast<size_t>(data.c.heads() * data.c.shape.value_dim);
@@ -48,13 +48,13 @@ void RequireRows(const std::vector<RowId>& ids, const std::vector<float>& y,
 }  // namespace
 
 TEST_CASE("attention: a row alone has the bits of the row in its prompt") {
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa, 2);
-    for (const AttentionCase& c : Cases()) {
+  for (const TestBackend& on : OpTestBackends()) {
+    const auto backend = MakeTestBackend(on, 2);
+    for (const AttentionCase& c : Cases(on)) {
       const AttentionData data(c);
-      const auto expected = Expected(data, isa);
+      const auto expected = Expected(data, on);
       PagedCache cache(data, *backend, 12);
-      INFO(isa << ", " << c.Text());
+      INFO(on.name << ", " << c.Text());
       for (const RowId& row : WholeSequence(data, 0)) RequireRows({row}, cache.Step({row}), expected);
     }
   }
@@ -63,16 +63,16 @@ TEST_CASE("attention: a row alone has the bits of the row in its prompt") {
 TEST_CASE(
     "attention: prompts in random chunks, mixed with others, on 1 to 3 threads, in other blocks: the same "
     "bits") {
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     for (int threads = 1; threads <= 3; ++threads) {
-      const auto backend = MakeTestBackend(isa, threads);
-      for (const AttentionCase& c : Cases()) {
+      const auto backend = MakeTestBackend(on, threads);
+      for (const AttentionCase& c : Cases(on)) {
         const AttentionData data(c);
-        const auto expected = Expected(data, isa);
+        const auto expected = Expected(data, on);
         Random random(c.seed + static_cast<uint64_t>(threads));
         PagedCache cache(data, *backend, 13 + static_cast<uint64_t>(threads));
         std::vector<int64_t> done(c.lengths.size());
-        INFO(isa << ", " << threads << " threads, " << c.Text());
+        INFO(on.name << ", " << threads << " threads, " << c.Text());
         while (true) {
           // One step: a chunk of each of some sequences, in random order.
           std::vector<RowId> rows;
@@ -91,16 +91,16 @@ TEST_CASE(
 }
 
 TEST_CASE("attention: keys in parts over 1 to 4 threads, few heads and many: the same bits") {
-  for (const std::string& isa : TestIsas()) {
-    for (KvFormat format : kKvFormats) {
+  for (const TestBackend& on : OpTestBackends()) {
+    for (KvFormat format : on.kv_formats()) {
       for (const KvShape& shape : {KvShape{1, 24, 20, true, format}, KvShape{2, 17, 19, false, format}}) {
         for (int window : {0, 700}) {
           const AttentionData data({shape, 5, window, {1300, 530}});
-          const auto expected = Expected(data, isa);
+          const auto expected = Expected(data, on);
           for (int threads = 1; threads <= 4; ++threads) {
-            const auto backend = MakeTestBackend(isa, threads);
+            const auto backend = MakeTestBackend(on, threads);
             PagedCache cache(data, *backend, 20);
-            INFO(isa << ", " << threads << " threads, " << data.c.Text());
+            INFO(on.name << ", " << threads << " threads, " << data.c.Text());
             for (int64_t s : {0, 1}) cache.Append(WholeSequence(data, s));
             // One row, or two with contexts of three parts and of two, go by parts; many do not.
             for (const std::vector<RowId>& rows :
@@ -115,8 +115,8 @@ TEST_CASE("attention: keys in parts over 1 to 4 threads, few heads and many: the
 }
 
 TEST_CASE("attention: a window of one token more than the position changes no bit") {
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    const auto backend = MakeTestBackend(on);
     AttentionCase c{{2, 24, 24, false, KvFormat::kBF16}, 2, 0, {90}};
     const AttentionData open(c);
     c.window = 90;

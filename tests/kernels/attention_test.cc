@@ -15,17 +15,16 @@ KvShape Latent(int key_dim, int value_dim, KvFormat format = KvFormat::kF32) {
   return {1, key_dim, value_dim, true, format};
 }
 
-// The AVX-512 level rounds queries and weights to bf16 (8 bits) where it multiplies by dot products; sums are
-// float everywhere.
+// Where queries and weights are rounded to bf16, 8 bits are left; sums are float everywhere.
 struct Bound {
   double relative = 2e-5, absolute = 4e-6;
 };
-Bound BoundOf(const std::string& isa, KvFormat format) {
-  if (isa == "avx512" && format != KvFormat::kF32) return {0.02, 0.006};
+Bound BoundOf(const TestBackend& on, KvFormat format) {
+  if (on.bf16_attention && format != KvFormat::kF32) return {0.02, 0.006};
   return {};
 }
 
-// Whole sequences in one call, at every level.
+// Whole sequences in one call, on every back end.
 void CheckCase(const AttentionCase& c) {
   const AttentionData data(c);
   std::vector<RowId> rows;
@@ -37,33 +36,17 @@ void CheckCase(const AttentionCase& c) {
       expected.insert(expected.end(), y.begin(), y.end());
     }
   }
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    if (!on.Keeps(c.shape.format)) continue;
+    const auto backend = MakeTestBackend(on);
     PagedCache cache(data, *backend, 7);
-    INFO(isa << ", " << c.Text());
-    const Bound bound = BoundOf(isa, c.shape.format);
+    INFO(on.name << ", " << c.Text());
+    const Bound bound = BoundOf(on, c.shape.format);
     RequireClose(cache.Step(rows), expected, bound.relative, bound.absolute);
   }
 }
 
 }  // namespace
-
-TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales for each token and head") {
-  const auto backend = MakeTestBackend("");
-  const auto bytes = [&](KvShape shape, KvFormat format) {
-    shape.format = format;
-    return backend->KvBlockBytes(shape);
-  };
-  const KvShape grouped = Shape(2, 128, 64), latent = Latent(576, 512), odd = Shape(1, 5, 3);
-  CHECK(bytes(grouped, KvFormat::kF32) == 2 * 16 * 192 * 4);
-  CHECK(bytes(grouped, KvFormat::kBF16) == 2 * 16 * 192 * 2);
-  CHECK(bytes(grouped, KvFormat::kInt8) == 2 * (16 * 192 + 2 * 16 * 4));
-  CHECK(bytes(latent, KvFormat::kBF16) == 16 * 576 * 2);
-  CHECK(bytes(latent, KvFormat::kInt8) == 16 * 576 + 2 * 16 * 4);
-  // An odd key is filled up with a zero; scales begin a line of memory.
-  CHECK(bytes(odd, KvFormat::kBF16) == 16 * (6 + 3) * 2);
-  CHECK(bytes(odd, KvFormat::kInt8) == 192 + 2 * 16 * 4);
-}
 
 TEST_CASE("attention with heads of 1 to 130 elements") {
   for (int dim = 1; dim <= 130; dim += dim < 35 ? 1 : 7) {
@@ -143,9 +126,9 @@ TEST_CASE("attention weighs large scores without overflow") {
     const auto y = data.Reference(row);
     expected.insert(expected.end(), y.begin(), y.end());
   }
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
-    INFO(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    const auto backend = MakeTestBackend(on);
+    INFO(on.name);
     // Scores of about 1000 have an absolute error of about 1e-4.
     RequireClose(PagedCache(data, *backend, 1).Step(WholeSequence(data, 0)), expected, 2e-3, 1e-3);
   }
@@ -153,22 +136,22 @@ TEST_CASE("attention weighs large scores without overflow") {
 
 TEST_CASE("a value that is seen alone comes back as the cache stores it") {
   // One token: its weight is exactly 1, so y is v, rounded to nearest even for bf16.
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    const auto backend = MakeTestBackend(on);
     for (bool latent : {false, true}) {
-      for (KvFormat format : kKvFormats) {
+      for (KvFormat format : on.kv_formats()) {
         const int dim = 77;
         AttentionData data({{1, dim, dim, latent, format}, 1, 0, {1}});
         auto& value = latent ? data.keys[0] : data.values[0];
         value[0] = 1.00390625f;  // between two bf16 numbers, the lower one is even
         value[1] = 1.01171875f;  // the upper one is even
         value[2] = format == KvFormat::kInt8 ? -3.0f : -3.3895314e38f;
-        value[76] = 1e-39f;  // subnormal: the dot products of AVX-512 take it for 0
+        value[76] = 1e-39f;  // subnormal: dot products of bf16 take it for 0
         data.Remember();
         const auto& stored = latent ? data.stored_keys[0] : data.stored_values[0];
         const auto y = PagedCache(data, *backend, 1).Step({{0, 0}});
-        INFO(isa << ", " << data.c.Text());
-        const bool flushed = isa == "avx512" && format != KvFormat::kF32;
+        INFO(on.name << ", " << data.c.Text());
+        const bool flushed = on.bf16_attention && format != KvFormat::kF32;
         REQUIRE(y[76] == (flushed ? 0.0f : stored[76]));
         for (size_t i = 0; i < 76; ++i) REQUIRE(y[i] == stored[i]);
       }
@@ -179,8 +162,9 @@ TEST_CASE("a value that is seen alone comes back as the cache stores it") {
 TEST_CASE("int8 keys and values are symmetric codes with the least scale of bf16 that holds them") {
   // By hand: 2 / 127 = 0.0157480 lies between the bf16 numbers 129 / 8192 and 130 / 8192; 2, -1 and 0.02 are
   // 126.03, -63.02 and 1.26 times the upper one.
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    if (!on.Keeps(KvFormat::kInt8)) continue;
+    const auto backend = MakeTestBackend(on);
     AttentionData data({Shape(1, 3, 3, KvFormat::kInt8), 1, 0, {1}});
     data.values[0] = {2.0f, -1.0f, 0.02f};
     const auto y = PagedCache(data, *backend, 1).Step({{0, 0}});
@@ -190,16 +174,16 @@ TEST_CASE("int8 keys and values are symmetric codes with the least scale of bf16
 }
 
 TEST_CASE("a NaN in a visible key or value shows, one in an invisible token does not") {
-  for (const std::string& isa : TestIsas()) {
-    const auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    const auto backend = MakeTestBackend(on);
     for (bool in_key : {false, true}) {
-      for (KvFormat format : kKvFormats) {
+      for (KvFormat format : on.kv_formats()) {
         AttentionData data({Shape(1, 8, 8, format), 1, 4, {40}});
         (in_key ? data.keys : data.values)[0][20 * 8 + 3] = std::numeric_limits<float>::quiet_NaN();
         const auto y = PagedCache(data, *backend, 1).Step(WholeSequence(data, 0));
         for (size_t row = 0; row < 40; ++row) {
           const bool sees = row >= 20 && row < 24;
-          INFO(isa << ", " << data.c.Text() << ", row " << row);
+          INFO(on.name << ", " << data.c.Text() << ", row " << row);
           REQUIRE(std::isnan(y[row * 8 + 3]) == sees);
         }
       }

@@ -90,9 +90,26 @@ TEST_CASE("limits that no machine can hold are RESOURCE_EXHAUSTED") {
   CHECK((*backend)->Prepare(limits).code() == absl::StatusCode::kResourceExhausted);
 }
 
+TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales for each token and head") {
+  const auto backend = CpuTestBackends().front().make(1);
+  const auto bytes = [&](KvShape shape, KvFormat format) {
+    shape.format = format;
+    return backend->KvBlockBytes(shape);
+  };
+  const KvShape grouped = {2, 128, 64}, latent = {1, 576, 512, true}, odd = {1, 5, 3};
+  CHECK(bytes(grouped, KvFormat::kF32) == 2 * 16 * 192 * 4);
+  CHECK(bytes(grouped, KvFormat::kBF16) == 2 * 16 * 192 * 2);
+  CHECK(bytes(grouped, KvFormat::kInt8) == 2 * (16 * 192 + 2 * 16 * 4));
+  CHECK(bytes(latent, KvFormat::kBF16) == 16 * 576 * 2);
+  CHECK(bytes(latent, KvFormat::kInt8) == 16 * 576 + 2 * 16 * 4);
+  // An odd key is filled up with a zero; scales begin a line of memory.
+  CHECK(bytes(odd, KvFormat::kBF16) == 16 * (6 + 3) * 2);
+  CHECK(bytes(odd, KvFormat::kInt8) == 192 + 2 * 16 * 4);
+}
+
 TEST_CASE("products allocate nothing") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : CpuTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(1);
     TestWeights weights = MakeWeights(random, DType::kBF16, 300, 200), up = weights;
     TestWeights back = MakeWeights(random, DType::kBF16, 200, 300);

@@ -22,9 +22,10 @@ struct Experts {
   std::vector<TestWeights> gate, up, down;
   std::vector<std::vector<float>> gate_bias, up_bias, down_bias;
   std::vector<PackedWeights> packed;
+  std::vector<DeviceArray<float>> biases;
   std::vector<FfnWeights> table;
 
-  Experts(const Backend& backend, const Case& c, WeightFormat own, Random& random) : shape(c), format(own) {
+  Experts(Backend& backend, const Case& c, WeightFormat own, Random& random) : shape(c), format(own) {
     for (int64_t s = 0; s < c.slots; ++s) {
       gate.push_back(MakeWeights(random, SourceOf(format), c.width, c.hidden));
       up.push_back(MakeWeights(random, SourceOf(format), c.width, c.hidden));
@@ -40,19 +41,22 @@ struct Experts {
       weights.gate_up = packed[2 * s].matrix;
       weights.down = packed[2 * s + 1].matrix;
       if (c.biases) {
-        weights.gate_bias = gate_bias[s].data();
-        weights.up_bias = up_bias[s].data();
-        weights.down_bias = down_bias[s].data();
+        for (const auto* bias : {&gate_bias[s], &up_bias[s], &down_bias[s]}) {
+          biases.push_back(OnDevice(backend, *bias));
+        }
+        weights.gate_bias = biases[3 * s].data();
+        weights.up_bias = biases[3 * s + 1].data();
+        weights.down_bias = biases[3 * s + 2].data();
       }
       table.push_back(weights);
     }
   }
 
-  double Bias(const std::vector<std::vector<float>>& biases, size_t slot, int64_t i) const {
-    return shape.biases ? static_cast<double>(biases[slot][static_cast<size_t>(i)]) : 0.0;
+  double Bias(const std::vector<std::vector<float>>& of, size_t slot, int64_t i) const {
+    return shape.biases ? static_cast<double>(of[slot][static_cast<size_t>(i)]) : 0.0;
   }
 
-  // FFN_slot(x) in float64, with the roundings of the inputs that the level makes.
+  // FFN_slot(x) in float64, with the roundings of the inputs that the back end makes.
   std::vector<Expected> Evaluate(size_t slot, std::span<const float> x, Rounding rounding) const {
     const Inputs inputs = RoundedInputs(x, rounding);
     std::vector<double> h;
@@ -96,6 +100,18 @@ struct Routing {
   }
 };
 
+// The same experts on each of the back ends.
+std::vector<Experts> OnEach(const std::vector<std::unique_ptr<Backend>>& backends, const Case& c,
+                            WeightFormat format, Random& random) {
+  std::vector<Experts> experts;
+  const Random start = random;
+  for (const auto& backend : backends) {
+    random = start;
+    experts.emplace_back(*backend, c, format, random);
+  }
+  return experts;
+}
+
 struct Groups {
   std::vector<int32_t> begin, entry;
 
@@ -125,13 +141,18 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
   const auto slots =
       std::span(routing.slot).subspan(static_cast<size_t>(first * c.k), static_cast<size_t>(rows * c.k));
   const Groups groups(slots, c.slots);
-  backend.ExpertFfn({.x = wide_x.data(),
-                     .table = experts.table.data(),
-                     .slot = slots.data(),
-                     .group_begin = groups.begin.data(),
-                     .group_entry = groups.entry.data(),
-                     .weight = weighed ? routing.weight.data() + first * c.k : nullptr,
-                     .y = wide_y.data(),
+  const auto x_there = OnDevice(backend, wide_x), y_there = OnDevice(backend, wide_y);
+  const auto table = OnDevice(backend, experts.table);
+  const auto slot = OnDevice(backend, slots), begin = OnDevice(backend, groups.begin),
+             entry = OnDevice(backend, groups.entry);
+  const auto weight = OnDevice(backend, routing.weight);
+  backend.ExpertFfn({.x = x_there.data(),
+                     .table = table.data(),
+                     .slot = slot.data(),
+                     .group_begin = begin.data(),
+                     .group_entry = entry.data(),
+                     .weight = weighed ? weight.data() + first * c.k : nullptr,
+                     .y = y_there.data(),
                      .rows = rows,
                      .k = c.k,
                      .slots = c.slots,
@@ -139,6 +160,7 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
                      .width = c.width,
                      .x_stride = x_stride,
                      .y_stride = y_stride});
+  wide_y = y_there.Read();
   std::vector<float> y;
   for (int64_t r = 0; r < rows; ++r) {
     y.insert(y.end(), wide_y.begin() + r * y_stride, wide_y.begin() + r * y_stride + c.hidden);
@@ -150,13 +172,13 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
 }  // namespace
 
 TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(1);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width << " k "
-                 << c.k);
+        INFO(on.name << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width
+                     << " k " << c.k);
         const Experts experts(*backend, c, format, random);
         const int64_t rows = 1 + random.Below(12);
         const Routing routing(c, rows, random);
@@ -172,7 +194,7 @@ TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
               const auto out = experts.Evaluate(
                   static_cast<size_t>(routing.slot[entry]),
                   std::span(x).subspan(static_cast<size_t>(r * c.hidden), static_cast<size_t>(c.hidden)),
-                  RoundingOf(isa, format));
+                  on.RoundingOf(format));
               for (size_t i = 0; i < sum.size(); ++i) {
                 sum[i].value += weight * out[i].value;
                 sum[i].tolerance += std::abs(weight) * (out[i].tolerance + 1e-6 * std::abs(out[i].value));
@@ -192,27 +214,27 @@ TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
 }
 
 TEST_CASE("a row's experts give the same bits alone, in any batch, on any number of threads") {
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
     Random random(2);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width << " k "
-                 << c.k);
-        const Experts experts(*backends[0], c, format, random);
+        INFO(on.name << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width
+                     << " k " << c.k);
+        const std::vector<Experts> experts = OnEach(backends, c, format, random);
         const Routing routing(c, kRows, random);
         const auto x = random.Floats(kRows * c.hidden);
         const auto before = random.Floats(kRows * c.hidden);
         std::vector<float> alone;
         for (int64_t r = 0; r < kRows; ++r) {
-          const auto y = Run(*backends[0], experts, routing, x, before, r, 1, true);
+          const auto y = Run(*backends[0], experts[0], routing, x, before, r, 1, true);
           alone.insert(alone.end(), y.begin(), y.end());
         }
         for (const int64_t rows : {2, 3, 7, 13, 40}) {
-          for (auto& backend : backends) {
+          for (size_t b = 0; b < backends.size(); ++b) {
             for (const int64_t first : {int64_t{0}, kRows - rows}) {
-              const auto y = Run(*backend, experts, routing, x, before, first, rows, true);
+              const auto y = Run(*backends[b], experts[b], routing, x, before, first, rows, true);
               REQUIRE(SameBits(y, std::span(alone).subspan(static_cast<size_t>(first * c.hidden), y.size())));
             }
           }
@@ -223,11 +245,13 @@ TEST_CASE("a row's experts give the same bits alone, in any batch, on any number
 }
 
 TEST_CASE("experts of different formats may share a table") {
-  const Case c{48, 40, kWeightFormats, kWeightFormats, false};
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    const std::vector<WeightFormat> formats = on.weight_formats();
+    const auto slots = static_cast<int64_t>(formats.size());
+    const Case c{48, 40, slots, slots, false};
+    auto backend = MakeTestBackend(on);
     std::vector<Experts> experts;
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       Random random(3);
       experts.emplace_back(*backend, c, format, random);
     }
@@ -240,7 +264,7 @@ TEST_CASE("experts of different formats may share a table") {
     Random again(3);
     Experts mixed(*backend, c, WeightFormat::kF32, again);
     std::vector<float> expected(x.size(), 0.0f);
-    for (size_t s = 0; s < kWeightFormats; ++s) {
+    for (size_t s = 0; s < formats.size(); ++s) {
       mixed.table[s] = experts[s].table[s];
       Routing only = routing;
       for (size_t i = 0; i < only.weight.size(); ++i)
@@ -256,46 +280,51 @@ TEST_CASE("experts of different formats may share a table") {
 }
 
 TEST_CASE("ffn is one expert for all rows, weighed by row") {
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
     Random random(5);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       for (const Case& c : kCases) {
-        INFO(isa << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width);
-        const Experts experts(*backends[0], c, format, random);
+        INFO(on.name << " " << WeightFormatName(format) << " hidden " << c.hidden << " width " << c.width);
+        const std::vector<Experts> experts = OnEach(backends, c, format, random);
         const auto x = random.Floats(100 * c.hidden);
         const auto before = random.Floats(100 * c.hidden);
         const auto weight = random.Floats(100);
-        const auto run = [&](Backend& backend, int64_t first, int64_t rows, bool weighed) {
-          std::vector<float> y(before.begin() + first * c.hidden, before.begin() + (first + rows) * c.hidden);
-          backend.Ffn({.x = x.data() + first * c.hidden,
-                       .w = experts.table[0],
-                       .weight = weighed ? weight.data() + first : nullptr,
+        const auto run = [&](size_t b, int64_t first, int64_t rows, bool weighed) {
+          Backend& backend = *backends[b];
+          const auto begin = static_cast<size_t>(first * c.hidden),
+                     count = static_cast<size_t>(rows * c.hidden);
+          const auto x_there = OnDevice(backend, std::span(x).subspan(begin, count));
+          const auto weights = OnDevice(backend, weight);
+          const auto y = OnDevice(backend, std::span(before).subspan(begin, count));
+          backend.Ffn({.x = x_there.data(),
+                       .w = experts[b].table[0],
+                       .weight = weighed ? weights.data() + first : nullptr,
                        .y = y.data(),
                        .rows = rows,
                        .hidden = c.hidden,
                        .width = c.width,
                        .x_stride = c.hidden,
                        .y_stride = c.hidden});
-          return y;
+          return y.Read();
         };
         std::vector<float> alone;
         for (int64_t r = 0; r < 100; ++r) {
-          const auto y = run(*backends[0], r, 1, true);
+          const auto y = run(0, r, 1, true);
           alone.insert(alone.end(), y.begin(), y.end());
         }
         for (const int64_t rows : {2, 6, 7, 53, 100}) {
-          for (auto& backend : backends) {
-            REQUIRE(SameBits(run(*backend, 0, rows, true),
+          for (size_t b = 0; b < backends.size(); ++b) {
+            REQUIRE(SameBits(run(b, 0, rows, true),
                              std::span(alone).first(static_cast<size_t>(rows * c.hidden))));
           }
         }
-        const auto unweighed = run(*backends[1], 0, 5, false);
+        const auto unweighed = run(1, 0, 5, false);
         for (size_t r = 0; r < 5; ++r) {
           const auto at = r * static_cast<size_t>(c.hidden);
-          const auto out = experts.Evaluate(0, std::span(x).subspan(at, static_cast<size_t>(c.hidden)),
-                                            RoundingOf(isa, format));
+          const auto out = experts[0].Evaluate(0, std::span(x).subspan(at, static_cast<size_t>(c.hidden)),
+                                               on.RoundingOf(format));
           for (size_t i = 0; i < out.size(); ++i) {
             const double start = static_cast<double>(before[at + i]);
             RequireNear(unweighed[at + i], {start + out[i].value, out[i].tolerance + 1e-6});

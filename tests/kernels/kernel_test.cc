@@ -3,24 +3,21 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "kernels/cpu/isa.h"
-
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/reference/reference_backend.h"
 
 namespace guildhall {
 
-std::vector<std::string> TestIsas() {
-  std::vector<std::string> names;
-  for (Isa isa : SupportedIsas()) names.emplace_back(IsaName(isa));
-  return names;
+std::vector<TestBackend> OpTestBackends() {
+  std::vector<TestBackend> backends = TestBackends();
+  TestBackend& reference = backends.emplace_back();
+  reference.name = "reference";
+  reference.make = [](int) { return std::make_unique<ReferenceBackend>(); };
+  reference.quantizes = false;
+  return backends;
 }
 
-std::unique_ptr<Backend> MakeTestBackend(const std::string& isa, int threads) {
-  CpuOptions options;
-  options.threads = threads;
-  options.isa = isa;
-  auto backend = MakeCpuBackend(options);
-  REQUIRE(backend.ok());
+std::unique_ptr<Backend> MakeTestBackend(const TestBackend& on, int threads) {
+  std::unique_ptr<Backend> backend = on.make(threads);
   StepLimits limits;
   limits.max_rows = 512;
   limits.max_width = 4096;
@@ -29,8 +26,8 @@ std::unique_ptr<Backend> MakeTestBackend(const std::string& isa, int threads) {
   limits.hidden = 512;
   limits.max_heads = 128;
   limits.max_experts = 512;
-  REQUIRE((*backend)->Prepare(limits).ok());
-  return *std::move(backend);
+  REQUIRE(backend->Prepare(limits).ok());
+  return backend;
 }
 
 uint64_t Random::Next() {

@@ -1,4 +1,4 @@
-// What the tests of ops share: a back end for each instruction-set level, random inputs, comparisons.
+// What the tests of ops share: back ends that are ready for steps, random inputs, comparisons.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "tests/support/device_array.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 
-// The names of all levels that this CPU has: every op is tested at each.
-std::vector<std::string> TestIsas();
+// TestBackends() and the reference in memory that host code cannot touch: what every op is tested on.
+std::vector<TestBackend> OpTestBackends();
 
-// A CPU back end prepared for steps of up to 512 rows, 512 experts and 128 heads.
-std::unique_ptr<Backend> MakeTestBackend(const std::string& isa, int threads = 2);
+// One of them, prepared for steps of up to 512 rows, 512 experts and 128 heads.
+std::unique_ptr<Backend> MakeTestBackend(const TestBackend& on, int threads = 2);
 
 // SplitMix64: the same numbers on every machine.
 class Random {

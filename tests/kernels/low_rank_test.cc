@@ -3,7 +3,7 @@
 #include <cmath>
 #include <deque>
 
-#include "tests/kernels/products_reference.h"
+#include "tests/kernels/low_rank_change.h"
 #include "tests/kernels/test_sets.h"
 
 using namespace guildhall;
@@ -22,69 +22,6 @@ std::vector<float> ExactInputs(Random& random, int64_t count) {
   for (float& value : x) value = BF16ToFloat(FloatToBF16(value));
   return x;
 }
-
-// One module's A and B, in float64 too.
-struct Module {
-  TestWeights a, b;
-  int64_t out_begin;
-  float scale;
-};
-
-// A change with its memory.
-struct Change {
-  std::vector<Module> modules;
-  std::vector<float> gain;
-  std::deque<PackedWeights> memory;
-  std::vector<LowRankPart> parts;
-  LowRank packed;
-
-  void Add(const Backend& backend, DType dtype, int64_t out_begin, int64_t out, int64_t in, int64_t rank,
-           float scale, Random& random, int32_t index = 0) {
-    modules.push_back({MakeWeights(random, dtype, rank, in), MakeWeights(random, dtype, out, rank),
-                       out_begin + index * out, scale});
-    const Module& module = modules.back();
-    const TensorView b = module.b.View();
-    memory.push_back(PackAs(backend, PackShape::LowRankB(FormatOf(dtype), out_begin, out, rank), {&b, 1}));
-    const int64_t rank_begin = parts.empty() ? 0 : parts.back().rank_begin + parts.back().rank;
-    parts.push_back({.module = index,
-                     .out_begin = out_begin,
-                     .out = out,
-                     .rank_begin = rank_begin,
-                     .rank = rank,
-                     .scale = scale,
-                     .dtype = dtype,
-                     .b = memory.back().memory.data()});
-  }
-
-  const LowRank* Pack(const Backend& backend) {
-    std::vector<TensorView> views;
-    for (const Module& module : modules) views.push_back(module.a.View());
-    if (!views.empty()) {
-      memory.push_back(PackWeights(backend, views, modules[0].a.dtype));
-      packed.a = memory.back().matrix;
-    }
-    packed.parts = parts.data();
-    packed.part_count = static_cast<int64_t>(parts.size());
-    packed.gain = gain.empty() ? nullptr : gain.data();
-    return &packed;
-  }
-
-  // y += factor * B A x, where y has `out` columns.
-  void AddTo(std::span<const double> x, double factor, std::vector<double>& y) const {
-    for (const Module& module : modules) {
-      for (int64_t k = 0; k < module.a.out; ++k) {
-        double u = 0;
-        for (int64_t i = 0; i < module.a.in; ++i)
-          u += module.a.values[static_cast<size_t>(k * module.a.in + i)] * x[static_cast<size_t>(i)];
-        u *= factor * static_cast<double>(module.scale);
-        for (int64_t c = 0; c < module.b.out; ++c) {
-          y[static_cast<size_t>(module.out_begin + c)] +=
-              u * module.b.values[static_cast<size_t>(c * module.a.out + k)];
-        }
-      }
-    }
-  }
-};
 
 std::vector<double> Times(const TestWeights& w, std::span<const double> x) {
   std::vector<double> y(static_cast<size_t>(w.out));
@@ -107,13 +44,13 @@ std::vector<int32_t> RowSetsOf() {
 constexpr int64_t kStride = 128;
 
 // The rows [first, first + rows) with the changes of one product.
-LowRankRows Rows(Backend& backend, TestSets& sets, const std::vector<int32_t>& row_set, int64_t first,
-                 int64_t rows, std::vector<float>& workspace, int32_t product = 0) {
-  return {.rows = sets.Begin(
-              backend, std::span(row_set).subspan(static_cast<size_t>(first), static_cast<size_t>(rows))),
-          .product = product,
-          .workspace = workspace.data(),
-          .stride = kStride};
+LowRankRows Rows(TestSets& sets, const std::vector<int32_t>& row_set, int64_t first, int64_t rows,
+                 const DeviceArray<float>& workspace, int32_t product = 0) {
+  return {
+      .rows = sets.Begin(std::span(row_set).subspan(static_cast<size_t>(first), static_cast<size_t>(rows))),
+      .product = product,
+      .workspace = workspace.data(),
+      .stride = kStride};
 }
 
 void RequireCloseRow(const float* actual, const std::vector<double>& expected, double rtol) {
@@ -129,12 +66,12 @@ void RequireCloseRow(const float* actual, const std::vector<double>& expected, d
 }  // namespace
 
 TEST_CASE("a product with low-rank changes by row is the product of the merged weights") {
-  for (const std::string& isa : TestIsas()) {
-    for (const WeightFormat format : kAllFormats) {
+  for (const TestBackend& on : OpTestBackends()) {
+    for (const WeightFormat format : on.weight_formats()) {
       const DType dtype = format == WeightFormat::kF32 ? DType::kF32 : DType::kBF16;  // of the changes
       for (const auto& [out, in] : {std::pair<int64_t, int64_t>{40, 33}, {100, 64}, {7, 20}, {300, 128}}) {
         Random random(static_cast<uint64_t>(out));
-        const auto backend = MakeTestBackend(isa);
+        const auto backend = MakeTestBackend(on);
         TestWeights w = MakeWeights(random, SourceOf(format), out, in);
         const PackedWeights packed = PackWeightsAs(*backend, w, format);
         Change wide, parts, gained;
@@ -144,24 +81,27 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
         parts.Add(*backend, DType::kF32, cut, out - cut, in, 5, -0.25f, random);
         gained.gain = random.Floats(out);
         gained.Add(*backend, DType::kF32, 0, out, in, 1, 1.0f, random);
-        const LowRankTerm a{wide.Pack(*backend), 1.0f}, b{parts.Pack(*backend), 0.75f},
-            c{gained.Pack(*backend), 1.0f};
-        TestSets sets({{{a}}, {{a, b}}, {{}}, {{c, b}}});
+        const auto changes = OnDevice(
+            *backend, std::vector<LowRank>{wide.Pack(*backend), parts.Pack(*backend), gained.Pack(*backend)});
+        const LowRankTerm a{changes.data(), 1.0f}, b{changes.data() + 1, 0.75f}, c{changes.data() + 2, 1.0f};
+        TestSets sets(*backend, {{{a}}, {{a, b}}, {{}}, {{c, b}}});
         const std::vector<int32_t> row_set = RowSetsOf();
         const std::vector<float> x = ExactInputs(random, kRows * in), bias = random.Floats(out);
-        std::vector<float> workspace(kRows * kStride);
+        const auto workspace = FilledOnDevice(*backend, kRows * kStride, 0.0f);
+        const auto x_there = OnDevice(*backend, x), bias_there = OnDevice(*backend, bias);
         const auto run = [&](int64_t first, int64_t rows, bool changed) {
-          std::vector<float> y(static_cast<size_t>(rows * out), 1.0f);
+          const auto y = FilledOnDevice(*backend, rows * out, 1.0f);
           MatMulArgs args{};
-          args.x = x.data() + first * in, args.w = packed.matrix, args.bias = bias.data(), args.y = y.data();
+          args.x = x_there.data() + first * in, args.w = packed.matrix, args.bias = bias_there.data();
+          args.y = y.data();
           args.rows = rows, args.x_stride = in, args.y_stride = out, args.clip = 3.0f, args.accumulate = true;
-          if (changed) args.low_rank = Rows(*backend, sets, row_set, first, rows, workspace);
+          if (changed) args.low_rank = Rows(sets, row_set, first, rows, workspace);
           backend->MatMul(args);
-          return y;
+          return y.Read();
         };
         const std::vector<float> all = run(0, kRows, true), base = run(0, kRows, false);
         for (int64_t r = 0; r < kRows; ++r) {
-          INFO(isa << " " << WeightFormatName(format) << " out " << out << " row " << r);
+          INFO(on.name << " " << WeightFormatName(format) << " out " << out << " row " << r);
           const auto width = static_cast<size_t>(out);
           const float* row = all.data() + r * out;
           const std::vector<float> alone = run(r, 1, true);
@@ -189,35 +129,39 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
 
 TEST_CASE("products of heads take low-rank changes of each head") {
   constexpr int64_t kHeads = 3, kOut = 24, kIn = 17;
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     Random random(5);
-    const auto backend = MakeTestBackend(isa);
+    const auto backend = MakeTestBackend(on);
     std::vector<TestWeights> w;
     std::deque<Change> changes;
     std::vector<LowRank> heads;
     for (int64_t h = 0; h < kHeads; ++h) {
       w.push_back(MakeWeights(random, DType::kF32, kOut, kIn));
       changes.emplace_back().Add(*backend, DType::kF32, 0, kOut, kIn, 4 + h, 0.5f, random);
-      heads.push_back(*changes.back().Pack(*backend));
+      heads.push_back(changes.back().Pack(*backend));
     }
     const PackedHeads packed = PackHeads(*backend, w);
-    TestSets sets({{{{heads.data(), 2.0f}}}});
+    const auto heads_there = OnDevice(*backend, heads);
+    TestSets sets(*backend, {{{{heads_there.data(), 2.0f}}}});
     std::vector<int32_t> row_set(kRows, 0);
     row_set[0] = -1;
     const std::vector<float> x = ExactInputs(random, kRows * kHeads * kIn);
-    std::vector<float> workspace(kRows * kHeads * kStride), y(kRows * kHeads * kOut);
-    backend->HeadMatMul({.x = x.data(),
+    const auto x_there = OnDevice(*backend, x);
+    const auto workspace = FilledOnDevice(*backend, kRows * kHeads * kStride, 0.0f),
+               place = FilledOnDevice(*backend, kRows * kHeads * kOut, 0.0f);
+    backend->HeadMatMul({.x = x_there.data(),
                          .w = packed.matrices,
-                         .y = y.data(),
+                         .y = place.data(),
                          .rows = kRows,
                          .x_stride = kHeads * kIn,
                          .x_head_stride = kIn,
                          .y_stride = kHeads * kOut,
                          .y_head_stride = kOut,
-                         .low_rank = Rows(*backend, sets, row_set, 0, kRows, workspace)});
+                         .low_rank = Rows(sets, row_set, 0, kRows, workspace)});
+    const auto y = place.Read();
     for (int64_t r = 0; r < kRows; ++r) {
       for (int64_t h = 0; h < kHeads; ++h) {
-        INFO(isa << " row " << r << " head " << h);
+        INFO(on.name << " row " << r << " head " << h);
         const auto begin = x.begin() + (r * kHeads + h) * kIn;
         const std::vector<double> input = Wide({begin, begin + kIn});
         std::vector<double> expected = Times(w[static_cast<size_t>(h)], input);
@@ -235,18 +179,18 @@ WeightFormat FormatOfSlot(int64_t slot, WeightFormat format) {
   return slot == 4 ? WeightFormat::kF32 : format;
 }
 
-bool TwoDigits(const std::string& isa, WeightFormat format) {
-  return RoundingOf(isa, format) != Rounding::kNone;
+bool TwoDigits(const TestBackend& on, WeightFormat format) {
+  return on.RoundingOf(format) != Rounding::kNone;
 }
 
 }  // namespace
 
 TEST_CASE("experts of mixed formats take low-rank changes by task and logical expert") {
   constexpr int64_t kHidden = 48, kWidth = 40, kExperts = 4, kSlots = 5, kPerRow = 2;
-  for (const std::string& isa : TestIsas()) {
-    for (const WeightFormat format : kAllFormats) {
+  for (const TestBackend& on : OpTestBackends()) {
+    for (const WeightFormat format : on.weight_formats()) {
       Random random(11);
-      const auto backend = MakeTestBackend(isa);
+      const auto backend = MakeTestBackend(on);
       std::deque<PackedWeights> packed;
       std::vector<TestWeights> gate, up, down;
       std::vector<FfnWeights> table;
@@ -269,10 +213,12 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
         gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 3, 0.5f, random);
         if (e == 1) gate_up[e].Add(*backend, DType::kF32, 0, kWidth, kHidden, 18, 0.25f, random, 1);
         down_change[e].Add(*backend, DType::kF32, 0, kHidden, kWidth, 6, 1.0f, random);
-        gate_up_changes[e] = *gate_up[e].Pack(*backend);
-        down_changes[e] = *down_change[e].Pack(*backend);
+        gate_up_changes[e] = gate_up[e].Pack(*backend);
+        down_changes[e] = down_change[e].Pack(*backend);
       }
-      TestSets sets({{{{gate_up_changes.data(), 0.5f}}, {{down_changes.data(), 0.5f}}}, {{}, {}}});
+      const auto gate_up_there = OnDevice(*backend, gate_up_changes),
+                 down_there = OnDevice(*backend, down_changes);
+      TestSets sets(*backend, {{{{gate_up_there.data(), 0.5f}}, {{down_there.data(), 0.5f}}}, {{}, {}}});
       std::vector<int32_t> row_set(kRows, 0), expert, slot;
       for (size_t r = 0; r < kRows; ++r) row_set[r] = r < 7 ? -1 : r < 33 ? 0 : 1;
       for (size_t r = 0; r < kRows; ++r) {
@@ -294,29 +240,33 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
       };
       const std::vector<float> x = ExactInputs(random, kRows * kHidden),
                                weight = random.Floats(kRows * kPerRow);
-      std::vector<float> workspace(kRows * kPerRow * kStride);
+      const auto workspace = FilledOnDevice(*backend, kRows * kPerRow * kStride, 0.0f);
+      const auto x_there = OnDevice(*backend, x), weight_there = OnDevice(*backend, weight);
+      const auto table_there = OnDevice(*backend, table);
+      const auto slot_there = OnDevice(*backend, slot), expert_there = OnDevice(*backend, expert);
       const auto run = [&](int64_t first, int64_t rows, bool changed) {
         group(static_cast<size_t>(first * kPerRow), static_cast<size_t>(rows * kPerRow));
-        std::vector<float> y(static_cast<size_t>(rows * kHidden));
+        const auto begin_there = OnDevice(*backend, begin), entry_there = OnDevice(*backend, entry);
+        const auto y = FilledOnDevice(*backend, rows * kHidden, 0.0f);
         ExpertFfnArgs args{};
-        args.x = x.data() + first * kHidden, args.table = table.data(), args.slots = kSlots,
-        args.group_begin = begin.data();
-        args.group_entry = entry.data(), args.weight = weight.data() + first * kPerRow, args.y = y.data();
+        args.x = x_there.data() + first * kHidden, args.table = table_there.data(), args.slots = kSlots;
+        args.group_begin = begin_there.data(), args.group_entry = entry_there.data();
+        args.weight = weight_there.data() + first * kPerRow, args.y = y.data();
         args.rows = rows, args.k = kPerRow, args.hidden = kHidden, args.width = kWidth;
         args.x_stride = args.y_stride = kHidden;
-        args.slot = slot.data() + first * kPerRow;
+        args.slot = slot_there.data() + first * kPerRow;
         if (changed) {
-          args.gate_up_low_rank = Rows(*backend, sets, row_set, first, rows, workspace, 0);
+          args.gate_up_low_rank = Rows(sets, row_set, first, rows, workspace, 0);
           args.down_low_rank = args.gate_up_low_rank;
           args.down_low_rank.product = 1;
         }
-        args.expert = expert.data() + first * kPerRow;
+        args.expert = expert_there.data() + first * kPerRow;
         backend->ExpertFfn(args);
-        return y;
+        return y.Read();
       };
       const std::vector<float> all = run(0, kRows, true), base = run(0, kRows, false);
       for (int64_t r = 0; r < kRows; ++r) {
-        INFO(isa << " " << WeightFormatName(format) << " row " << r);
+        INFO(on.name << " " << WeightFormatName(format) << " row " << r);
         const auto task = row_set[static_cast<size_t>(r)];
         const float* row = all.data() + r * kHidden;
         REQUIRE(SameBits({row, kHidden}, run(r, 1, true)));
@@ -341,7 +291,7 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
           for (size_t c = 0; c < kHidden; ++c) expected[c] += static_cast<double>(weight[i]) * out[c];
         }
         // Where bf16 products round h, or a code of h is at a border, two digits are left.
-        RequireCloseRow(row, expected, TwoDigits(isa, format) ? 1e-2 : 2e-5);
+        RequireCloseRow(row, expected, TwoDigits(on, format) ? 1e-2 : 2e-5);
       }
     }
   }
@@ -349,25 +299,30 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
 
 TEST_CASE("an embedding takes a low-rank change by row") {
   constexpr int64_t kVocabulary = 50, kHidden = 40, kRank = 5;
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     Random random(3);
-    const auto backend = MakeTestBackend(isa);
+    const auto backend = MakeTestBackend(on);
     const TestWeights table = MakeWeights(random, DType::kF32, kVocabulary, kHidden);
     const TestWeights a = MakeWeights(random, DType::kBF16, kVocabulary, kRank);
     Change change;
     change.Add(*backend, DType::kF32, 0, kHidden, kVocabulary, kRank, 2.0f, random);
-    change.Pack(*backend);
-    change.packed.a = {.out = kRank, .in = kVocabulary, .format = FormatOf(a.dtype), .data = a.bytes.data()};
-    TestSets sets({{{{&change.packed, 0.5f}}}});
+    const auto table_there = OnDevice(*backend, table.bytes), a_there = OnDevice(*backend, a.bytes);
+    LowRank packed = change.Pack(*backend);
+    packed.a = {.out = kRank, .in = kVocabulary, .format = FormatOf(a.dtype), .data = a_there.data()};
+    const auto packed_there = OnDevice(*backend, std::vector<LowRank>{packed});
+    TestSets sets(*backend, {{{{packed_there.data(), 0.5f}}}});
     const std::vector<int32_t> tokens{3, 49, 3, 0}, row_set{-1, 0, 0, 0};
-    std::vector<float> y(4 * kHidden), workspace(4 * kStride);
-    backend->Embed({.tokens = tokens.data(),
-                    .table = table.bytes.data(),
+    const auto tokens_there = OnDevice(*backend, tokens);
+    const auto workspace = FilledOnDevice(*backend, 4 * kStride, 0.0f),
+               place = FilledOnDevice(*backend, 4 * kHidden, 0.0f);
+    backend->Embed({.tokens = tokens_there.data(),
+                    .table = table_there.data(),
                     .dtype = DType::kF32,
-                    .y = y.data(),
+                    .y = place.data(),
                     .rows = 4,
                     .hidden = kHidden,
-                    .low_rank = Rows(*backend, sets, row_set, 0, 4, workspace)});
+                    .low_rank = Rows(sets, row_set, 0, 4, workspace)});
+    const auto y = place.Read();
     for (int64_t r = 0; r < 4; ++r) {
       for (int64_t c = 0; c < kHidden; ++c) {
         const auto token = tokens[static_cast<size_t>(r)];

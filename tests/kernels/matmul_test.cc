@@ -57,16 +57,19 @@ std::vector<float> Run(Backend& backend, const Matrix& w, const std::vector<floa
     std::copy_n(x.begin() + r * w.in, w.in, wide_x.begin() + r * x_stride);
     std::copy_n(before.begin() + r * w.out, w.out, wide_y.begin() + r * y_stride);
   }
-  backend.MatMul({.x = wide_x.data(),
+  const auto x_there = OnDevice(backend, wide_x), bias_there = OnDevice(backend, bias);
+  const auto y_there = OnDevice(backend, wide_y);
+  backend.MatMul({.x = x_there.data(),
                   .w = w,
-                  .bias = epilogue.bias ? bias.data() : nullptr,
-                  .y = wide_y.data(),
+                  .bias = epilogue.bias ? bias_there.data() : nullptr,
+                  .y = y_there.data(),
                   .rows = rows,
                   .x_stride = x_stride,
                   .y_stride = y_stride,
                   .clip = epilogue.clip,
                   .sigmoid = epilogue.sigmoid,
                   .accumulate = epilogue.accumulate});
+  wide_y = y_there.Read();
   std::vector<float> y;
   for (int64_t r = 0; r < rows; ++r) {
     y.insert(y.end(), wide_y.begin() + r * y_stride, wide_y.begin() + r * y_stride + w.out);
@@ -84,12 +87,12 @@ std::span<const float> RowOf(const std::vector<float>& x, int64_t row, int64_t w
 }  // namespace
 
 TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogue") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(1);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       for (const Shape& shape : kShapes) {
-        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+        INFO(on.name << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
         TestWeights weights = MakeWeights(random, SourceOf(format), shape.out, shape.in);
         const PackedWeights packed = PackWeightsAs(*backend, weights, format);
         const auto rows = random.Below(13) + 1;
@@ -99,7 +102,7 @@ TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogu
         for (const Epilogue& epilogue : kEpilogues) {
           const auto y = Run(*backend, packed.matrix, x, rows, epilogue, bias, before);
           for (int64_t r = 0; r < rows; ++r) {
-            const Inputs inputs = RoundedInputs(RowOf(x, r, shape.in), RoundingOf(isa, format));
+            const Inputs inputs = RoundedInputs(RowOf(x, r, shape.in), on.RoundingOf(format));
             for (int64_t c = 0; c < shape.out; ++c) {
               const Expected sum = Dot(inputs, weights.values.data() + c * shape.in, shape.in, format);
               const auto i = static_cast<size_t>(r * shape.out + c);
@@ -113,26 +116,27 @@ TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogu
 }
 
 TEST_CASE("a row's product has the same bits alone, in any batch, on any number of threads") {
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
     Random random(2);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       for (const Shape& shape : kShapes) {
-        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+        INFO(on.name << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
         TestWeights weights = MakeWeights(random, SourceOf(format), shape.out, shape.in);
-        const PackedWeights packed = PackWeightsAs(*backends[0], weights, format);
+        std::vector<PackedWeights> packed;
+        for (auto& backend : backends) packed.push_back(PackWeightsAs(*backend, weights, format));
         const auto x = random.Floats(kMaxRows * shape.in);
         const std::vector<float> before(static_cast<size_t>(kMaxRows * shape.out), 0.0f);
         std::vector<float> alone;
         for (int64_t r = 0; r < kMaxRows; ++r) {
           const std::vector<float> row(x.begin() + r * shape.in, x.begin() + (r + 1) * shape.in);
-          const auto y = Run(*backends[0], packed.matrix, row, 1, kEpilogues[0], {}, before);
+          const auto y = Run(*backends[0], packed[0].matrix, row, 1, kEpilogues[0], {}, before);
           alone.insert(alone.end(), y.begin(), y.end());
         }
         for (const int64_t rows : kRowCounts) {
-          for (auto& backend : backends) {
-            const auto y = Run(*backend, packed.matrix, x, rows, kEpilogues[0], {}, before);
+          for (size_t b = 0; b < backends.size(); ++b) {
+            const auto y = Run(*backends[b], packed[b].matrix, x, rows, kEpilogues[0], {}, before);
             REQUIRE(SameBits(y, std::span(alone).first(static_cast<size_t>(rows * shape.out))));
           }
         }
@@ -142,10 +146,10 @@ TEST_CASE("a row's product has the same bits alone, in any batch, on any number 
 }
 
 TEST_CASE("a row of NaN stays alone") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(3);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       TestWeights weights = MakeWeights(random, SourceOf(format), 70, 131);
       const PackedWeights packed = PackWeightsAs(*backend, weights, format);
       auto x = random.Floats(9 * 131);
@@ -165,8 +169,8 @@ TEST_CASE("a row of NaN stays alone") {
 }
 
 TEST_CASE("clip and sigmoid let a NaN through and end at their limits") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(4);
     TestWeights one = MakeWeights(random, DType::kF32, 1, 1);
     const float unit = 1.0f;
@@ -192,49 +196,52 @@ TEST_CASE("clip and sigmoid let a NaN through and end at their limits") {
 TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch") {
   constexpr int64_t kHeads = 3;
   const std::vector<Shape> shapes = {{1, 1}, {16, 17}, {33, 64}, {100, 31}, {128, 70}};
-  for (const std::string& isa : TestIsas()) {
+  for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(isa, threads));
+    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
     Random random(5);
     for (const WeightFormat format : kPlainFormats) {
       for (const Shape& shape : shapes) {
-        INFO(isa << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
+        INFO(on.name << " " << WeightFormatName(format) << " out " << shape.out << " in " << shape.in);
         std::vector<TestWeights> weights;
         for (int64_t h = 0; h < kHeads; ++h) {
           weights.push_back(MakeWeights(random, SourceOf(format), shape.out, shape.in));
         }
-        const PackedHeads packed = PackHeads(*backends[0], weights);
+        std::vector<PackedHeads> packed;
+        for (auto& backend : backends) packed.push_back(PackHeads(*backend, weights));
         const int64_t x_head = shape.in + 2, y_head = shape.out + 1;
         const int64_t x_stride = kHeads * x_head + 7, y_stride = kHeads * y_head + 3;
         const auto x = random.Floats(kMaxRows * x_stride);
-        const auto run = [&](Backend& backend, int64_t first, int64_t rows) {
-          std::vector<float> y(static_cast<size_t>(rows * y_stride), kUntouched);
-          backend.HeadMatMul({.x = x.data() + first * x_stride,
-                              .w = packed.matrices,
+        const auto run = [&](size_t b, int64_t first, int64_t rows) {
+          Backend& backend = *backends[b];
+          const auto x_there = OnDevice(backend, std::span(x).subspan(static_cast<size_t>(first * x_stride),
+                                                                      static_cast<size_t>(rows * x_stride)));
+          const auto y = FilledOnDevice(backend, rows * y_stride, kUntouched);
+          backend.HeadMatMul({.x = x_there.data(),
+                              .w = packed[b].matrices,
                               .y = y.data(),
                               .rows = rows,
                               .x_stride = x_stride,
                               .x_head_stride = x_head,
                               .y_stride = y_stride,
                               .y_head_stride = y_head});
-          return y;
+          return y.Read();
         };
         std::vector<float> alone;
         for (int64_t r = 0; r < kMaxRows; ++r) {
-          const auto y = run(*backends[0], r, 1);
+          const auto y = run(0, r, 1);
           alone.insert(alone.end(), y.begin(), y.end());
         }
         for (const int64_t rows : {2, 7, 49, 100}) {
-          for (auto& backend : backends) {
-            REQUIRE(SameBits(run(*backend, 0, rows),
-                             std::span(alone).first(static_cast<size_t>(rows * y_stride))));
+          for (size_t b = 0; b < backends.size(); ++b) {
+            REQUIRE(SameBits(run(b, 0, rows), std::span(alone).first(static_cast<size_t>(rows * y_stride))));
           }
         }
         for (int64_t r = 0; r < 3; ++r) {
           for (int64_t h = 0; h < kHeads; ++h) {
             const auto at = static_cast<size_t>(r * x_stride + h * x_head);
-            const Inputs inputs = RoundedInputs(std::span(x).subspan(at, static_cast<size_t>(shape.in)),
-                                                RoundingOf(isa, format));
+            const Inputs inputs =
+                RoundedInputs(std::span(x).subspan(at, static_cast<size_t>(shape.in)), on.RoundingOf(format));
             for (int64_t c = 0; c < shape.out; ++c) {
               RequireNear(alone[static_cast<size_t>(r * y_stride + h * y_head + c)],
                           Dot(inputs, weights[static_cast<size_t>(h)].values.data() + c * shape.in, shape.in,
@@ -257,8 +264,8 @@ TEST_CASE("products with quantized weights have the same bits at every level") {
       const auto x = random.Floats(13 * shape.in);
       const std::vector<float> before(static_cast<size_t>(13 * shape.out), 0.0f);
       std::vector<float> first;
-      for (const std::string& isa : TestIsas()) {
-        auto backend = MakeTestBackend(isa);
+      for (const TestBackend& on : CpuTestBackends()) {
+        auto backend = MakeTestBackend(on);
         const PackedWeights packed = PackWeightsAs(*backend, weights, format);
         const auto y = Run(*backend, packed.matrix, x, 13, kEpilogues[0], {}, before);
         if (first.empty()) first = y;
@@ -269,10 +276,10 @@ TEST_CASE("products with quantized weights have the same bits at every level") {
 }
 
 TEST_CASE("a weight that is no number makes its output NaN, and no other") {
-  for (const std::string& isa : TestIsas()) {
-    auto backend = MakeTestBackend(isa);
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
     Random random(7);
-    for (const WeightFormat format : kAllFormats) {
+    for (const WeightFormat format : on.weight_formats()) {
       TestWeights weights = MakeWeights(random, DType::kF32, 40, 70);
       const float nan = std::nanf("");
       std::memcpy(weights.bytes.data() + (21 * 70 + 33) * sizeof(float), &nan, sizeof(nan));

@@ -44,52 +44,44 @@ DType SourceOf(WeightFormat format) {
   return IsQuantized(format) ? DType::kBF16 : DTypeOf(format);
 }
 
-PackedWeights PackAs(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts) {
-  auto memory = Buffer::Allocate(backend.PackedBytes(shape), "test");
-  REQUIRE(memory.ok());
-  PackedWeights packed{*std::move(memory), {}};
-  backend.Pack(shape, parts, packed.memory.data());
-  packed.matrix = shape.At(packed.memory.data());
-  return packed;
-}
-
-PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, WeightFormat format) {
+PackShape StackOf(std::span<const TensorView> parts, WeightFormat format) {
   int64_t out = 0;
   for (const TensorView& part : parts) out += part.shape[0];
-  return PackAs(backend, PackShape::Stack(format, out, parts[0].shape[1]), parts);
+  return PackShape::Stack(format, out, parts[0].shape[1]);
 }
 
-PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype) {
-  return PackWeights(backend, parts, FormatOf(dtype));
+PackedWeights PackWeights(Backend& backend, std::span<const TensorView> parts, WeightFormat format) {
+  return PackOnDevice(backend, StackOf(parts, format), parts);
 }
 
-PackedWeights PackWeights(const Backend& backend, const TestWeights& weights) {
+PackedWeights PackWeights(Backend& backend, const TestWeights& weights) {
   const TensorView view = weights.View();
-  return PackWeights(backend, {&view, 1}, weights.dtype);
+  return PackWeights(backend, {&view, 1}, FormatOf(weights.dtype));
 }
 
-PackedHeads PackHeads(const Backend& backend, const std::vector<TestWeights>& heads) {
+PackedHeads PackHeads(Backend& backend, const std::vector<TestWeights>& heads) {
   const PackShape shape =
       PackShape::Stack(FormatOf(heads.front().dtype), heads.front().out, heads.front().in);
   const size_t stride = AlignUp(backend.PackedBytes(shape));
   auto memory = Buffer::Allocate(heads.size() * stride, "test");
   REQUIRE(memory.ok());
-  PackedHeads packed{*std::move(memory), {}};
   for (size_t head = 0; head < heads.size(); ++head) {
     const TensorView view = heads[head].View();
-    backend.Pack(shape, {&view, 1}, packed.memory.data() + head * stride);
+    backend.Pack(shape, {&view, 1}, memory->data() + head * stride);
   }
+  PackedHeads packed{CopyToDevice(backend, {memory->data(), memory->size()}), {}};
   packed.matrices = {shape.At(packed.memory.data()), static_cast<int64_t>(heads.size()), stride};
   return packed;
 }
 
-namespace {
-
-PackedWeights PackBoth(const Backend& backend, const TestWeights& gate, const TestWeights& up,
-                       WeightFormat format) {
-  const TensorView parts[] = {gate.View(), up.View()};
-  return PackAs(backend, PackShape::GateUp(format, gate.out, gate.in), parts);
+Buffer PackOnHost(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts) {
+  auto memory = Buffer::Allocate(backend.PackedBytes(shape), "test");
+  REQUIRE(memory.ok());
+  backend.Pack(shape, parts, memory->data());
+  return *std::move(memory);
 }
+
+namespace {
 
 float BF16At(const std::byte* p) {
   uint16_t bits = 0;
@@ -98,10 +90,6 @@ float BF16At(const std::byte* p) {
 }
 
 }  // namespace
-
-PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up) {
-  return PackBoth(backend, gate, up, FormatOf(gate.dtype));
-}
 
 std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, int64_t panels, int64_t in) {
   std::vector<double> values(static_cast<size_t>(panels * 16 * in));
@@ -130,32 +118,31 @@ std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, in
   return values;
 }
 
-PackedWeights PackWeightsAs(const Backend& backend, TestWeights& weights, WeightFormat format) {
+namespace {
+
+// Makes the values those of the codes of a quantized format.
+void TakeCodes(TestWeights& weights, WeightFormat format) {
+  if (!IsQuantized(format)) return;
   const TensorView view = weights.View();
-  PackedWeights packed = PackWeights(backend, {&view, 1}, format);
-  if (IsQuantized(format)) {
-    weights.values = Dequantized(packed.memory.data(), format, (weights.out + 15) / 16, weights.in);
-    weights.values.resize(static_cast<size_t>(weights.out * weights.in));
-  }
-  return packed;
+  const auto portable = CpuTestBackends().front().make(1);
+  const Buffer packed = PackOnHost(*portable, StackOf({&view, 1}, format), {&view, 1});
+  weights.values = Dequantized(packed.data(), format, (weights.out + 15) / 16, weights.in);
+  weights.values.resize(static_cast<size_t>(weights.out * weights.in));
 }
 
-PackedWeights PackGateUpWeightsAs(const Backend& backend, TestWeights& gate, TestWeights& up,
-                                  WeightFormat format) {
-  PackedWeights packed = PackBoth(backend, gate, up, format);
-  if (!IsQuantized(format)) return packed;
-  const auto both = Dequantized(packed.memory.data(), format, (gate.out + 15) / 16 * 2, gate.in);
-  for (int64_t c = 0; c < gate.out; ++c) {
-    const auto gate_at = both.begin() + (c / 16 * 32 + c % 16) * gate.in;
-    std::copy_n(gate_at, gate.in, gate.values.begin() + c * gate.in);
-    std::copy_n(gate_at + 16 * gate.in, gate.in, up.values.begin() + c * gate.in);
-  }
-  return packed;
+}  // namespace
+
+PackedWeights PackWeightsAs(Backend& backend, TestWeights& weights, WeightFormat format) {
+  TakeCodes(weights, format);
+  const TensorView view = weights.View();
+  return PackWeights(backend, {&view, 1}, format);
 }
 
-Rounding RoundingOf(const std::string& isa, WeightFormat format) {
-  if (IsQuantized(format)) return Rounding::kInt8;
-  return isa == "avx512" && format == WeightFormat::kBF16 ? Rounding::kBF16 : Rounding::kNone;
+PackedWeights PackGateUpWeightsAs(Backend& backend, TestWeights& gate, TestWeights& up, WeightFormat format) {
+  TakeCodes(gate, format);
+  TakeCodes(up, format);
+  const TensorView parts[] = {gate.View(), up.View()};
+  return PackOnDevice(backend, PackShape::GateUp(format, gate.out, gate.in), parts);
 }
 
 namespace {

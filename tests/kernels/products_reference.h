@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/buffer.h"
@@ -24,41 +23,29 @@ struct TestWeights {
 };
 TestWeights MakeWeights(Random& random, DType dtype, int64_t out, int64_t in);
 
-// All formats of weights, and the dtype to make test weights of a format from: its own, or bf16.
-inline const std::vector<WeightFormat> kAllFormats = {WeightFormat::kF32,  WeightFormat::kBF16,
-                                                      WeightFormat::kF16,  WeightFormat::kInt8,
-                                                      WeightFormat::kInt4, WeightFormat::kInt4Offset};
+// The dtype to make test weights of a format from: its own, or bf16.
 DType SourceOf(WeightFormat format);
 
-// A packed matrix with its memory.
-struct PackedWeights {
-  Buffer memory;
-  Matrix matrix;
-};
-PackedWeights PackAs(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts);
-PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, WeightFormat format);
-PackedWeights PackWeights(const Backend& backend, std::span<const TensorView> parts, DType dtype);
-PackedWeights PackWeights(const Backend& backend, const TestWeights& weights);
-PackedWeights PackGateUpWeights(const Backend& backend, const TestWeights& gate, const TestWeights& up);
+PackedWeights PackWeights(Backend& backend, std::span<const TensorView> parts, WeightFormat format);
+PackedWeights PackWeights(Backend& backend, const TestWeights& weights);
 // Heads of equal shape, one behind the other.
 struct PackedHeads {
-  Buffer memory;
+  DeviceBuffer memory;
   HeadMatrices matrices;
 };
-PackedHeads PackHeads(const Backend& backend, const std::vector<TestWeights>& heads);
-// In any format. Where that is a quantized one, the weights' `values` become those that the packed bytes
-// stand for: NaN where a scale is.
-PackedWeights PackWeightsAs(const Backend& backend, TestWeights& weights, WeightFormat format);
-PackedWeights PackGateUpWeightsAs(const Backend& backend, TestWeights& gate, TestWeights& up,
-                                  WeightFormat format);
-// The values of a packed matrix of a quantized format in its documented layout: (panels * 16, in).
+PackedHeads PackHeads(Backend& backend, const std::vector<TestWeights>& heads);
+// In any format. Where that is a quantized one, the weights' `values` become those that its codes stand for,
+// which are the same on every back end that quantizes: NaN where a scale is.
+PackedWeights PackWeightsAs(Backend& backend, TestWeights& weights, WeightFormat format);
+PackedWeights PackGateUpWeightsAs(Backend& backend, TestWeights& gate, TestWeights& up, WeightFormat format);
+
+// What a back end packs, on the host.
+Buffer PackOnHost(const Backend& backend, const PackShape& shape, std::span<const TensorView> parts);
+PackShape StackOf(std::span<const TensorView> parts, WeightFormat format);
+// The values of a matrix of a quantized format in the CPU's documented layout: (panels * 16, in).
 std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, int64_t panels, int64_t in);
 
-// What rows of x are rounded to before a product.
-enum class Rounding { kNone, kBF16, kInt8 };
-Rounding RoundingOf(const std::string& isa, WeightFormat format);
-
-// Values of one row as the level's kernels read them, with what a value near a rounding border may be off.
+// Values of one row as a back end's kernels read them, with what a value near a rounding border may be off.
 struct Inputs {
   std::vector<double> values;
   std::vector<double> slack;

@@ -226,26 +226,46 @@ TEST_CASE("a column of weights that holds no number has the scale NaN, and only 
   }
 }
 
+namespace {
+
+// Gate and up alternate by panels of 16 columns, each with the codes that it has in a matrix of its own.
+void RequireGateUp(const Buffer& both, const TestWeights& gate, const TestWeights& up, WeightFormat format) {
+  const auto portable = CpuTestBackends().front().make(1);
+  const int64_t panels = (gate.out + 15) / 16;
+  const auto values = Dequantized(both.data(), format, 2 * panels, gate.in);
+  for (const TestWeights* part : {&gate, &up}) {
+    const TensorView view = part->View();
+    const Buffer alone = PackOnHost(*portable, StackOf({&view, 1}, format), {&view, 1});
+    const auto expected = Dequantized(alone.data(), format, panels, gate.in);
+    for (int64_t c = 0; c < gate.out; ++c) {
+      const auto at = values.begin() + (c / 16 * 32 + c % 16 + (part == &up ? 16 : 0)) * gate.in;
+      REQUIRE(std::equal(at, at + gate.in, expected.begin() + c * gate.in));
+    }
+  }
+}
+
+}  // namespace
+
 TEST_CASE("quantized matrices have the same packed bytes at every level") {
   Random random(3);
   for (const auto& [out, in] : {std::pair<int64_t, int64_t>{1, 1}, {16, 32}, {33, 70}, {65, 129}}) {
     const TestWeights a = MakeWeights(random, DType::kF32, out, in),
                       b = MakeWeights(random, DType::kF16, out, in);
     for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4, WeightFormat::kInt4Offset}) {
-      const auto reference = MakeTestBackend("portable");
+      const auto portable = CpuTestBackends().front().make(1);
       const TensorView parts[] = {a.View(), b.View()};
-      const PackedWeights first = PackWeights(*reference, parts, format);
-      TestWeights gate = a, up = b;
-      const PackedWeights both = PackGateUpWeightsAs(*reference, gate, up, format);
-      for (const std::string& isa : TestIsas()) {
-        const auto backend = MakeTestBackend(isa);
-        const PackedWeights other = PackWeights(*backend, parts, format);
-        REQUIRE(std::memcmp(first.memory.data(), other.memory.data(), first.memory.size()) == 0);
-        const PackedWeights gate_up = PackGateUpWeightsAs(*backend, gate, up, format);
-        REQUIRE(std::memcmp(both.memory.data(), gate_up.memory.data(), both.memory.size()) == 0);
+      const PackShape stack = StackOf(parts, format), gate_up = PackShape::GateUp(format, out, in);
+      const Buffer first = PackOnHost(*portable, stack, parts), both = PackOnHost(*portable, gate_up, parts);
+      for (const TestBackend& on : CpuTestBackends()) {
+        const auto backend = on.make(1);
+        const Buffer other = PackOnHost(*backend, stack, parts);
+        REQUIRE(std::memcmp(first.data(), other.data(), first.size()) == 0);
+        const Buffer second = PackOnHost(*backend, gate_up, parts);
+        REQUIRE(std::memcmp(both.data(), second.data(), both.size()) == 0);
       }
+      RequireGateUp(both, a, b, format);
       // Every value is near the one that it stands for.
-      const auto values = Dequantized(first.memory.data(), format, (2 * out + 15) / 16, in);
+      const auto values = Dequantized(first.data(), format, (2 * out + 15) / 16, in);
       for (int64_t i = 0; i < 2 * out * in; ++i) {
         const auto at = static_cast<size_t>(i);
         const double expected = i < out * in ? a.values[at] : b.values[at - a.values.size()];
@@ -257,7 +277,7 @@ TEST_CASE("quantized matrices have the same packed bytes at every level") {
 }
 
 TEST_CASE("packed bytes of quantized formats are whole panels and whole blocks of 32") {
-  const auto backend = MakeTestBackend("portable");
+  const auto backend = CpuTestBackends().front().make(1);
   CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt8, 17, 33)) == 2 * 2 * 16 * (32 + 2));
   CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt4, 16, 32)) == 16 * (16 + 2));
   CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt4Offset, 1, 65)) == 3 * 16 * (16 + 4));

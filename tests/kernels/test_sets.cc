@@ -2,31 +2,40 @@
 
 #include <algorithm>
 #include <numeric>
-#include <utility>
 
 namespace guildhall {
 
-TestSets::TestSets(std::vector<std::vector<std::vector<LowRankTerm>>> terms,
-                   std::vector<std::vector<const int32_t*>> maps)
-    : terms_(std::move(terms)), maps_(std::move(maps)) {
-  products_.resize(terms_.size());
-  for (size_t set = 0; set < terms_.size(); ++set) {
-    for (const std::vector<LowRankTerm>& product : terms_[set]) {
-      products_[set].push_back({product.data(), static_cast<int64_t>(product.size())});
+TestSets::TestSets(Backend& backend, const std::vector<std::vector<std::vector<LowRankTerm>>>& terms,
+                   const std::vector<std::vector<std::vector<int32_t>>>& maps)
+    : backend_(backend), tables_(std::max(terms.size(), maps.size())) {
+  for (size_t set = 0; set < terms.size(); ++set) {
+    std::vector<LowRankTerms> products;
+    for (const std::vector<LowRankTerm>& product : terms[set]) {
+      terms_.push_back(OnDevice(backend, product));
+      products.push_back({terms_.back().data(), static_cast<int64_t>(product.size())});
     }
+    products_.push_back(OnDevice(backend, products));
+    tables_[set].products = products_.back().data();
   }
-  tables_.resize(std::max(products_.size(), maps_.size()));
-  for (size_t set = 0; set < products_.size(); ++set) tables_[set].products = products_[set].data();
-  for (size_t set = 0; set < maps_.size(); ++set) tables_[set].expert_maps = maps_[set].data();
+  for (size_t set = 0; set < maps.size(); ++set) {
+    std::vector<const int32_t*> places;
+    for (const std::vector<int32_t>& map : maps[set]) {
+      map_entries_.push_back(OnDevice(backend, map));
+      places.push_back(map.empty() ? nullptr : map_entries_.back().data());
+    }
+    maps_.push_back(OnDevice(backend, places));
+    tables_[set].expert_maps = maps_.back().data();
+  }
 }
 
-RowSets TestSets::Begin(Backend& backend, std::span<const int32_t> row_set) {
+RowSets TestSets::Begin(std::span<const int32_t> row_set) {
+  AwaitOps(backend_);
   row_set_.assign(row_set.begin(), row_set.end());
   zeros_.assign(row_set.size(), 0);
   places_.assign(row_set.size(), 0);
   sequence_.resize(row_set.size());
   std::iota(sequence_.begin(), sequence_.end(), 0);
-  return backend
+  return backend_
       .BeginStep({.tokens = zeros_,
                   .positions = zeros_,
                   .sequence = sequence_,

@@ -1,7 +1,6 @@
 // Adapters over quantized weights: replaced experts follow the base or keep their own format.
 #include <catch2/catch.hpp>
 
-#include "kernels/cpu/cpu_backend.h"
 #include "tests/adapters/merged_base.h"
 #include "tests/model/adapter_runner.h"
 #include "tests/support/compare.h"
@@ -24,7 +23,7 @@ bool AllEsft(const AdapterGolden& golden) {
 
 // The logits of a base whose checkpoint has the adapters' experts, quantized as a whole.
 std::vector<float> MergedLogits(const AdaptedModel& model, const AdapterGolden::Sequence& sequence,
-                                const std::string& isa, const WeightFormats& formats) {
+                                const TestBackend& on, const WeightFormats& formats) {
   std::vector<std::unique_ptr<AdapterSource>> sources;
   MergedBase::Mix mix;
   for (const AdapterGolden::Use& use : sequence.adapters) {
@@ -37,13 +36,12 @@ std::vector<float> MergedLogits(const AdaptedModel& model, const AdapterGolden::
     }
   }
   const MergedBase merged(*model.loaded.checkpoint, mix);
-  auto backend = MakeCpuBackend({.threads = 1, .pin = false, .isa = isa});
-  REQUIRE(backend.ok());
+  const auto backend = on.make(1);
   DecoderOptions options;
   options.max_rows = options.max_outputs = 192;
   options.kv_blocks = 96;
   options.formats = formats;
-  auto decoder = Decoder::Load(merged, **backend, options);
+  auto decoder = Decoder::Load(merged, *backend, options);
   REQUIRE(decoder.ok());
   return FeedAlone(**decoder, sequence.tokens);
 }
@@ -55,17 +53,17 @@ TEST_CASE("an ESFT adapter over a quantized base is the merged checkpoint quanti
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
     if (!AllEsft(golden)) continue;
-    for (const std::string& isa : IsaLevels()) {
+    for (const TestBackend& on : TestBackends()) {
       for (const char* weights : {"int8", "int4", "int4_offset", "experts=int4,shared_experts=int8"}) {
         const WeightFormats formats = Parse(weights);
-        AdaptedModel model(golden, isa, 1, {formats, false});
+        AdaptedModel model(golden, on, 1, {formats, false});
         std::mt19937 random(3);
         const auto mixed = FeedTogether(
             *model.loaded.decoder, model.tokens, [](size_t, int64_t left) { return left; }, random,
             model.AllServed());
         for (size_t s = 0; s < golden.sequences.size(); ++s) {
-          INFO(name << " " << isa << " " << weights << ", sequence " << s);
-          CHECK(SameBits(mixed[s], MergedLogits(model, golden.sequences[s], isa, formats)));
+          INFO(name << " " << on.name << " " << weights << ", sequence " << s);
+          CHECK(SameBits(mixed[s], MergedLogits(model, golden.sequences[s], on, formats)));
           ++compared;
         }
       }
@@ -79,12 +77,12 @@ TEST_CASE(
   int differ = 0;
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
-    for (const std::string& isa : IsaLevels()) {
+    for (const TestBackend& on : TestBackends()) {
       for (const bool keep : {false, true}) {
         const AdaptedFormats formats{
             Parse("experts=int4,shared_experts=int4_offset,attention=int8,head=int8"), keep};
-        AdaptedModel one(golden, isa, 1, formats), two(golden, isa, 2, formats);
-        const LoadedModel plain = LoadModel(LoadGolden(golden.base).directory, isa, 1, formats.base);
+        AdaptedModel one(golden, on, 1, formats), two(golden, on, 2, formats);
+        const LoadedModel plain = LoadModel(LoadGolden(golden.base).directory, on, 1, formats.base);
         std::vector<std::vector<float>> alone;
         for (size_t s = 0; s < golden.sequences.size(); ++s) {
           alone.push_back(FeedAlone(*one.loaded.decoder, one.tokens[s], one.ServedAlone(s)));
@@ -100,13 +98,13 @@ TEST_CASE(
           const auto mixed =
               FeedTogether(*model.loaded.decoder, model.tokens, rule, random, model.AllServed());
           for (size_t s = 0; s < golden.sequences.size(); ++s) {
-            INFO(name << " " << isa << (keep ? " keep" : " base") << ", chunks up to " << largest
+            INFO(name << " " << on.name << (keep ? " keep" : " base") << ", chunks up to " << largest
                       << ", sequence " << s);
             CHECK(SameBits(mixed[s], alone[s]));
           }
         }
         if (!keep || !AllEsft(golden)) continue;
-        AdaptedModel followed(golden, isa, 1, {formats.base, false});
+        AdaptedModel followed(golden, on, 1, {formats.base, false});
         for (size_t s = 0; s < golden.sequences.size(); ++s) {
           if (golden.sequences[s].adapters.empty()) continue;
           differ += !SameBits(

@@ -12,9 +12,9 @@ namespace {
 
 // Twice the bounds of the base's goldens where activations are float: these logits are several times larger.
 // bf16: see golden_test.cc; the rounded keys of a bf16 cache count for more here, for the same reason.
-Tolerance ToleranceOf(const AdapterGolden& golden, const std::string& isa) {
+Tolerance ToleranceOf(const AdapterGolden& golden, const TestBackend& on) {
   if (golden.base.find("bf16") == std::string::npos) return {2e-4, 2e-4};
-  return isa == "avx512" ? Tolerance{0.15, 0.02} : Tolerance{0.09, 0.02};
+  return on.bf16_products ? Tolerance{0.15, 0.02} : Tolerance{0.09, 0.02};
 }
 
 // The set with other expert maps.
@@ -32,20 +32,21 @@ std::shared_ptr<const AdapterSet> WithMaps(const AdapterSet& set, const std::vec
 
 }  // namespace
 
-TEST_CASE("adapters served in one mixed batch agree with merged models and PEFT at every ISA level") {
+TEST_CASE("adapters served in one mixed batch agree with merged models and PEFT on every back end") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
-    for (const std::string& isa : IsaLevels()) {
-      AdaptedModel model(golden, isa, 1);
+    for (const TestBackend& on : TestBackends()) {
+      AdaptedModel model(golden, on, 1);
       std::mt19937 random(3);
       const auto mixed = FeedTogether(
           *model.loaded.decoder, model.tokens, [](size_t, int64_t left) { return left; }, random,
           model.AllServed());
       for (size_t s = 0; s < golden.sequences.size(); ++s) {
         const AdapterGolden::Sequence& sequence = golden.sequences[s];
-        INFO(name << " " << isa << ", sequence " << s << " with " << sequence.adapters.size() << " adapters");
+        INFO(name << " " << on.name << ", sequence " << s << " with " << sequence.adapters.size()
+                  << " adapters");
         REQUIRE(mixed[s].size() == sequence.logits.values.size());
-        CHECK(Excess(mixed[s], sequence.logits.values, ToleranceOf(golden, isa)) <= 0.0);
+        CHECK(Excess(mixed[s], sequence.logits.values, ToleranceOf(golden, on)) <= 0.0);
         // What is compared would notice an adapter that does nothing.
         if (!sequence.adapters.empty()) CHECK(sequence.expected_minus_base > 0.04);
       }
@@ -56,12 +57,12 @@ TEST_CASE("adapters served in one mixed batch agree with merged models and PEFT 
 TEST_CASE("an expert map with one wrong entry, or none, is noticed by the comparison with merged models") {
   for (const std::string name : {"esft_olmoe", "esft_deepseek_v2_lite"}) {
     const AdapterGolden golden = LoadAdapterGolden(name);
-    AdaptedModel model(golden, "", 1);
+    AdaptedModel model(golden, DefaultTestBackend(), 1);
     const auto excess = [&](size_t s, const AdapterSet& set) {
       Served served = model.ServedAlone(s);
       served.sets = {&set};
       const std::vector<float> logits = FeedAlone(*model.loaded.decoder, model.tokens[s], served);
-      return Excess(logits, golden.sequences[s].logits.values, ToleranceOf(golden, ""));
+      return Excess(logits, golden.sequences[s].logits.values, ToleranceOf(golden, DefaultTestBackend()));
     };
     int mutations = 0;
     for (size_t s = 0; s < golden.sequences.size(); ++s) {
@@ -92,13 +93,13 @@ TEST_CASE("an expert map with one wrong entry, or none, is noticed by the compar
 TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
-    for (const std::string& isa : IsaLevels()) {
-      const LoadedModel plain = LoadModel(LoadGolden(golden.base).directory, isa, 1);
-      AdaptedModel one(golden, isa, 1), two(golden, isa, 2);
+    for (const TestBackend& on : TestBackends()) {
+      const LoadedModel plain = LoadModel(LoadGolden(golden.base).directory, on, 1);
+      AdaptedModel one(golden, on, 1), two(golden, on, 2);
       std::vector<std::vector<float>> alone;
       for (size_t s = 0; s < golden.sequences.size(); ++s) {
         alone.push_back(FeedAlone(*one.loaded.decoder, one.tokens[s], one.ServedAlone(s)));
-        INFO(name << " " << isa << ", sequence " << s);
+        INFO(name << " " << on.name << ", sequence " << s);
         // Base rows are those of a decoder that never saw an adapter.
         if (golden.sequences[s].adapters.empty()) {
           CHECK(SameBits(FeedAlone(*plain.decoder, one.tokens[s]), alone[s]));
@@ -113,7 +114,7 @@ TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
         };
         const auto mixed = FeedTogether(*model.loaded.decoder, model.tokens, rule, random, model.AllServed());
         for (size_t s = 0; s < golden.sequences.size(); ++s) {
-          INFO(name << " " << isa << " round " << round << ", sequence " << s);
+          INFO(name << " " << on.name << " round " << round << ", sequence " << s);
           CHECK(SameBits(mixed[s], alone[s]));
         }
       }
@@ -125,7 +126,7 @@ TEST_CASE(
     "loads, replacements, evictions and unloads beside a sequence never change its logits, to the bit") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
-    AdaptedModel model(golden, "", 2);
+    AdaptedModel model(golden, DefaultTestBackend(), 2);
     std::vector<std::vector<float>> alone;
     for (size_t s = 0; s < golden.sequences.size(); ++s)
       alone.push_back(FeedAlone(*model.loaded.decoder, model.tokens[s], model.ServedAlone(s)));

@@ -13,9 +13,9 @@ T Must(absl::StatusOr<T> value) {
 
 }  // namespace
 
-AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const std::string& isa, int threads,
+AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, const TestBackend& on, int threads,
                            const AdaptedFormats& formats)
-    : AdaptedModel(golden_in, LoadModel(LoadGolden(golden_in.base).directory, isa, threads, formats.base),
+    : AdaptedModel(golden_in, LoadModel(LoadGolden(golden_in.base).directory, on, threads, formats.base),
                    formats) {}
 
 AdaptedModel::AdaptedModel(const AdapterGolden& golden_in, LoadedModel model, const AdaptedFormats& formats)

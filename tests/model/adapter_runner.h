@@ -21,7 +21,7 @@ struct AdaptedFormats {
 
 struct AdaptedModel {
   // Loads everything and acquires what each sequence names; CHECKs that it works.
-  AdaptedModel(const AdapterGolden& golden, const std::string& isa, int threads,
+  AdaptedModel(const AdapterGolden& golden, const TestBackend& on, int threads,
                const AdaptedFormats& formats = {});
   AdaptedModel(const AdapterGolden& golden, LoadedModel model, const AdaptedFormats& formats = {});
 

@@ -47,18 +47,18 @@ NextTokenDifference MeasureGolden(const Golden& golden, const LoadedModel& own, 
 
 TEST_CASE("each weight format moves the next tokens of every family by no more than its bound") {
   const std::vector<std::string> names = GoldenNames();
-  for (const std::string& isa : IsaLevels()) {
+  for (const TestBackend& on : TestBackends()) {
     std::vector<Bounds> sums(std::size(kChoices), Bounds{0.0, 0.0});
     for (const std::string& name : names) {
       const Golden golden = LoadGolden(name);
-      const LoadedModel own = LoadModel(golden.directory, isa, 1);
+      const LoadedModel own = LoadModel(golden.directory, on, 1);
       for (size_t i = 0; i < std::size(kChoices); ++i) {
         const Choice& choice = kChoices[i];
-        const LoadedModel other = LoadModel(golden.directory, isa, 1, Parse(choice.formats));
+        const LoadedModel other = LoadModel(golden.directory, on, 1, Parse(choice.formats));
         const NextTokenDifference moved = MeasureGolden(golden, own, other);
         const double divergence = moved.mean();
         const double agreement = moved.agreement();
-        INFO(name << " " << isa << " " << choice.formats << ", " << moved.positions << " positions");
+        INFO(name << " " << on.name << " " << choice.formats << ", " << moved.positions << " positions");
         CHECK(divergence <= choice.each.most_divergence);
         CHECK(agreement >= choice.each.least_agreement);
         sums[i].most_divergence += divergence;
@@ -66,7 +66,7 @@ TEST_CASE("each weight format moves the next tokens of every family by no more t
       }
     }
     for (size_t i = 0; i < sums.size(); ++i) {
-      INFO(isa << " " << kChoices[i].formats << ", all cases");
+      INFO(on.name << " " << kChoices[i].formats << ", all cases");
       const auto count = static_cast<double>(names.size());
       CHECK(sums[i].most_divergence / count <= kChoices[i].all.most_divergence);
       CHECK(sums[i].least_agreement / count >= kChoices[i].all.least_agreement);
@@ -77,14 +77,17 @@ TEST_CASE("each weight format moves the next tokens of every family by no more t
 TEST_CASE("a format that is asked for is computed in: the logits are others than the checkpoint's own") {
   const Golden golden = LoadGolden("olmoe_f32");
   const std::vector<int32_t>& tokens = golden.sequences.back().tokens;
-  const std::vector<float> own = FeedAlone(*LoadModel(golden.directory, "", 1).decoder, tokens);
+  const std::vector<float> own =
+      FeedAlone(*LoadModel(golden.directory, DefaultTestBackend(), 1).decoder, tokens);
   for (const char* formats : {"bf16", "experts=int8", "attention=int8", "head=int8"}) {
     INFO(formats);
-    CHECK_FALSE(
-        SameBits(FeedAlone(*LoadModel(golden.directory, "", 1, Parse(formats)).decoder, tokens), own));
+    CHECK_FALSE(SameBits(
+        FeedAlone(*LoadModel(golden.directory, DefaultTestBackend(), 1, Parse(formats)).decoder, tokens),
+        own));
   }
   // What is asked for is what the checkpoint has.
-  CHECK(SameBits(FeedAlone(*LoadModel(golden.directory, "", 1, Parse("f32")).decoder, tokens), own));
+  CHECK(SameBits(
+      FeedAlone(*LoadModel(golden.directory, DefaultTestBackend(), 1, Parse("f32")).decoder, tokens), own));
 }
 
 }  // namespace guildhall

@@ -25,12 +25,12 @@ std::vector<std::vector<int32_t>> RandomSequences(const Golden& golden, int64_t 
   return sequences;
 }
 
-void CheckInvariance(const std::string& name, const std::string& isa, const char* weights) {
+void CheckInvariance(const std::string& name, const TestBackend& on, const char* weights) {
   const Golden golden = LoadGolden(name);
   const auto formats = ParseWeightFormats(weights);
   REQUIRE(formats.ok());
-  LoadedModel one = LoadModel(golden.directory, isa, 1, *formats);
-  LoadedModel two = LoadModel(golden.directory, isa, 2, *formats);
+  LoadedModel one = LoadModel(golden.directory, on, 1, *formats);
+  LoadedModel two = LoadModel(golden.directory, on, 2, *formats);
   std::mt19937 random(7);
   const auto sequences = RandomSequences(golden, one.decoder->vocabulary(), random);
   std::vector<std::vector<float>> alone;
@@ -43,7 +43,7 @@ void CheckInvariance(const std::string& name, const std::string& isa, const char
     Decoder& decoder = round == 1 ? *one.decoder : *two.decoder;
     const auto mixed = FeedTogether(decoder, sequences, rule, random);
     for (size_t s = 0; s < sequences.size(); ++s) {
-      INFO(name << " " << isa << " " << weights << " round " << round << ", sequence of "
+      INFO(name << " " << on.name << " " << weights << " round " << round << ", sequence of "
                 << sequences[s].size());
       CHECK(SameBits(mixed[s], alone[s]));
     }
@@ -54,16 +54,16 @@ void CheckInvariance(const std::string& name, const std::string& isa, const char
 
 TEST_CASE("logits do not depend on batch, order, chunks, blocks or threads, to the bit, for every family") {
   for (const std::string& name : GoldenNames()) {
-    for (const std::string& isa : IsaLevels()) CheckInvariance(name, isa, "auto");
+    for (const TestBackend& on : TestBackends()) CheckInvariance(name, on, "auto");
   }
 }
 
 TEST_CASE("nor in any weight format, to the bit, for every family") {
   for (const std::string& name : GoldenNames()) {
-    for (const std::string& isa : IsaLevels()) {
+    for (const TestBackend& on : TestBackends()) {
       for (const char* weights :
            {"int8", "int4", "int4_offset", "experts=int4,attention=int8,head=int8,dense=int4_offset"}) {
-        CheckInvariance(name, isa, weights);
+        CheckInvariance(name, on, weights);
       }
     }
   }

@@ -8,19 +8,20 @@
 
 namespace guildhall {
 TEST_CASE("an int8 KV cache keeps the next token's distribution of every family within a bound") {
-  for (const std::string& isa : IsaLevels()) {
+  for (const TestBackend& on : TestBackends()) {
+    if (!on.Keeps(KvFormat::kInt8)) continue;
     NextTokenDifference all;
     for (const std::string& name : GoldenNames()) {
       const Golden golden = LoadGolden(name);
-      LoadedModel exact = LoadModel(golden.directory, isa, 1);
-      LoadedModel model = LoadModel(golden.directory, isa, 1, {}, KvFormat::kInt8);
+      LoadedModel exact = LoadModel(golden.directory, on, 1);
+      LoadedModel model = LoadModel(golden.directory, on, 1, {}, KvFormat::kInt8);
       const auto vocabulary = static_cast<size_t>(exact.decoder->vocabulary());
       NextTokenDifference difference;
       for (const Golden::Sequence& sequence : golden.sequences) {
         difference.Add(FeedAlone(*exact.decoder, sequence.tokens), FeedAlone(*model.decoder, sequence.tokens),
                        vocabulary);
       }
-      INFO(name << " " << isa << ": mean KL " << difference.mean() << " nats, same argmax "
+      INFO(name << " " << on.name << ": mean KL " << difference.mean() << " nats, same argmax "
                 << difference.agreement() << " of " << difference.positions);
       CHECK(difference.mean() > 0.0);  // else the format was not used
       // Mostly 2e-5 to 3e-4; where one token's router chooses another expert, 3e-3.
@@ -29,8 +30,8 @@ TEST_CASE("an int8 KV cache keeps the next token's distribution of every family 
       all.positions += difference.positions;
       all.agree += difference.agree;
     }
-    INFO(isa << ": mean KL " << all.mean() << " nats, same argmax " << all.agreement() << " of "
-             << all.positions);
+    INFO(on.name << ": mean KL " << all.mean() << " nats, same argmax " << all.agreement() << " of "
+                 << all.positions);
     CHECK(all.mean() <= 2e-4);
     CHECK(all.agreement() >= 0.98);
   }
@@ -38,17 +39,17 @@ TEST_CASE("an int8 KV cache keeps the next token's distribution of every family 
 
 TEST_CASE("with an int8 KV cache logits do not depend on batch, chunks, blocks or threads, to the bit") {
   for (const std::string& name : GoldenNames()) {
-    for (const std::string& isa : IsaLevels()) {
+    for (const TestBackend& on : TestBackends()) {
       const Golden golden = LoadGolden(name);
-      LoadedModel one = LoadModel(golden.directory, isa, 1, {}, KvFormat::kInt8);
-      LoadedModel two = LoadModel(golden.directory, isa, 2, {}, KvFormat::kInt8);
+      LoadedModel one = LoadModel(golden.directory, on, 1, {}, KvFormat::kInt8);
+      LoadedModel two = LoadModel(golden.directory, on, 2, {}, KvFormat::kInt8);
       std::vector<std::vector<int32_t>> sequences;
       for (const Golden::Sequence& sequence : golden.sequences) sequences.push_back(sequence.tokens);
       std::mt19937 random(3);
       const auto rule = [&](size_t, int64_t) { return static_cast<int64_t>(random() % 24); };
       const auto mixed = FeedTogether(*two.decoder, sequences, rule, random);
       for (size_t s = 0; s < sequences.size(); ++s) {
-        INFO(name << " " << isa << ", sequence of " << sequences[s].size());
+        INFO(name << " " << on.name << ", sequence of " << sequences[s].size());
         CHECK(SameBits(mixed[s], FeedAlone(*one.decoder, sequences[s])));
       }
     }

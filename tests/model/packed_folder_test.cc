@@ -12,7 +12,6 @@
 #include "adapters/adapter_folder.h"
 #include "base/mapped_file.h"
 #include "checkpoint/model_folder.h"
-#include "kernels/cpu/cpu_backend.h"
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
@@ -47,20 +46,16 @@ T Must(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-std::unique_ptr<Backend> BackendOf(const std::string& isa) {
-  return Must(MakeCpuBackend({.threads = 1, .pin = false, .isa = isa}));
-}
-
 absl::StatusOr<PackedManifest> Quantize(const std::string& from, const std::string& to, const char* weights,
-                                        const std::string& isa = "", bool force = false) {
+                                        bool force = false, const TestBackend& on = DefaultTestBackend()) {
   const auto checkpoint = Must(Checkpoint::Open(from));
-  const auto backend = BackendOf(isa);
+  const auto backend = on.make(1);
   return QuantizeFolder(*checkpoint, *backend, to,
                         {.formats = Must(ParseWeightFormats(weights)), .force = force, .tool = "test"}, {});
 }
 
-absl::StatusOr<LoadedModel> LoadPacked(const std::string& directory, const std::string& isa = "",
-                                       bool map = false, bool verify = true) {
+absl::StatusOr<LoadedModel> LoadPacked(const std::string& directory, bool map = false, bool verify = true,
+                                       const TestBackend& on = DefaultTestBackend()) {
   LoadedModel model;
   auto folder = PackedFolder::Open(directory);
   if (!folder.ok()) return folder.status();
@@ -68,7 +63,7 @@ absl::StatusOr<LoadedModel> LoadPacked(const std::string& directory, const std::
   auto checkpoint = Checkpoint::OpenPacked(directory, {}, manifest.dtype, manifest.tensors.size());
   if (!checkpoint.ok()) return checkpoint.status();
   model.checkpoint = *std::move(checkpoint);
-  model.backend = BackendOf(isa);
+  model.backend = on.make(1);
   DecoderOptions options;
   options.max_rows = options.max_outputs = 192;
   options.kv_blocks = 96;
@@ -113,10 +108,11 @@ TEST_CASE("a packed folder gives the bits of packing at load, copied and mapped,
       const Place place;
       INFO(name << " " << weights);
       Must(Quantize(golden.directory, place / "out", weights));
-      const LoadedModel direct = LoadModel(golden.directory, "", 1, Must(ParseWeightFormats(weights)));
+      const LoadedModel direct =
+          LoadModel(golden.directory, DefaultTestBackend(), 1, Must(ParseWeightFormats(weights)));
       const std::vector<float> expected = FeedAlone(*direct.decoder, tokens);
       for (const bool map : {false, true}) {
-        const LoadedModel packed = Must(LoadPacked(place / "out", "", map));
+        const LoadedModel packed = Must(LoadPacked(place / "out", map));
         CHECK(SameBits(FeedAlone(*packed.decoder, tokens), expected));
         CHECK(packed.checkpoint->spec().eos_tokens == direct.checkpoint->spec().eos_tokens);
       }
@@ -125,24 +121,24 @@ TEST_CASE("a packed folder gives the bits of packing at load, copied and mapped,
 }
 
 TEST_CASE("a folder of one level is refused by another whose layout differs, with the cure") {
-  const std::vector<std::string> levels = IsaLevels();
+  const std::vector<TestBackend> levels = CpuTestBackends();
   const Golden golden = LoadGolden("olmoe_f32");
-  for (const std::string& level : levels) {
+  for (const TestBackend& level : levels) {
     const Place place;
-    Must(Quantize(golden.directory, place / "out", "int8", level));
-    CHECK(LoadPacked(place / "out", level).ok());
-    const auto writer = BackendOf(level);
-    CHECK(Must(PackedFolder::Open(place / "out"))->manifest().layout == "cpu/" + level);
-    for (const std::string& other : levels) {
-      const auto reader = BackendOf(other);
+    Must(Quantize(golden.directory, place / "out", "int8", false, level));
+    CHECK(LoadPacked(place / "out", false, true, level).ok());
+    const auto writer = level.make(1);
+    CHECK(Must(PackedFolder::Open(place / "out"))->manifest().layout == level.name);
+    for (const TestBackend& other : levels) {
+      const auto reader = other.make(1);
       const bool same =
           LayoutChecksum(*writer, WeightFormat::kF32) == LayoutChecksum(*reader, WeightFormat::kF32);
-      const auto loaded = LoadPacked(place / "out", other);
+      const auto loaded = LoadPacked(place / "out", false, true, other);
       CHECK(loaded.ok() == same);
       if (same) continue;
       CHECK(loaded.status().code() == absl::StatusCode::kFailedPrecondition);
       CHECK_THAT(std::string(loaded.status().message()),
-                 Contains("--isa " + other) && Contains("cpu.isa " + level));
+                 Contains("--isa " + reader->level()) && Contains("cpu.isa " + writer->level()));
     }
   }
 }
@@ -171,7 +167,8 @@ TEST_CASE(
   const absl::Status refused = Refusal(out);
   CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
   CHECK_THAT(std::string(refused.message()),
-             Contains("cuda/sm90") && Contains("guildhall quantize --isa " + BackendOf("")->level()) &&
+             Contains("cuda/sm90") &&
+                 Contains("guildhall quantize --isa " + DefaultTestBackend().make(1)->level()) &&
                  !Contains("cpu.isa"));
 }
 
@@ -207,8 +204,8 @@ TEST_CASE("damage to a packed folder is DATA_LOSS that names the tensor") {
         };
         flip();
         expect("tensor " + name + ": its checksum");
-        CHECK(LoadPacked(out, "", true).status().code() == absl::StatusCode::kDataLoss);
-        CHECK(LoadPacked(out, "", true, false).ok());  // mapped without looking
+        CHECK(LoadPacked(out, true).status().code() == absl::StatusCode::kDataLoss);
+        CHECK(LoadPacked(out, true, false).ok());  // mapped without looking
         flip();
       }
     }
@@ -294,14 +291,13 @@ TEST_CASE("a packed folder is written whole or not at all, and replaces only ano
   CHECK(again.code() == absl::StatusCode::kAlreadyExists);
   CHECK_THAT(std::string(again.message()), Contains("--force"));
   CHECK(Must(PackedFolder::Open(out))->manifest().formats.experts == WeightFormat::kInt8);
-  Must(Quantize(source, out + "/", "int4", "", true));
+  Must(Quantize(source, out + "/", "int4", true));
   CHECK(Must(PackedFolder::Open(out))->manifest().formats.experts == WeightFormat::kInt4);
   CHECK(alone(1));
   // What is no packed folder is never replaced.
   fs::create_directory(place / "else");
   WriteText(place / "else/precious", "text");
-  CHECK(Quantize(source, place / "else", "int8", "", true).status().code() ==
-        absl::StatusCode::kAlreadyExists);
+  CHECK(Quantize(source, place / "else", "int8", true).status().code() == absl::StatusCode::kAlreadyExists);
   CHECK(ReadText(place / "else/precious") == "text");
   CHECK(Quantize(source, place / "no/where", "int8").status().code() == absl::StatusCode::kNotFound);
   CHECK(alone(2));

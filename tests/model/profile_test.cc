@@ -16,7 +16,7 @@ namespace {
 // As LoadModel() makes it, with a profile of its ops.
 struct ProfiledModel {
   ProfiledModel(const std::string& directory, int threads, Trace* trace)
-      : loaded(LoadModel(directory, "", threads)),
+      : loaded(LoadModel(directory, DefaultTestBackend(), threads)),
         decoder(loaded.decoder.get()),
         ops(std::make_unique<OpProfile>(*loaded.backend, trace)) {
     ForEachProduct(decoder->weights(),
@@ -45,7 +45,7 @@ TEST_CASE(
     "a back end whose ops are measured gives the plain one's bits, before, while and after it measures") {
   for (const char* name : kFolders) {
     const Golden golden = LoadGolden(name);
-    const LoadedModel plain = LoadModel(golden.directory, "", 2);
+    const LoadedModel plain = LoadModel(golden.directory, DefaultTestBackend(), 2);
     Trace trace(2);
     ProfiledModel profiled(golden.directory, 2, &trace);
     for (const Golden::Sequence& sequence : golden.sequences) {

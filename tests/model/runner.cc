@@ -5,13 +5,9 @@
 
 #include "base/check.h"
 
-#include "kernels/cpu/cpu_backend.h"
-
 namespace guildhall {
 namespace {
 
-// So small that even tiny adapters have several pages, and share some.
-constexpr size_t kPageBytes = size_t{16} << 10;
 constexpr int64_t kMaxRows = 192;
 constexpr int64_t kBlocks = 96;
 
@@ -52,14 +48,9 @@ void AddChunk(StepArrays& step, const std::vector<int32_t>& tokens, const Progre
 
 }  // namespace
 
-LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
+LoadedModel LoadModel(const std::string& directory, const TestBackend& on, int threads,
                       const WeightFormats& formats, std::optional<KvFormat> kv_format) {
-  CpuOptions options;
-  options.threads = threads;
-  options.isa = isa;
-  auto backend = MakeCpuBackend(options, kPageBytes);
-  GH_CHECK(backend.ok());
-  return LoadModelOn(*std::move(backend), directory, formats, kv_format);
+  return LoadModelOn(on.make(threads), directory, formats, kv_format);
 }
 
 LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& directory,
@@ -78,18 +69,6 @@ LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& dir
   model.decoder = *std::move(decoder);
   model.checkpoint = *std::move(checkpoint);
   return model;
-}
-
-std::vector<std::string> IsaLevels() {
-  std::vector<std::string> levels;
-  for (const char* isa : {"portable", "avx2", "avx512"}) {
-    CpuOptions options;
-    options.threads = 1;
-    options.isa = isa;
-    if (MakeCpuBackend(options).ok()) levels.push_back(isa);
-  }
-  GH_CHECK(!levels.empty());
-  return levels;
 }
 
 std::vector<std::vector<float>> FeedTogether(Decoder& decoder,

@@ -12,23 +12,21 @@
 #include "checkpoint/checkpoint.h"
 #include "kernels/backend.h"
 #include "model/decoder.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 
-// A backend and a decoder over one folder. `isa` "" is the best one.
+// A back end and a decoder over one folder.
 struct LoadedModel {
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Decoder> decoder;
 };
-LoadedModel LoadModel(const std::string& directory, const std::string& isa, int threads,
+LoadedModel LoadModel(const std::string& directory, const TestBackend& on, int threads,
                       const WeightFormats& formats = {}, std::optional<KvFormat> kv_format = std::nullopt);
 // The same on a back end of the caller's.
 LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& directory,
                         const WeightFormats& formats = {}, std::optional<KvFormat> kv_format = std::nullopt);
-
-// The levels that this CPU has, lowest first.
-std::vector<std::string> IsaLevels();
 
 // How many of a sequence's next tokens to feed, given how many are left; 0: none in this step.
 using ChunkRule = std::function<int64_t(size_t sequence, int64_t left)>;

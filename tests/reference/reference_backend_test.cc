@@ -96,7 +96,8 @@ TEST_CASE("normed rows and the routers' choices come down beside logits") {
   const Golden golden = LoadGolden("olmoe_f32");
   for (const bool reference : {false, true}) {
     INFO(reference);
-    const LoadedModel model = reference ? OnReference(golden.directory) : LoadModel(golden.directory, "", 1);
+    const LoadedModel model =
+        reference ? OnReference(golden.directory) : LoadModel(golden.directory, DefaultTestBackend(), 1);
     const ModelSpec& spec = model.decoder->spec();
     const std::vector<int32_t> tokens{3, 1, 4}, positions{0, 1, 2}, sequence{0, 0, 0}, table{5};
     const std::vector<int64_t> places{80, 81, 82};
@@ -111,6 +112,7 @@ TEST_CASE("normed rows and the routers' choices come down beside logits") {
     batch.max_blocks = 1;
     batch.outputs = outputs;
     batch.observe_routes = true;
+    const std::vector<float> all = FeedAlone(*model.decoder, tokens);
     const StepOutput out = RunStep(*model.decoder, batch).value();
     CHECK(out.logits.size() == static_cast<size_t>(spec.vocabulary));
     REQUIRE(out.hidden.size() == static_cast<size_t>(2 * spec.hidden));
@@ -119,8 +121,6 @@ TEST_CASE("normed rows and the routers' choices come down beside logits") {
       CHECK(routes.experts.size() == static_cast<size_t>(3 * spec.gate.k));
       for (const int32_t expert : routes.experts) CHECK((expert >= 0 && expert < spec.gate.experts));
     }
-    // The vocabulary's product of a hidden row is that row's logits: as when they are asked for.
-    const std::vector<float> all = FeedAlone(*model.decoder, tokens);
     const auto width = static_cast<size_t>(spec.vocabulary);
     CHECK(Excess({out.logits.begin(), out.logits.end()},
                  {all.begin() + static_cast<long>(width), all.begin() + static_cast<long>(2 * width)},

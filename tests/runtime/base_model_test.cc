@@ -7,17 +7,18 @@
 #include "absl/time/clock.h"
 #include "tests/engine/answers.h"
 #include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 namespace {
 
 constexpr auto kKv = ByteBudget::Holder::kKvCache;
 
-absl::StatusOr<BaseModel> Load(const std::string& directory) {
+absl::StatusOr<BaseModel> Load(const std::string& directory, const TestBackend& on = DefaultTestBackend()) {
   BaseModelOptions options;
   options.path = directory;
   options.checkpoint.max_positions = 256;
-  options.backend.cpu.threads = 1;
+  options.backend = on.options;
   options.kv_budget = "8MiB";
   return LoadBaseModel(options);
 }
@@ -41,9 +42,11 @@ TEST_CASE("The base model keeps its folder open, shows its experts and has one b
 
 TEST_CASE("Real answers stay the same where the KV cache gives its memory back and takes it again") {
   const std::string name = GENERATE("olmoe_f32", "deepseek_v2_lite_f32");
+  const TestBackend on = GENERATE(from_range(TestBackends()));
   const Golden golden = LoadGolden(name);
   REQUIRE_FALSE(golden.greedy.empty());
-  const auto model = Load(golden.directory);
+  INFO(name << " " << on.name);
+  const auto model = Load(golden.directory, on);
   REQUIRE(model.ok());
   EngineOptions options;
   ShareBudget(*model, options);

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "adapters/adapter_folder.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 namespace {
@@ -41,7 +42,7 @@ class GatedSource final : public AdapterSource {
 BaseModel LoadBase() {
   BaseModelOptions options;
   options.path = kBase;
-  options.backend.cpu.threads = 1;
+  options.backend = DefaultTestBackend().options;
   options.backend.page_bytes = kPageBytes;
   options.kv_budget = "64MiB";
   options.max_rows = 64;

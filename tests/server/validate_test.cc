@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "server/error_details.h"
+#include "server/grpc/status_mapping.h"
 #include "tests/server/fixture.h"
 
 namespace guildhall {

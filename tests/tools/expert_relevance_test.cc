@@ -25,7 +25,7 @@ TEST_CASE("experts are chosen by descending relevance until their share reaches 
 
 TEST_CASE("relevance counts every selection of every token once, in any chunks") {
   const Golden golden = LoadGolden("olmoe_f32");
-  const LoadedModel model = LoadModel(golden.directory, "", 1);
+  const LoadedModel model = LoadModel(golden.directory, DefaultTestBackend(), 1);
   std::vector<std::vector<int32_t>> sequences;
   for (const Golden::Sequence& sequence : golden.sequences) sequences.push_back(sequence.tokens);
   std::vector<int32_t> lengthy;  // longer than a step

@@ -3,7 +3,6 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "kernels/cpu/cpu_backend.h"
 #include "tests/kernels/test_sets.h"
 #include "tests/weights/manager_fixture.h"
 #include "weights/product_layout.h"
@@ -34,53 +33,46 @@ double Gain(const LowRankChange& change, int64_t out) {
 
 // A base matrix of one value per element, packed.
 struct Base {
-  Base(int64_t out, int64_t in)
-      : memory(Buffer::Allocate(TestBackend().PackedBytes(PackShape::Stack(WeightFormat::kF32, out, in)), "w")
-                   .value()) {
+  Base(int64_t out, int64_t in) {
+    std::vector<std::byte> plain;
     const TensorView view = TinyTensor(kSeed, {WeightRole::kRouter}, 7, DType::kF32, out, in, plain);
-    const PackShape shape = PackShape::Stack(WeightFormat::kF32, out, in);
-    TestBackend().Pack(shape, {&view, 1}, memory.data());
-    w = shape.At(memory.data());
+    packed = PackOnDevice(FixtureBackend(), PackShape::Stack(WeightFormat::kF32, out, in), {&view, 1});
   }
   static double At(int64_t out, int64_t in) {
     return double{TinyValue(kSeed, {WeightRole::kRouter}, 7, out, in)};
   }
 
-  std::vector<std::byte> plain;
-  Buffer memory;
-  Matrix w;
+  PackedWeights packed;
 };
 
+// The fixture's back end, which holds the weights, ready for steps.
 Backend& Prepared() {
-  static const std::unique_ptr<Backend> backend = [] {
-    CpuOptions options;
-    options.threads = 1;
-    auto made = *MakeCpuBackend(options);
+  static Backend& backend = []() -> Backend& {
     StepLimits limits;
     limits.max_rows = limits.max_entries = 16;
     limits.max_width = limits.max_ffn_width = 128;
     limits.hidden = 32;
     limits.max_heads = 2;
     limits.max_experts = 4;
-    GH_CHECK(made->Prepare(limits).ok());
-    return made;
+    GH_CHECK(FixtureBackend().Prepare(limits).ok());
+    return FixtureBackend();
   }();
-  return *backend;
+  return backend;
 }
 
 // One set with one product, for all rows: the changes of its heads, or its only one.
 class OneSet {
  public:
   OneSet(std::vector<const LowRankPlan*> plans, int64_t columns, int64_t entries)
-      : workspace_(static_cast<size_t>(columns * entries)), stride_(columns) {
+      : workspace_(FilledOnDevice(Prepared(), columns * entries, 0.0f)), stride_(columns) {
     LowRankDescriber describer;
     describer.Add(0, std::move(plans));
     descriptors_ = describer.Build(Prepared().memory()).value();
-    sets_ = std::make_unique<TestSets>(
-        std::vector<std::vector<std::vector<LowRankTerm>>>{{{{descriptors_.changes[0].change, 1.0f}}}});
+    sets_ = std::make_unique<TestSets>(Prepared(), std::vector<std::vector<std::vector<LowRankTerm>>>{
+                                                       {{{descriptors_.changes[0].change, 1.0f}}}});
   }
   LowRankRows Rows() {
-    return {.rows = sets_->Begin(Prepared(), std::vector<int32_t>(kRows, 0)),
+    return {.rows = sets_->Begin(std::vector<int32_t>(kRows, 0)),
             .product = 0,
             .workspace = workspace_.data(),
             .stride = stride_};
@@ -89,7 +81,7 @@ class OneSet {
  private:
   LowRankDescriptors descriptors_;
   std::unique_ptr<TestSets> sets_;
-  std::vector<float> workspace_;
+  DeviceArray<float> workspace_;
   int64_t stride_;
 };
 
@@ -104,13 +96,13 @@ std::vector<float> Inputs(int64_t in) {
 // y of one product with one adapter's change.
 std::vector<float> Multiply(const LowRankPlan& change, int64_t out, int64_t in) {
   const Base base(out, in);
-  OneSet set({&change}, TestBackend().LowRankColumns(change.a.out), kRows);
-  const std::vector<float> x = Inputs(in);
-  std::vector<float> y(static_cast<size_t>(kRows * out));
-  MatMulArgs args{.x = x.data(), .w = base.w, .y = y.data(), .rows = kRows, .x_stride = in, .y_stride = out};
+  OneSet set({&change}, FixtureBackend().LowRankColumns(change.a.out), kRows);
+  const auto x = OnDevice(Prepared(), Inputs(in)), y = FilledOnDevice(Prepared(), kRows * out, 0.0f);
+  MatMulArgs args{
+      .x = x.data(), .w = base.packed.matrix, .y = y.data(), .rows = kRows, .x_stride = in, .y_stride = out};
   args.low_rank = set.Rows();
   Prepared().MatMul(args);
-  return y;
+  return y.Read();
 }
 
 // Gate (0) or up (1) of a network's first product, as a product of its own.
@@ -218,15 +210,19 @@ TEST_CASE("The head, and the embedding by token") {
 
   std::vector<std::byte> table;
   TinyTensor(kSeed, {WeightRole::kRouter}, 7, DType::kF32, 50, 32, table);
-  const int32_t tokens[kRows] = {0, 49, 7, 7, 31};
+  const std::vector<int32_t> tokens{0, 49, 7, 7, 31};
   OneSet changed({&set->members[0].weights->embedding}, set->rank_columns, kRows);
-  std::vector<float> y(kRows * 32);
-  EmbedArgs args{tokens, table.data(), DType::kF32, y.data(), kRows, 32};
+  const auto tokens_there = OnDevice(Prepared(), tokens);
+  const auto table_there = OnDevice(Prepared(), table);
+  const auto place = FilledOnDevice(Prepared(), kRows * 32, 0.0f);
+  EmbedArgs args{tokens_there.data(), table_there.data(), DType::kF32, place.data(), kRows, 32};
   args.low_rank = changed.Rows();
   Prepared().Embed(args);
+  const auto y = place.Read();
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t h = 0; h < 32; ++h) {
-      const double expected = Base::At(tokens[r], h) + Delta(embedding, h, tokens[r]);
+      const double expected =
+          Base::At(tokens[static_cast<size_t>(r)], h) + Delta(embedding, h, tokens[static_cast<size_t>(r)]);
       REQUIRE(y[static_cast<size_t>(r * 32 + h)] == Approx(expected).epsilon(1e-4).margin(1e-3));
     }
   }
@@ -241,12 +237,14 @@ void CheckHeads(const std::vector<LowRankPlan>& change, const LowRankChange& kv_
   const auto heads = static_cast<int64_t>(change.size());
   std::vector<const LowRankPlan*> plans;
   for (const LowRankPlan& plan : change) plans.push_back(&plan);
-  OneSet set(plans, TestBackend().LowRankColumns(change[0].a.out), kRows * heads);
-  const std::vector<float> x = Inputs(heads * in);
-  std::vector<float> y(static_cast<size_t>(kRows * heads * out));
-  HeadMatMulArgs args{x.data(), {base.w, heads, 0}, y.data(), kRows, heads * in, in, heads * out, out};
+  OneSet set(plans, FixtureBackend().LowRankColumns(change[0].a.out), kRows * heads);
+  const auto x = OnDevice(Prepared(), Inputs(heads * in));
+  const auto place = FilledOnDevice(Prepared(), kRows * heads * out, 0.0f);
+  HeadMatMulArgs args{
+      x.data(), {base.packed.matrix, heads, 0}, place.data(), kRows, heads * in, in, heads * out, out};
   args.low_rank = set.Rows();
   Prepared().HeadMatMul(args);
+  const auto y = place.Read();
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t o = 0; o < out; ++o) {

@@ -34,9 +34,9 @@ std::shared_ptr<AdapterWeights> Replacing(std::vector<int32_t> experts, std::vec
 std::shared_ptr<AdapterSet> Make(std::vector<AdapterSet::Member> members) {
   for (const AdapterSet::Member& member : members) {
     auto& weights = const_cast<AdapterWeights&>(*member.weights);
-    weights.descriptors = DescribeLowRank(weights, TestBackend().memory()).value();
+    weights.descriptors = DescribeLowRank(weights, FixtureBackend().memory()).value();
   }
-  return MakeAdapterSet(std::move(members), 4, TestBackend().memory()).value();
+  return MakeAdapterSet(std::move(members), 4, FixtureBackend().memory()).value();
 }
 
 TEST_CASE("One adapter's experts become a map, and only where it replaces any") {

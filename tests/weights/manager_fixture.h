@@ -13,7 +13,8 @@
 
 #include "base/buffer.h"
 #include "base/check.h"
-#include "kernels/cpu/cpu_backend.h"
+#include "tests/support/device_array.h"
+#include "tests/support/test_backends.h"
 #include "tests/weights/fake_page_memory.h"
 #include "tests/weights/tiny_adapter.h"
 
@@ -32,14 +33,8 @@ inline std::stop_token Stopped() {
   return source.get_token();
 }
 
-inline Backend& TestBackend() {
-  static const std::unique_ptr<Backend> backend = [] {
-    CpuOptions options;
-    options.threads = 1;
-    auto made = MakeCpuBackend(options);
-    GH_CHECK(made.ok());
-    return *std::move(made);
-  }();
+inline Backend& FixtureBackend() {
+  static const std::unique_ptr<Backend> backend = DefaultTestBackend().make(1);
   return *backend;
 }
 
@@ -58,7 +53,8 @@ struct ManagerFixture {
       base.back().routed.assign(static_cast<size_t>(spec.gate.experts), ffn);
       base.back().shared.assign(1, ffn);
     }
-    manager = std::make_unique<WeightManager>(spec, TestBackend(), base, budget, workspace, options, memory);
+    manager =
+        std::make_unique<WeightManager>(spec, FixtureBackend(), base, budget, workspace, options, memory);
   }
 
   absl::StatusOr<AdapterInfo> Load(const std::string& name, const AdapterManifest& manifest,
@@ -78,10 +74,21 @@ struct ManagerFixture {
   std::vector<BaseExperts> base;
   std::shared_ptr<ByteBudget> budget;
   std::shared_ptr<CountingPageMemory::Counts> pages = std::make_shared<CountingPageMemory::Counts>();
-  std::shared_ptr<StepWorkspace> workspace = std::make_shared<StepWorkspace>(TestBackend().memory());
+  std::shared_ptr<StepWorkspace> workspace = std::make_shared<StepWorkspace>(FixtureBackend().memory());
   FailingPageMemory memory{kPage, pages};
   std::unique_ptr<WeightManager> manager;
 };
+
+// The bytes on the device are those that the back end packs.
+inline bool HoldsPacked(const std::byte* home, const PackShape& shape, std::span<const TensorView> parts) {
+  Backend& backend = FixtureBackend();
+  const size_t bytes = backend.PackedBytes(shape);
+  Buffer expected = Buffer::Allocate(bytes, "expected").value();
+  backend.Pack(shape, parts, expected.data());
+  std::vector<std::byte> found(bytes);
+  CopyFromDevice(backend, home, found);
+  return std::memcmp(found.data(), expected.data(), bytes) == 0;
+}
 
 // The bytes of what the adapter replaced are those of a packing of the same tensors elsewhere.
 inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t seed, int layer, int expert,
@@ -96,19 +103,11 @@ inline bool HoldsExpert(const ModelSpec& spec, const FfnWeights& ffn, uint64_t s
   const TensorView gate_view = TinyTensor(seed, gate, 0, dtype, width, spec.hidden, g);
   const TensorView up_view = TinyTensor(seed, up, 0, dtype, width, spec.hidden, u);
   const TensorView down_view = TinyTensor(seed, down, 0, dtype, spec.hidden, width, d);
-  const Backend& backend = TestBackend();
-  const PackShape gate_up = PackShape::GateUp(format, width, spec.hidden);
-  const PackShape down_shape = PackShape::Stack(format, spec.hidden, width);
-  const size_t gate_up_bytes = backend.PackedBytes(gate_up), down_bytes = backend.PackedBytes(down_shape);
-  Buffer memory = Buffer::Allocate(gate_up_bytes + 64 + down_bytes, "expected").value();
-  std::byte* down_place = memory.data() + (gate_up_bytes + 63) / 64 * 64;
   const TensorView parts[] = {gate_view, up_view};
-  backend.Pack(gate_up, parts, memory.data());
-  backend.Pack(down_shape, {&down_view, 1}, down_place);
   return ffn.gate_up.out == 2 * width && ffn.gate_up.in == spec.hidden && ffn.gate_up.format == format &&
          ffn.down.out == spec.hidden && ffn.down.in == width &&
-         std::memcmp(ffn.gate_up.data, memory.data(), gate_up_bytes) == 0 &&
-         std::memcmp(ffn.down.data, down_place, down_bytes) == 0;
+         HoldsPacked(ffn.gate_up.data, PackShape::GateUp(format, width, spec.hidden), parts) &&
+         HoldsPacked(ffn.down.data, PackShape::Stack(format, spec.hidden, width), {&down_view, 1});
 }
 
 }  // namespace guildhall

@@ -75,7 +75,7 @@ class World {
  public:
   explicit World(WeightFormats formats = {}) : formats_(formats) {}
   size_t Add(const AdapterManifest& manifest) {
-    AdapterPlan plan = PlanAdapter(spec_, TestBackend(), manifest, nullptr, {formats_, 0}).value();
+    AdapterPlan plan = PlanAdapter(spec_, FixtureBackend(), manifest, nullptr, {formats_, 0}).value();
     REQUIRE(memory_.Allocate(plan.runs).ok());
     adapters_.push_back(std::move(plan));
     return adapters_.size() - 1;
@@ -177,7 +177,7 @@ TEST_CASE("Padding takes its places whether they are filled or not") {
   constexpr size_t kSmallPage = 4096;
   const ModelSpec spec = TinySpec();
   const auto planned = [&](const AdapterManifest& manifest, int padded_experts) {
-    return PlanAdapter(spec, TestBackend(), manifest, nullptr, {.padded_experts = padded_experts});
+    return PlanAdapter(spec, FixtureBackend(), manifest, nullptr, {.padded_experts = padded_experts});
   };
   const auto counts = std::make_shared<CountingPageMemory::Counts>();
   CountingPageMemory pages(kSmallPage, counts);

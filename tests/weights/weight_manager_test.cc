@@ -293,7 +293,7 @@ TEST_CASE("A combination that gets no workspace is given to nobody, and what lea
   // (2^23 rows, 32 columns): a GiB that nobody touches.
   WeightManagerOptions options;
   options.max_rows = int64_t{1} << 22;
-  ManagerFixture f(uint64_t{64} << 20, options);
+  ManagerFixture f(uint64_t{4} << 30, options);
   const AdapterManifest lora = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 17)});
   const AdapterManifest one = EsftManifest({{1, 0}}), two = EsftManifest({{2, 0}});
   REQUIRE(f.Load("a", lora).ok());

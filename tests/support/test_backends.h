@@ -1,0 +1,48 @@
+// The back ends that tests run over: a case runs on each of them, unchanged.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/make_backend.h"
+#include "kernels/weight_format.h"
+
+namespace guildhall {
+
+// What rows of x are rounded to before a product.
+enum class Rounding { kNone, kBF16, kInt8 };
+
+// One level of one back end, and what it does to numbers beyond rounding float sums.
+struct TestBackend {
+  std::string name;        // its layout: "cpu/avx512"
+  BackendOptions options;  // what makes the program take it, where the program knows it; one thread
+  // CHECKs that it can be made. `threads`: lanes, where a back end lets itself be told.
+  std::function<std::unique_ptr<Backend>(int threads)> make;
+  // Products with bf16 weights round their input to bf16.
+  bool bf16_products = false;
+  // Attention over a cache that is not f32 rounds queries and weights to bf16 and takes subnormals for 0.
+  bool bf16_attention = false;
+  // It keeps weights and the cache in the formats that it is asked for, and products with quantized weights
+  // round their input to int8. Else it keeps the numbers as they come, and what is quantized is not compared.
+  bool quantizes = true;
+
+  Rounding RoundingOf(WeightFormat format) const;
+  // Those that it keeps to the number.
+  std::vector<WeightFormat> weight_formats() const;
+  std::vector<KvFormat> kv_formats() const;
+  bool Keeps(KvFormat format) const { return quantizes || format == KvFormat::kF32; }
+};
+
+// Every level of every back end that this machine has, the lowest of each first.
+std::vector<TestBackend> TestBackends();
+
+// The CPU's only, for tests of its packed bytes and of bits that its levels share. The first is portable.
+std::vector<TestBackend> CpuTestBackends();
+
+// What the program takes by itself, GUILDHALL_ISA heard: for tests of what no back end decides.
+TestBackend DefaultTestBackend();
+
+}  // namespace guildhall
