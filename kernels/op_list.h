@@ -1,5 +1,5 @@
-// Every op, once: declarations and forwards of the interface, the back ends, profiles and costs are drawn from
-// this list. OP(Name, name): arguments NameArgs of kernels/ops.h; `name` in profiles and traces.
+// Every op, once: declarations and forwards of the interface, the back ends, profiles and costs are drawn
+// from this list. OP(Name, name): arguments NameArgs of kernels/ops.h; `name` in profiles and traces.
 #pragma once
 
 #define GH_FOR_EACH_OP(OP)     \

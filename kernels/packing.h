@@ -44,7 +44,7 @@ struct PackShape {
 // Parts that are read while they are packed.
 struct PackParts {
   std::span<const int64_t> rows;  // of each part
-  // Rows [begin, end) of a part, which stay until the same part is asked again. A back end asks for each once,
+  // Rows [begin, end) of a part, which stay until the part is asked again. A back end asks for each row once,
   // in ascending order, for few enough at a time that they are still in a cache when it packs them.
   std::function<absl::StatusOr<TensorView>(size_t part, int64_t begin, int64_t end)> read;
 };

@@ -64,8 +64,7 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
                        .changes = ChangesOf(manifest)});
 }
 
-absl::StatusOr<AdapterPlan> WeightManager::Impl::Plan(const LoadJob& job,
-                                                      const AdapterSource& source) const {
+absl::StatusOr<AdapterPlan> WeightManager::Impl::Plan(const LoadJob& job, const AdapterSource& source) const {
   const AdapterVersion& version = *job.version;
   const AdapterManifest& manifest = source.manifest();
   if (!job.first && manifest.fingerprint != version.fingerprint) {

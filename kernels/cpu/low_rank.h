@@ -64,7 +64,7 @@ void Expand(const LowRank& change, const ExpandTile& tile, Isa isa);
 // tile *= factors; `factors` (end - column).
 void ScaleColumns(const float* factors, const ExpandTile& tile);
 
-// The changes `index` of all terms of a set (of a head, of a logical expert; else 0). Their places in u follow
+// The changes `index` of all terms of a set (of a head, a logical expert; else 0). Their places in u follow
 // each other.
 void ShrinkTerms(const LowRankTerms& terms, int64_t index, ShrinkRows rows, std::byte* scratch,
                  const CpuContext& context);

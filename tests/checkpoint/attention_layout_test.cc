@@ -75,7 +75,7 @@ TEST_CASE("Norms of q and k are as wide as a head or as all heads") {
   CHECK(AttentionLayout(spec).NormWidth(WeightRole::kKNorm) == 16);
 }
 
-TEST_CASE("A matrix is biased where the model says so; latent q never is") {
+TEST_CASE("A matrix is biased where the model says so, and latent q never is") {
   ModelSpec spec = GroupedQuery();
   spec.attention.k_bias = true;
   CHECK_FALSE(AttentionLayout(spec).Matrix(WeightRole::kQ).biased);

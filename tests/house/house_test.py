@@ -30,7 +30,7 @@ class IncludeLadder(TreeTest):
             "kernels/ops.h": '#pragma once\n#include <vector>\n#include "base/check.h"\n',
             "kernels/cpu/rope.cc": '#include "hwy/highway.h"\n#include <immintrin.h>\n#include "kernels/ops.h"\n',
             "kernels/cuda/rope.cu": '#include <cuda_bf16.h>\n#include <cub/cub.cuh>\n#include "kernels/ops.h"\n',
-            "weights/cuda_pages.cc": '#include <cuda.h>\n#include "base/check.h"\n',
+            "kernels/cuda/page_memory.cc": '#include <cuda.h>\n#include "base/check.h"\n',
             "engine/engine.h": '#pragma once\n#include "kernels/ops.h"\n',
             "server/call.h": '#pragma once\n#include "engine/engine.h"\n#include "guildhall/v1/inference.pb.h"\n',
             "server/grpc/service.h": '#pragma once\n#include <grpcpp/grpcpp.h>\n#include "server/call.h"\n',

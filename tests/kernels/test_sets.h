@@ -12,13 +12,13 @@ namespace guildhall {
 
 class TestSets {
  public:
-  // terms[set][product], whose changes are on the device; maps[set][map], an empty one: the identity. Either may
-  // be left out.
+  // terms[set][product], whose changes are on the device; maps[set][map], an empty one: the identity. Either
+  // may be left out.
   TestSets(Backend& backend, const std::vector<std::vector<std::vector<LowRankTerm>>>& terms,
            const std::vector<std::vector<std::vector<int32_t>>>& maps = {});
 
-  // Begins a step of rows with these sets, each row a sequence of its own. Valid until the next one, which waits
-  // for the ops of this.
+  // Begins a step of rows with these sets, each row a sequence of its own. Valid until the next one, which
+  // waits for the ops of this.
   RowSets Begin(std::span<const int32_t> row_set);
 
  private:

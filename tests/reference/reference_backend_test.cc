@@ -39,7 +39,7 @@ bool Ends(Action action) {
   return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 }
 
-TEST_CASE("host code that reads or writes guarded memory faults; twins are the way in and out") {
+TEST_CASE("host code that reads or writes guarded memory faults, and twins are the way in and out") {
   GuardedMemory memory;
   const DeviceBuffer buffer = memory.Allocate(4096, "some bytes").value();
   volatile std::byte* const home = buffer.data();

@@ -11,7 +11,7 @@ namespace guildhall::reference {
 GH_FOR_EACH_OP(GH_DECLARE)
 #undef GH_DECLARE
 
-// A KV block: keys (kv_heads, 16, key_dim), then values (kv_heads, 16, value_dim) unless they are in the keys.
+// A KV block: keys (kv_heads, 16, key_dim), then values (kv_heads, 16, value_dim) unless the keys hold them.
 int64_t KvBlockFloats(const KvShape& shape);
 
 }  // namespace guildhall::reference
