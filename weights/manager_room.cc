@@ -75,7 +75,8 @@ Room WeightManager::Impl::LookForRoom(std::span<const Run> runs) const {
   return {.needed = memory.BytesToAllocate(runs) + of_workspace,
           .free = budget->free(),
           .evictable = memory.BytesToFree(groups),
-          .kv_cache = budget->used(ByteBudget::Holder::kKvCache)};
+          .kv_cache = budget->used(ByteBudget::Holder::kKvCache),
+          .workspace = of_workspace};
 }
 
 uint64_t WeightManager::Impl::SharesOf(

@@ -23,11 +23,13 @@ RoomStep NextRoomStep(const Room& room) {
 
 absl::Status NoRoom(const RoomRefusal& refusal) {
   const Room& room = refusal.room;
+  const std::string workspace =
+      room.workspace == 0 ? "" : StrCat(" and ", MiB(room.workspace), " of workspace for its steps");
   return absl::FailedPreconditionError(
-      StrCat("adapter '", refusal.name, "' does not fit: it needs ", MiB(room.needed), " in pages of ",
-             MiB(refusal.page_bytes), "; of the budget of ", MiB(refusal.budget), ", ", MiB(room.free),
-             " are free, ", MiB(room.evictable), " evictable, ", MiB(refusal.pinned), " pinned, ",
-             MiB(refusal.read), " held by requests and ", MiB(room.kv_cache),
+      StrCat("adapter '", refusal.name, "' does not fit: it needs ", MiB(room.needed - room.workspace),
+             " in pages of ", MiB(refusal.page_bytes), workspace, "; of the budget of ", MiB(refusal.budget),
+             ", ", MiB(room.free), " are free, ", MiB(room.evictable), " evictable, ", MiB(refusal.pinned),
+             " pinned, ", MiB(refusal.read), " held by requests and ", MiB(room.kv_cache),
              " taken by the KV cache: unload or unpin adapters, or raise the budget"));
 }
 

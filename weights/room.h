@@ -14,6 +14,7 @@ struct Room {
   uint64_t free = 0;       // of the budget
   uint64_t evictable = 0;  // pages that evicting all that can leave would give back
   uint64_t kv_cache = 0;   // that the KV cache holds
+  uint64_t workspace = 0;  // of `needed`, not in pages
 
   // What eviction cannot give.
   uint64_t missing() const { return needed > free + evictable ? needed - free - evictable : 0; }

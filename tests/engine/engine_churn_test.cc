@@ -177,7 +177,10 @@ TEST_CASE("Under churn every request's tokens equal its solo run and no block is
   }
   // Rows, places in the chunk or logit rows for drafts are there but where the setting has none.
   const bool can_draft = setting.prefill_chunk > 1 && setting.max_outputs > 1;
-  if (memory > 0) CHECK((accepted > 0) == can_draft);
+  if (!can_draft) CHECK(accepted == 0);
+  // Where more run than a step has rows, it is the threads' luck whether any were ever left for drafts.
+  const bool rows_left = setting.token_budget > setting.max_running;
+  if (memory > 0 && can_draft && rows_left) CHECK(accepted > 0);
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ from sources import own_files, read_includes
 
 JOBS = 2
 # What belongs to one object file, and what only costs time here.
-_DROPPED = ("-c", "-g", "-MD", "-MMD", "-pipe")
-_DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ")
+_DROPPED = ("-c", "-g", "-MD", "-MMD", "-pipe", "-Winvalid-pch")
+_DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ", "-include")  # the last: a precompiled header
 
 
 def compile_flags(entry: dict) -> list[str]:
@@ -63,8 +63,9 @@ def nearest_flags(flags: dict, header: str):
 
 
 def built_sources(root: Path, build: Path) -> set[str]:
-    """The own sources that the build compiles, from the root."""
-    files = (Path(entry["file"]) for entry in json.loads((build / "compile_commands.json").read_text()))
+    """The own sources that the build compiles without a precompiled header before them, from the root."""
+    entries = json.loads((build / "compile_commands.json").read_text())
+    files = (Path(entry["file"]) for entry in entries if "-include" not in entry["command"].split())
     return {file.relative_to(root).as_posix() for file in files if file.is_relative_to(root)}
 
 

@@ -19,7 +19,7 @@ TEST_CASE("Nothing is evicted and nobody asked where it does not help") {
                           Case{8, 3, 4, 1, RoomStep::kAskKv, 1}, Case{8, 0, 0, 8, RoomStep::kAskKv, 8},
                           Case{8, 3, 4, 0, RoomStep::kRefuse, 1}, Case{8, 0, 3, 4, RoomStep::kRefuse, 5}}) {
     INFO(one.needed << " " << one.free << " " << one.evictable << " " << one.kv_cache);
-    const Room room{one.needed, one.free, one.evictable, one.kv_cache};
+    const Room room{one.needed, one.free, one.evictable, one.kv_cache, 0};
     CHECK(NextRoomStep(room) == one.step);
     CHECK(room.missing() == one.missing);
   }
@@ -27,18 +27,22 @@ TEST_CASE("Nothing is evicted and nobody asked where it does not help") {
 
 TEST_CASE("A refusal shows the arithmetic") {
   constexpr uint64_t kMiB = uint64_t{1} << 20;
-  const absl::Status status = NoRoom({.name = "a",
-                                      .room = {8 * kMiB, kMiB, 2 * kMiB, kMiB / 2},
-                                      .page_bytes = 2 * kMiB,
-                                      .budget = 64 * kMiB,
-                                      .pinned = 3 * kMiB,
-                                      .read = 4 * kMiB});
+  RoomRefusal refusal{.name = "a",
+                      .room = {8 * kMiB, kMiB, 2 * kMiB, kMiB / 2, 0},
+                      .page_bytes = 2 * kMiB,
+                      .budget = 64 * kMiB,
+                      .pinned = 3 * kMiB,
+                      .read = 4 * kMiB};
+  const absl::Status status = NoRoom(refusal);
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(
       status.message() ==
       "adapter 'a' does not fit: it needs 8.0 MiB in pages of 2.0 MiB; of the budget of 64.0 MiB, 1.0 MiB are"
       " free, 2.0 MiB evictable, 3.0 MiB pinned, 4.0 MiB held by requests and 0.5 MiB taken by the KV cache:"
       " unload or unpin adapters, or raise the budget");
+  refusal.room.workspace = kMiB;
+  CHECK_THAT(std::string(NoRoom(refusal).message()),
+             Catch::Contains("needs 7.0 MiB in pages of 2.0 MiB and 1.0 MiB of workspace for its steps; of"));
 }
 
 TEST_CASE("The KV cache is asked for what is missing, and waited for while it gives") {
