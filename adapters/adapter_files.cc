@@ -171,11 +171,6 @@ absl::Status AdapterFiles::CheckUnchanged() const {
   return absl::OkStatus();
 }
 
-void AdapterFiles::WillRead(const AdapterTensor& tensor) const {
-  const auto view = tensor.file->View(*tensor.entry);
-  if (view.ok()) tensor.file->WillRead(*view);
-}
-
 absl::StatusOr<TensorView> AdapterFiles::Read(const AdapterTensor& tensor, std::vector<std::byte>& scratch,
                                               int64_t begin, int64_t end) const {
   const auto named = [&](const absl::Status& status) {

@@ -57,8 +57,6 @@ class AdapterFiles {
   // DATA_LOSS when one of them was written to since it was opened.
   absl::Status CheckUnchanged() const;
 
-  // The tensor will be read soon: the system begins to fetch it.
-  void WillRead(const AdapterTensor& tensor) const;
   // Rows [begin, end) of a tensor's first dimension (all of it: end = -1), copied into `scratch`, seen to be
   // finite and not written to meanwhile. INVALID_ARGUMENT names the tensor and the element; DATA_LOSS.
   absl::StatusOr<TensorView> Read(const AdapterTensor& tensor, std::vector<std::byte>& scratch,

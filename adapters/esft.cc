@@ -34,11 +34,6 @@ class EsftSource final : public AdapterSource {
     GH_CHECK(at != tensors_.end());
     return files_->Read(*at->second, scratch, begin, end);
   }
-  void WillRead(const WeightKey& key) const override {
-    const auto at = tensors_.find(key);
-    GH_CHECK(at != tensors_.end());
-    files_->WillRead(*at->second);
-  }
   absl::StatusOr<LowRankTensors> ReadLowRank(const LowRankChange&, Scratch&, Scratch&) const override {
     CheckFailed(__FILE__, __LINE__, "an ESFT adapter has no low-rank changes");
   }

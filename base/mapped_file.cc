@@ -128,15 +128,6 @@ absl::Status MappedFile::ReadAt(size_t offset, std::span<std::byte> destination)
   return absl::OkStatus();
 }
 
-void MappedFile::WillRead(size_t offset, size_t bytes) const {
-  // Of a longer request the kernel takes a first part only.
-  constexpr size_t kStep = size_t{128} << 10;
-  for (size_t done = 0; done < bytes; done += kStep) {
-    (void)posix_fadvise(fd_, static_cast<off_t>(offset + done),
-                        static_cast<off_t>(std::min(kStep, bytes - done)), POSIX_FADV_WILLNEED);
-  }
-}
-
 absl::Status MappedFile::CheckUnchanged() const {
   struct stat info;
   if (fstat(fd_, &info) != 0) return SystemError(path_, "read", errno);

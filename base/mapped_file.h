@@ -40,9 +40,6 @@ class MappedFile {
   // DATA_LOSS error here where touching the mapping would be a SIGBUS.
   absl::Status ReadAt(size_t offset, std::span<std::byte> destination) const;
 
-  // Asks the system to begin reading these bytes into its cache, and does not wait for them.
-  void WillRead(size_t offset, size_t bytes) const;
-
   // DATA_LOSS when the file was cut, grown or written to since Open. (A file that took its name is another
   // file: this one still holds the old bytes.)
   absl::Status CheckUnchanged() const;

@@ -47,6 +47,7 @@ absl::StatusOr<std::unique_ptr<AdapterBench>> AdapterBench::Make(const AdapterBe
   GH_ASSIGN_OR_RETURN(bench->decoder_, Decoder::Load(*bench->base_, *bench->backend_, decoder));
   WeightManagerOptions manager;
   manager.max_rows = kPrefillRows;
+  manager.load_threads = 2;  // as adapters.load_threads is where nobody sets it
   bench->manager_ = std::make_unique<WeightManager>(
       bench->decoder_->spec(), *bench->backend_, bench->decoder_->base_experts(),
       std::make_shared<ByteBudget>(uint64_t{1} << 40), bench->decoder_->workspace(), manager);

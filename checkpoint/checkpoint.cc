@@ -96,11 +96,6 @@ absl::StatusOr<TensorView> Checkpoint::ReadBound(const BoundWeight& bound, int64
   return view;
 }
 
-void Checkpoint::WillRead(const WeightKey& key) const {
-  const BoundWeight& bound = Bound(key);
-  if (bound.file != nullptr) bound.file->WillRead(bound.view);
-}
-
 size_t Checkpoint::TotalBytes() const {
   size_t bytes = 0;
   for (const auto& [key, bound] : binding_.weights) bytes += bound.view.Bytes();

@@ -47,7 +47,6 @@ class Checkpoint final : public WeightSource {
   absl::StatusOr<TensorView> Read(const WeightKey& key, std::vector<std::byte>& scratch) const override;
   absl::StatusOr<TensorView> ReadRows(const WeightKey& key, int64_t begin, int64_t end,
                                       std::vector<std::byte>& scratch) const override;
-  void WillRead(const WeightKey& key) const override;
   size_t TotalBytes() const override;
   // DATA_LOSS if a file was written to since Open; call when the last weight has been read.
   absl::Status CheckUnchanged() const;

@@ -63,10 +63,4 @@ absl::Status SafetensorsFile::Read(const TensorView& view, std::span<std::byte> 
   return file_.ReadAt(static_cast<size_t>(view.data - base), destination);
 }
 
-void SafetensorsFile::WillRead(const TensorView& view) const {
-  const std::byte* base = file_.bytes().data();
-  GH_CHECK(view.data >= base && view.data + view.Bytes() <= base + size());
-  file_.WillRead(static_cast<size_t>(view.data - base), view.Bytes());
-}
-
 }  // namespace guildhall

@@ -49,8 +49,6 @@ class SafetensorsFile {
   absl::StatusOr<TensorView> View(const SafetensorsEntry& entry) const;
   // Copies the first bytes of `view` (a view of this file) by pread: DATA_LOSS if the file was cut since.
   absl::Status Read(const TensorView& view, std::span<std::byte> destination) const;
-  // MappedFile::WillRead of a view of this file.
-  void WillRead(const TensorView& view) const;
   // DATA_LOSS if the file was written to since Open.
   absl::Status CheckUnchanged() const { return file_.CheckUnchanged(); }
   const std::string& identity() const { return file_.identity(); }

@@ -29,8 +29,6 @@ class WeightSource {
     absl::StatusOr<TensorView> whole = Read(key, scratch);
     return whole.ok() ? absl::StatusOr<TensorView>(whole->Rows(begin, end)) : whole;
   }
-  // The weight will be read soon: a source of files may have the system fetch it meanwhile.
-  virtual void WillRead(const WeightKey&) const {}
   // Of all weights, for progress.
   virtual size_t TotalBytes() const = 0;
 };

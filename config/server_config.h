@@ -87,7 +87,7 @@ struct AdaptersConfig {
   bool allow_on_demand = true;                   // an evicted adapter comes back when a request names it
   double load_wait_s = 30.0;                     // how long a request waits for that
   double unload_wait_s = 30.0;                   // how long an unload waits for the adapter's readers
-  int64_t load_threads = 1;                      // that pack an adapter, at a low priority
+  int64_t load_threads = 2;                      // that pack an adapter, at a low priority
   int64_t max_rank = 0;                          // 0: no cap beyond the smaller side of the weight
   std::string require_base_name;                 // empty: another recorded base is only reported
   std::string expert_format = "base";            // of replaced experts: "base", or "keep" their files' own

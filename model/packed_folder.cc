@@ -123,9 +123,6 @@ void ReadFromFile(const PackedFolder& folder, WeightPlan& plan) {
       }
       return CheckSum(folder, tensor, sum);
     };
-    plan.items[i].announce = [&folder, &tensor = folder.manifest().tensors[i]] {
-      folder.file()->WillRead(tensor.offset, tensor.bytes);
-    };
   }
 }
 

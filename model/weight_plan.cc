@@ -61,9 +61,6 @@ class Walk {
     std::vector<WeightPart> parts;
     for (const WeightKey& key : keys) parts.push_back({key, ShapeOf(spec_, key).out});
     item.bytes = backend_.PackedBytes(shape);
-    item.announce = [&source = source_, parts] {
-      for (const WeightPart& part : parts) source.WillRead(part.key);
-    };
     return Take(std::move(item), [&source = source_, &backend = backend_, shape, parts = std::move(parts)](
                                      std::byte* place, PackScratch& scratch) {
       return FillPacked(source, backend, shape, parts, place, scratch);

@@ -17,7 +17,7 @@ namespace guildhall {
 
 struct ServedModelOptions {
   BaseModelOptions base;
-  int load_threads = 1;          // that pack an adapter
+  int load_threads = 2;          // that pack an adapter
   bool experts_as_base = false;  // adapters' experts are packed in the base's formats
   bool profile = false;          // sums of where the time goes
   std::string trace;             // a file for the timeline; empty: none

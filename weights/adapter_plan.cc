@@ -132,9 +132,6 @@ class Planner {
       };
       return PackTensors(read, backend, shape, parts, place, scratch);
     };
-    item.announce = [source = source_, keys = std::move(keys)] {
-      for (const WeightKey& key : keys) source->WillRead(key);
-    };
     plan_.tensor_bytes += item.bytes;
     plan_.items.push_back(std::move(item));
     return plan_.items.back().run;

@@ -68,8 +68,6 @@ class AdapterSource {
     absl::StatusOr<TensorView> whole = ReadReplaced(key, scratch);
     return whole.ok() ? absl::StatusOr<TensorView>(whole->Rows(begin, end)) : whole;
   }
-  // A replaced tensor will be read soon: a source of files may have the system fetch it meanwhile.
-  virtual void WillRead(const WeightKey&) const {}
   virtual absl::StatusOr<LowRankTensors> ReadLowRank(const LowRankChange& change, Scratch& a,
                                                      Scratch& b) const = 0;
   // DATA_LOSS if a file was written to since it was opened; asked once more when all has been read.

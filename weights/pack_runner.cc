@@ -16,9 +16,6 @@
 namespace guildhall {
 namespace {
 
-// Items that are announced before they are taken: tens of MB where they are experts.
-constexpr size_t kAhead = 8;
-
 // The items of one load and the threads that take them in turn.
 class PackRun {
  public:
@@ -50,20 +47,12 @@ class PackRun {
   void Work() {
     PackScratch scratch([this] { return Stopped(); });
     for (size_t i = next_++; i < items_.size() && !failed_; i = next_++) {
-      Announce(i + kAhead);
       absl::Status status = scratch.CheckStopped();
       if (status.ok()) status = work_(items_[i], scratch);
       std::lock_guard lock(mutex_);
       if (!status.ok() && !failed_.exchange(true)) error_ = std::move(status);
       done_ += items_[i].bytes;
       if (control_.progress && !failed_) control_.progress(done_, total_);
-    }
-  }
-
-  // Those before `end` that were not yet.
-  void Announce(size_t end) {
-    for (size_t i = announced_; i < std::min(end, items_.size()); i = announced_) {
-      if (announced_.compare_exchange_strong(i, i + 1) && items_[i].announce) items_[i].announce();
     }
   }
 
@@ -77,7 +66,7 @@ class PackRun {
   const PackControl& control_;
   const PackWork& work_;
   uint64_t total_ = 0;
-  std::atomic<size_t> next_{0}, announced_{0};
+  std::atomic<size_t> next_{0};
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   uint64_t done_ = 0;

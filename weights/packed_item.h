@@ -45,8 +45,6 @@ struct PackedItem {
   // Makes the bytes at `place`, a host address, 64-byte aligned, of any content. Gaps between parts may keep
   // theirs. Any thread, with scratch of its own. Errors are those of the source that is read.
   std::function<absl::Status(std::byte* place, PackScratch& scratch)> fill = {};
-  // Tells the source that `fill` comes soon: bytes are fetched while other items are made. May be empty.
-  std::function<void()> announce = {};
 };
 
 }  // namespace guildhall

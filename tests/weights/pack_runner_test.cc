@@ -151,21 +151,6 @@ TEST_CASE("A cancelled load stops before the next item, and within one that asks
   CHECK(world.memory.uploads == 1);
 }
 
-TEST_CASE("Each item is announced once, before it is made") {
-  std::vector<PackedItem> items(50);
-  std::vector<std::atomic<int>> announced(items.size());
-  for (size_t i = 0; i < items.size(); ++i) items[i].announce = [&announced, i] { ++announced[i]; };
-  const auto work = [&](const PackedItem& item, PackScratch&) {
-    CHECK(announced[static_cast<size_t>(&item - items.data())] == 1);
-    return absl::OkStatus();
-  };
-  REQUIRE(ForEachItem(items, {.threads = 1}, work).ok());
-  REQUIRE(ForEachItem(items, {.threads = 3}, [](const PackedItem&, PackScratch&) {
-            return absl::OkStatus();
-          }).ok());
-  for (const auto& count : announced) CHECK(count == 2);
-}
-
 TEST_CASE("Each item is worked on once, by scratch of one worker at a time") {
   std::vector<PackedItem> items(200);
   std::mutex mutex;
