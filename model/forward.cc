@@ -118,7 +118,9 @@ absl::Status Decoder::Impl::Download(StepOutput& output) {
 absl::StatusOr<StepOutput> Decoder::Await() {
   Impl& m = *impl_;
   GH_RETURN_IF_ERROR(m.failure);
-  GH_RETURN_IF_ERROR(m.backend.Finish());
+  const absl::Status finished = m.backend.Finish();
+  m.workspace->End();
+  GH_RETURN_IF_ERROR(finished);
   StepOutput output;
   GH_RETURN_IF_ERROR(m.Download(output));
   return output;

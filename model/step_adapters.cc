@@ -18,6 +18,7 @@ void StepAdapters::Begin(const Batch& batch, const StepData& step, const StepWor
   if (batch.sets.empty()) return;
   GH_CHECK(batch.tables != nullptr);
   tables_ = batch.tables;
+  GH_CHECK_LE(tables_->max_slots, workspace.slots);
   for (const AdapterSet* set : batch.sets) {
     GH_CHECK_LE(set->rank_columns, workspace.columns);
     for (size_t p = 0; p < changed_.size(); ++p) {

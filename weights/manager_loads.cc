@@ -16,6 +16,15 @@ bool ChangesKvB(const AdapterWeights& weights) {
                      [](const LayerAdapter& layer) { return !layer.k_up.empty(); });
 }
 
+// Of the table that gets most of its experts.
+int64_t MostSlots(const AdapterWeights& weights) {
+  size_t most = 0;
+  for (const LayerAdapter& layer : weights.layers) {
+    most = std::max({most, layer.experts.size(), size_t{layer.replaces_shared ? 1u : 0u}});
+  }
+  return static_cast<int64_t>(most);
+}
+
 }  // namespace
 
 void WeightManager::Impl::RunLoads() {
@@ -45,7 +54,7 @@ absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
   GH_ASSIGN_OR_RETURN(AdapterPlan plan, Plan(job, *source));
   {
     const std::lock_guard lock(mutex);
-    coming = {plan.weights.rank_columns, ChangesKvB(plan.weights)};
+    coming = {plan.weights.rank_columns, ChangesKvB(plan.weights), MostSlots(plan.weights)};
   }
   GH_RETURN_IF_ERROR(MakeRoom(job, plan.runs));
   const std::shared_ptr<ResidentAdapter> resident = MakeResident(plan);
@@ -84,6 +93,7 @@ std::shared_ptr<ResidentAdapter> WeightManager::Impl::MakeResident(AdapterPlan& 
   resident->kv_b = ChangesKvB(resident->weights);
   const std::lock_guard lock(mutex);
   slots.Take(resident->weights);
+  coming.slots = 0;
   return resident;
 }
 

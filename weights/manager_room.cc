@@ -10,6 +10,7 @@ namespace guildhall {
 // Gives the runs their places. Evicts and asks the KV cache where that helps, and changes nothing where it
 // cannot help.
 absl::Status WeightManager::Impl::MakeRoom(const LoadJob& job, std::vector<Run>& runs) {
+  const std::lock_guard one(kv_wishes);
   KvWish wish(*budget, options.kv_patience);
   for (;;) {
     AwaitFreed();  // or what is on its way out would be neither free nor evictable

@@ -1,4 +1,5 @@
 // What requests hold of the weight manager.
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -6,6 +7,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "weights/kv_wish.h"
 #include "weights/weight_manager_impl.h"
 
 namespace guildhall {
@@ -44,7 +46,7 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
     if (!book.sets().Knows(key)) GH_RETURN_IF_ERROR(book.CheckTogether(uses));
     GH_ASSIGN_OR_RETURN(const bool resident, AwaitResident(lock, *reading, deadline));
     if (!resident) continue;
-    GH_RETURN_IF_ERROR(TakeSet(uses, key, *reading));
+    GH_RETURN_IF_ERROR(TakeSetInTime(lock, uses, key, *reading, deadline));
     const AdapterSet* set = reading->set.get();
     const DropReading drop = reading.get_deleter();
     return std::shared_ptr<const AdapterSet>(set,
@@ -78,6 +80,7 @@ absl::StatusOr<bool> WeightManager::Impl::AwaitResident(Lock& lock, const Readin
 // Gives the reading the set that others hold of this combination, or a new one.
 absl::Status WeightManager::Impl::TakeSet(std::span<const AdapterUse> uses, const SetRegistry::Key& key,
                                           Reading& reading) {
+  set_missing = 0;
   reading.set = book.sets().Find(key);
   if (reading.set == nullptr) {
     std::vector<AdapterSet::Member> members;
@@ -94,10 +97,39 @@ absl::Status WeightManager::Impl::TakeSet(std::span<const AdapterUse> uses, cons
     book.sets().Add(key, set);
     reading.set = set;
   }
-  // Several members together may need more workspace than the widest of them alone. Also asked for a set
-  // that exists: one that was refused its workspace lives until it is reclaimed.
+  // Several members together may need more workspace than the widest of them alone.
   if (reading.set->rank_columns <= workspace->reserved().columns) return absl::OkStatus();
-  return workspace->Reserve(Need());
+  const WorkspaceNeed need = Need();
+  absl::Status reserved = workspace->Reserve(need);
+  if (reserved.ok()) return reserved;
+  const uint64_t wanted = workspace->BytesToReserve(need), free = budget->free();
+  set_missing = wanted > free ? wanted - free : 0;
+  reading.set = nullptr;  // or what others need would count it
+  return reserved;
+}
+
+absl::Status WeightManager::Impl::TakeSetInTime(Lock& lock, std::span<const AdapterUse> uses,
+                                                const SetRegistry::Key& key, Reading& reading,
+                                                absl::Time deadline) {
+  absl::Status taken = TakeSet(uses, key, reading);
+  if (!absl::IsResourceExhausted(taken)) return taken;
+  lock.unlock();
+  const std::lock_guard one(kv_wishes);
+  KvWish wish(*budget, options.kv_patience);
+  for (;;) {
+    lock.lock();
+    const uint64_t seen = changes;
+    taken = TakeSet(uses, key, reading);
+    const uint64_t missing = set_missing;
+    if (taken.ok() || missing == 0 || missing > budget->used(ByteBudget::Holder::kKvCache)) return taken;
+    lock.unlock();
+    const KvWish::Next next = wish.Ask(missing, absl::Now());
+    if (next == KvWish::Next::kGiveUp || absl::Now() >= deadline) return taken;
+    if (next == KvWish::Next::kLookAgain) continue;
+    lock.lock();
+    WaitUntil(lock, std::min(wish.until(), deadline), [&] { return changes != seen; });
+    lock.unlock();
+  }
 }
 
 }  // namespace guildhall

@@ -1,5 +1,6 @@
 #include "weights/step_workspace.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/arena.h"
@@ -19,6 +20,7 @@ StepWorkspace::~StepWorkspace() {
 
 void StepWorkspace::ChargeTo(std::shared_ptr<ByteBudget> budget) {
   std::lock_guard lock(mutex_);
+  if (charged_ > 0) budget_->Give(kAdapters, std::exchange(charged_, 0));
   base_bytes_ = newest_.memory == nullptr ? 0 : newest_.memory->size();
   budget_ = std::move(budget);
 }
@@ -35,6 +37,7 @@ StepWorkspace::View StepWorkspace::Divide(const Block& block) {
   View view;
   view.group_begin = arena.Take<int32_t>(block.need.slots + 1);
   view.low_rank = arena.Take<float>(block.need.rows * block.need.columns);
+  view.slots = block.need.slots;
   view.columns = block.need.columns;
   return view;
 }
@@ -43,14 +46,16 @@ uint64_t StepWorkspace::OfAdapters(size_t bytes) const {
   return budget_ == nullptr || bytes < base_bytes_ ? 0 : bytes - base_bytes_;
 }
 
-uint64_t StepWorkspace::BytesToReserve(const WorkspaceNeed& need) const {
+uint64_t StepWorkspace::BytesToReserve(WorkspaceNeed need) const {
   std::lock_guard lock(mutex_);
+  need.slots = std::max(need.slots, newest_.need.slots);
   const uint64_t wanted = OfAdapters(Bytes(need));
   return wanted > charged_ ? wanted - charged_ : 0;
 }
 
-absl::Status StepWorkspace::Reserve(const WorkspaceNeed& need) {
+absl::Status StepWorkspace::Reserve(WorkspaceNeed need) {
   std::lock_guard lock(mutex_);
+  need.slots = std::max(need.slots, newest_.need.slots);
   const size_t bytes = Bytes(need);
   if (newest_.memory != nullptr && newest_.memory->size() >= bytes && newest_.memory->size() <= 2 * bytes) {
     newest_.need = need;
@@ -89,6 +94,14 @@ StepWorkspace::View StepWorkspace::Begin() {
     running_ = newest_;
   }
   return Divide(running_);
+}
+
+void StepWorkspace::End() {
+  Block over;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(over, running_);
+  }
 }
 
 }  // namespace guildhall

@@ -29,6 +29,7 @@ class StepWorkspace {
   struct View {
     int32_t* group_begin = nullptr;  // (slots + 1)
     float* low_rank = nullptr;       // (rows, columns)
+    int64_t slots = 0;
     int64_t columns = 0;
   };
 
@@ -39,15 +40,18 @@ class StepWorkspace {
   void ChargeTo(std::shared_ptr<ByteBudget> budget);
 
   // Bytes that Reserve(need) would take of the budget beyond those that it has; 0 where it would give back.
-  uint64_t BytesToReserve(const WorkspaceNeed& need) const;
-  // Makes it as large as `need`, or leaves it up to twice as large. While a step still uses what was there,
+  uint64_t BytesToReserve(WorkspaceNeed need) const;
+  // Makes it as large as `need`, or leaves it up to twice as large. Slots never become fewer: a step may hold
+  // tables that are older than what was published last. While a step still uses what was there,
   // both exist; the budget has the newer one. RESOURCE_EXHAUSTED; then nothing has changed.
-  absl::Status Reserve(const WorkspaceNeed& need);
+  absl::Status Reserve(WorkspaceNeed need);
   WorkspaceNeed reserved() const;  // what was asked for last
   uint64_t charged_bytes() const;  // to the budget
 
   // Engine thread, when no step runs.
   View Begin();
+  // Engine thread, when the step is over: what was replaced meanwhile is freed.
+  void End();
 
  private:
   struct Block {

@@ -55,7 +55,7 @@ WeightManager::Impl::~Impl() {
 
 WorkspaceNeed WeightManager::Impl::Need() const {
   const bool kv_b = coming.kv_b || book.AnyChangesKvB();
-  WorkspaceNeed need{.slots = slots.max_slots(),
+  WorkspaceNeed need{.slots = slots.max_slots() + coming.slots,
                      .rows = 0,
                      .columns = std::max(coming.rank_columns, book.MostRankColumns())};
   if (need.columns == 0) return need;

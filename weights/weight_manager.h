@@ -73,7 +73,8 @@ class WeightManager {
 
   // The combination, its adapters loaded if they are on disk. NOT_FOUND names the adapter; DEADLINE_EXCEEDED
   // when a load did not end by `deadline`; FAILED_PRECONDITION when it cannot fit; INVALID_ARGUMENT as
-  // CheckTogether. Null for no uses: the base.
+  // CheckTogether; RESOURCE_EXHAUSTED when neither the budget nor the KV cache has room for what its steps
+  // need. Null for no uses: the base.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
                                                             absl::Time deadline);
 

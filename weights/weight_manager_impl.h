@@ -60,6 +60,9 @@ struct WeightManager::Impl {
                                                             absl::Time deadline);
   absl::StatusOr<bool> AwaitResident(Lock& lock, const Reading& reading, absl::Time deadline);
   absl::Status TakeSet(std::span<const AdapterUse> uses, const SetRegistry::Key& key, Reading& reading);
+  // With room that the KV cache gives back where the budget has none.
+  absl::Status TakeSetInTime(Lock& lock, std::span<const AdapterUse> uses, const SetRegistry::Key& key,
+                             Reading& reading, absl::Time deadline);
 
   // manager_loads.cc: the load thread.
   void RunLoads();
@@ -110,8 +113,12 @@ struct WeightManager::Impl {
   struct Coming {
     int64_t rank_columns = 0;
     bool kv_b = false;
+    int64_t slots = 0;  // of one table, until it has them
   };
   Coming coming;
+  uint64_t set_missing = 0;  // bytes that the budget lacked for the set that was refused last
+
+  std::mutex kv_wishes;  // taken before `mutex`: the budget has one wish at a time
 
   mutable std::mutex tables_mutex;  // held for a copy only: the engine thread takes it
   std::shared_ptr<const ExpertTables> tables;

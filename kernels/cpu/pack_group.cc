@@ -71,7 +71,8 @@ void ConvertRow(const std::byte* from, DType from_dtype, int64_t count, DType dt
 // Elements [begin, begin + count) of a column as `dtype`, zeros behind them up to a whole chunk.
 HWY_INLINE void LoadColumn(const PackColumn& column, size_t c, int64_t begin, int64_t count, DType dtype,
                            Piece& piece) {
-  const std::byte* from = column.row + static_cast<size_t>(begin) * DTypeSize(column.dtype);
+  const std::byte* from =
+      column.row == nullptr ? nullptr : column.row + static_cast<size_t>(begin) * DTypeSize(column.dtype);
   std::byte row[kPieceBytes];
   const size_t bytes = static_cast<size_t>(count) * DTypeSize(dtype);
   if (column.row == nullptr || column.dtype != dtype || bytes < kPieceBytes) {

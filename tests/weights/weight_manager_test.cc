@@ -269,6 +269,31 @@ TEST_CASE("The workspace is as wide as the widest adapter, and a wider combinati
   CHECK(f.workspace->reserved().columns == 32);
 }
 
+TEST_CASE("A combination asks the KV cache for the workspace that the budget lacks") {
+  constexpr auto kKv = ByteBudget::Holder::kKvCache;
+  const bool gives = GENERATE(true, false);
+  WeightManagerOptions options;
+  options.kv_patience = gives ? absl::InfiniteDuration() : absl::Milliseconds(1);
+  ManagerFixture f(uint64_t{64} << 20, options);
+  const AdapterManifest lora = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 17)});
+  REQUIRE(f.Load("a", lora).ok());
+  REQUIRE(f.Load("b", lora).ok());
+  REQUIRE(f.budget->TryTake(kKv, f.budget->free()));
+  std::thread kv([&] {
+    if (!gives) return;
+    Await([&] { return f.budget->wanted_of_kv() != 0; });
+    f.budget->Give(kKv, f.budget->wanted_of_kv());
+  });
+  const std::vector<AdapterUse> uses{{"a"}, {"b"}};
+  const auto set = f.manager->Acquire(uses, absl::InfiniteFuture());
+  kv.join();
+  CHECK(set.ok() == gives);
+  if (!gives) CHECK(set.status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(f.budget->wanted_of_kv() == 0);
+  CHECK(f.workspace->reserved().columns == (gives ? 64 : 32));
+  CHECK(f.Acquire("a").ok());
+}
+
 // While it lives, the process gets no more than half a GiB of addresses.
 class FewAddresses {
  public:
