@@ -41,8 +41,8 @@ void AddMemoryKeys(KeyGroup<ServerConfig, MemoryConfig> memory) {
              &MemoryConfig::kv);
   memory.Add("kv_dtype", "element type of the KV cache", &MemoryConfig::kv_dtype).choices = KvFormatWords();
   memory.Add("page_bytes",
-             "unit of the adapters' memory, a multiple of 4096; 2 MiB gets huge pages, small models waste "
-             "less with less",
+             "unit of the memory of KV cache and adapters, a multiple of 4096; 2 MiB gets huge pages, small "
+             "models waste less with less",
              &MemoryConfig::page_bytes, {4096, 1 << 30});
 }
 

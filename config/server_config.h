@@ -70,7 +70,7 @@ struct MemoryConfig {
   std::string kv =
       "auto";  // with the adapters' pages: bytes ("2GiB"), a share of the free memory ("50%"), or "auto"
   std::string kv_dtype = "auto";          // "auto", "f32", "bf16", "int8"
-  int64_t page_bytes = int64_t{2} << 20;  // of the adapters' memory
+  int64_t page_bytes = int64_t{2} << 20;  // of KV cache and adapters
 };
 
 // An adapter folder that is loaded under a name: at start, or by the administration.

@@ -9,7 +9,7 @@
 namespace guildhall {
 
 // A packed (out, in) matrix for y = W x. A view: the owner of the packed bytes outlives it. The layout is the
-// backend's own; only Backend::Pack writes it and only that backend's ops read it.
+// back end's own: Backend::PackFrom writes it, and ops of back ends with the same layout() read it.
 struct Matrix {
   int64_t out = 0;
   int64_t in = 0;

@@ -65,7 +65,7 @@ std::unique_ptr<WeightManager> MakeWeightManager(const BaseModel& model, const W
 using PlanFunction =
     std::function<void(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory)>;
 
-// Opens, plans the memory, loads. Errors as Checkpoint::Open, PackedFolder::Open, MakeCpuBackend,
+// Opens, plans the memory, loads. Errors as Checkpoint::Open, PackedFolder::Open, MakeBackend,
 // PlanKvBudget, Decoder::Load and LoadPacked.
 absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan = {},
                                         const ProgressFunction& progress = {});

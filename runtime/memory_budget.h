@@ -26,7 +26,7 @@ struct KvBudgetQuestion {
   std::string budget =
       "auto";  // see MemoryAmount; a share is of what the weights leave, "auto" is 80 % of that
   AvailableMemory available;  // before the weights are loaded
-  uint64_t weight_bytes = 0;  // packed weights and the step's activations
+  uint64_t weight_bytes = 0;  // packed weights and the memory of a step
   uint64_t block_bytes = 0;   // one KV block over all layers
   int64_t context = 0;        // longest sequence of the model, tokens
   int64_t max_sequences = 0;  // that run at a time: more blocks than all of them at full length are of no use
