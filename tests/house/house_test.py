@@ -4,6 +4,7 @@ import unittest
 
 import file_sizes
 import function_sizes
+import image_context
 import include_ladder
 import leftovers
 import links
@@ -191,6 +192,15 @@ class OpList(TreeTest):
     def test_a_second_place_that_names_an_op(self):
         self.assertIn("names Rope", self.problems({"kernels/backend.h": "void Rope(const RopeArgs& args);\n"})[0])
         self.assertIn("2 sources", self.problems({"kernels/cpu/other.cc": self.GOOD["kernels/cpu/rope.cc"]})[0])
+
+
+class ImageContext(TreeTest):
+    def test_a_folder_that_the_image_lacks(self):
+        self.plant({"CMakeLists.txt": "add_subdirectory(base)  # 0\nif(X)\n  add_subdirectory(tests)\nendif()\n",
+                    ".dockerignore": "*\n!base\n"})
+        self.assertEqual(image_context.check(self.root), [])
+        self.plant({".dockerignore": "*\n!bases\n"})
+        self.assertIn("no line !base,", image_context.check(self.root)[0])
 
 
 class FunctionSizes(TreeTest):
