@@ -4,6 +4,7 @@
 #include <limits>
 #include <set>
 
+#include "base/align.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
@@ -16,7 +17,6 @@ constexpr char kFormat[] = "guildhall-packed";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMostSide = int64_t{1} << 40;
-constexpr uint64_t kAlignment = 64;
 
 std::string Hex(uint32_t value) {
   std::string text(8, '0');

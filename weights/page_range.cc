@@ -3,18 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/align.h"
 #include "base/check.h"
 #include "base/status.h"
 
 namespace guildhall {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr size_t kFirstExtentPages = 64;
-
-size_t RoundUp(size_t value, size_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
 
 }  // namespace
 
@@ -51,7 +47,7 @@ PageRange::Extent PageRange::NextExtent(const std::vector<Extent>& extents, size
   size_t reserved = kFirstExtentPages * page;
   for (const Extent& extent : extents) reserved += extent.bytes;
   Extent next;
-  next.bytes = std::max(reserved, RoundUp(bytes, page));
+  next.bytes = std::max(reserved, AlignUp(bytes, page));
   next.page_users.resize(next.bytes / page);
   return next;
 }
@@ -95,7 +91,7 @@ PageRange::Pages PageRange::DropUsers(Extent& extent, size_t offset, size_t byte
 absl::StatusOr<std::byte*> PageRange::Allocate(size_t bytes) {
   GH_CHECK_GT(bytes, size_t{0});
   const size_t page = pool_->page_bytes();
-  bytes = RoundUp(bytes, kAlignment);
+  bytes = AlignUp(bytes);
   Place place;
   const bool reserve = !FindPlace(extents_, bytes, place);
   if (reserve) {
@@ -133,7 +129,7 @@ size_t PageRange::PagesToAllocate(std::span<const size_t> sizes) const {
   std::vector<Extent> extents = extents_;
   size_t pages = 0;
   for (const size_t size : sizes) {
-    const size_t bytes = RoundUp(size, kAlignment);
+    const size_t bytes = AlignUp(size);
     Place place;
     if (!FindPlace(extents, bytes, place)) {
       extents.push_back(NextExtent(extents, bytes));
