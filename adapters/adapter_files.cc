@@ -158,6 +158,10 @@ uint64_t AdapterFiles::TensorBytes() const {
   return bytes;
 }
 
+absl::Status AdapterFiles::InFolder(const absl::Status& status) const {
+  return absl::Status(status.code(), StrCat(directory(), ": ", status.message()));
+}
+
 std::string AdapterFiles::Fingerprint() const {
   std::string text;
   for (const MappedFile& file : configs_) StrAppend(&text, file.path(), "|", file.identity(), "\n");

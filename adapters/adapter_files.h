@@ -52,6 +52,8 @@ class AdapterFiles {
   const Tensors& tensors() const { return tensors_; }
   const AdapterTensor* Find(std::string_view name) const;
   uint64_t TensorBytes() const;
+  // The error with the folder's name before its text.
+  absl::Status InFolder(const absl::Status& status) const;
   // Changes when one of the opened files is replaced or written to.
   std::string Fingerprint() const;
   // DATA_LOSS when one of them was written to since it was opened.

@@ -89,10 +89,6 @@ void AddNotes(const WeightSource& base, const EsftBinder& binder, const EsftTens
   }
 }
 
-absl::Status InFolder(const AdapterFiles& files, const absl::Status& status) {
-  return absl::Status(status.code(), StrCat(files.directory(), ": ", status.message()));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterFiles> files,
@@ -116,11 +112,10 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterF
   EsftBinder binder(spec, *family, *files);
   auto tensors = binder.Run();
   if (binder.problems().empty() && config) binder.CheckConfig(*config, path);
-  if (!binder.problems().empty()) return InFolder(*files, binder.problems().ToStatus());
+  if (!binder.problems().empty()) return files->InFolder(binder.problems().ToStatus());
   if (tensors.empty()) {
-    return InFolder(*files,
-                    absl::InvalidArgumentError(
-                        "expected tensors of tuned experts, found none: the adapter changes nothing"));
+    return files->InFolder(absl::InvalidArgumentError(
+        "expected tensors of tuned experts, found none: the adapter changes nothing"));
   }
   AdapterManifest manifest = MakeManifest(spec, binder, *files, tensors);
   manifest.fingerprint = files->Fingerprint();

@@ -46,10 +46,6 @@ class PeftSource final : public AdapterSource {
   std::map<WeightKey, LowRankPlace> places_;
 };
 
-absl::Status InFolder(const AdapterFiles& files, const absl::Status& status) {
-  return absl::Status(status.code(), StrCat(files.directory(), ": ", status.message()));
-}
-
 // One file of tensors, by PEFT's name: whatever else lies there might be a part of the adapter.
 absl::Status OpenOnlyTensors(AdapterFiles& files) {
   for (const std::string& name : files.TensorFileNames()) {
@@ -81,13 +77,13 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenPeft(std::unique_ptr<AdapterF
   GH_ASSIGN_OR_RETURN(const Json json, files->OpenJson(std::string(kConfigName)));
   const std::string what(kConfigName);
   auto config = ParsePeftConfig(json, what);
-  if (!config.ok()) return InFolder(*files, config.status());
+  if (!config.ok()) return files->InFolder(config.status());
   for (const absl::Status& status :
        {CheckBaseName(*config, options.required_base_name), OpenOnlyTensors(*files)}) {
-    if (!status.ok()) return InFolder(*files, status);
+    if (!status.ok()) return files->InFolder(status);
   }
   auto binding = BindPeft(*config, what, *files, base, options.max_rank);
-  if (!binding.ok()) return InFolder(*files, binding.status());
+  if (!binding.ok()) return files->InFolder(binding.status());
 
   AdapterManifest manifest;
   manifest.kind = config->dora ? "dora" : "lora";

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -46,16 +45,6 @@ int WaitFor(pid_t pid) {
 }
 
 }  // namespace
-
-TempFolder::TempFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "guildhall-test-XXXXXX").string();
-  GH_CHECK(mkdtemp(name.data()) != nullptr);
-  path_ = name;
-}
-
-TempFolder::~TempFolder() {
-  std::filesystem::remove_all(path_);
-}
 
 std::string GuildhallBinary() {
   return std::string(GUILDHALL_BINARY_DIR) + "/bin/guildhall";
