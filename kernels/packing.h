@@ -13,9 +13,6 @@
 
 namespace guildhall {
 
-// Packed bytes stand at multiples of this.
-inline constexpr size_t kPackAlignment = 64;
-
 struct PackShape {
   enum class Kind {
     kStack,     // parts (out_i, in) stacked by rows in order, as one product (q, k and v)

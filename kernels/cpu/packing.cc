@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "base/align.h"
 #include "base/check.h"
 #include "base/status.h"
 #include "kernels/cpu/pack_group.h"
@@ -63,7 +64,7 @@ template <typename RowsOf, typename SourceOf>
 absl::Status PackPanels(int64_t panels, const PackParts& parts, const PackShape& shape,
                         const MicroKernels& kernels, std::byte* destination, RowsOf rows_of,
                         SourceOf source_of) {
-  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kPackAlignment, uintptr_t{0});
+  GH_CHECK_EQ(reinterpret_cast<uintptr_t>(destination) % kAlignment, uintptr_t{0});
   const int64_t group_panels = kernels.group_panels[static_cast<size_t>(shape.format)];
   const int64_t group_bytes = group_panels * kPanelColumns * shape.in * static_cast<int64_t>(sizeof(float));
   const int64_t piece_panels = group_panels * std::max<int64_t>(1, kPieceBytes / group_bytes);
