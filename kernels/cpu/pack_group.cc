@@ -8,9 +8,9 @@
 #include "hwy/highway.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
+#include "base/convert.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/quantize.h"
 
@@ -31,43 +31,6 @@ struct Piece {
   alignas(64) uint32_t words[kChunks][4][4][4];  // [chunk][c % 4][c / 4][word]
 };
 
-// Round to nearest, ties to even; overflow becomes infinity, a NaN stays one.
-HWY_INLINE uint16_t FloatToF16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = (bits >> 16) & 0x8000u;
-  const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
-  if (magnitude < 0x38800000u) {
-    // Below the normal halves: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
-}
-
-// `count` elements as `dtype`; rounds or widens.
-void ConvertRow(const std::byte* from, DType from_dtype, int64_t count, DType dtype, std::byte* to) {
-  float wide[kPieceBytes / 2];
-  if (from_dtype == DType::kF32) {
-    std::memcpy(wide, from, static_cast<size_t>(count) * sizeof(float));
-  } else {
-    uint16_t halves[kPieceBytes / 2];
-    std::memcpy(halves, from, static_cast<size_t>(count) * sizeof(uint16_t));
-    const bool bf16 = from_dtype == DType::kBF16;
-    for (int64_t i = 0; i < count; ++i) wide[i] = bf16 ? BF16ToFloat(halves[i]) : F16ToFloat(halves[i]);
-  }
-  if (dtype == DType::kF32) {
-    std::memcpy(to, wide, static_cast<size_t>(count) * sizeof(float));
-    return;
-  }
-  uint16_t narrow[kPieceBytes / 2];
-  const bool bf16 = dtype == DType::kBF16;
-  for (int64_t i = 0; i < count; ++i) narrow[i] = bf16 ? FloatToBF16(wide[i]) : FloatToF16(wide[i]);
-  std::memcpy(to, narrow, static_cast<size_t>(count) * sizeof(uint16_t));
-}
-
 // Elements [begin, begin + count) of a column as `dtype`, zeros behind them up to a whole chunk.
 HWY_INLINE void LoadColumn(const PackColumn& column, size_t c, int64_t begin, int64_t count, DType dtype,
                            Piece& piece) {
@@ -78,7 +41,8 @@ HWY_INLINE void LoadColumn(const PackColumn& column, size_t c, int64_t begin, in
   if (column.row == nullptr || column.dtype != dtype || bytes < kPieceBytes) {
     std::memset(row, 0, kPieceBytes);
     if (column.row != nullptr && column.dtype == dtype) std::memcpy(row, from, bytes);
-    if (column.row != nullptr && column.dtype != dtype) ConvertRow(from, column.dtype, count, dtype, row);
+    if (column.row != nullptr && column.dtype != dtype)
+      ConvertElements(from, column.dtype, count, dtype, row);
     from = row;
   }
   for (size_t chunk = 0; 16 * chunk < bytes; ++chunk)

@@ -292,5 +292,10 @@ void QuantizePanelBlock(const float* w, int64_t count, WeightFormat format, Isa 
   GH_SIMD(QuantizePanelBlockImpl, isa)(w, count, format, block);
 }
 
+void QuantizePanelBlock(const float* w, int64_t count, WeightFormat format, PanelBlock& block) {
+  static const Isa best = SupportedIsas().back();
+  QuantizePanelBlock(w, count, format, best, block);
+}
+
 }  // namespace guildhall
 #endif  // HWY_ONCE
