@@ -72,7 +72,7 @@ __device__ inline void MmaF16(float (&d)[4], const uint32_t (&a)[4], const uint3
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Warp. d += a b with d as above; a (16, 8): (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b (8, 8): (t, g),
+// Warp. d += a b, d as above; a (16, 8): (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b (8, 8): (t, g),
 // (t + 4, g). Operands are the bits of floats without their 13 lowest, which are ignored: see RoundTf32.
 __device__ inline void MmaTf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
