@@ -89,6 +89,13 @@ __device__ inline uint32_t RoundTf32(float value) {
   return bits;
 }
 
+// The nearest bf16 numbers, even where two are; the first in the lower half. Of a NaN: 0x7fff.
+__device__ inline uint32_t RoundBf16Pair(float first, float second) {
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(second), "f"(first));
+  return bits;
+}
+
 // Copies 16 bytes, both addresses 16-byte aligned, past the registers. They are there for this thread after
 // the wait for the copy's group, for others after a barrier behind that. Until then neither side is touched.
 __device__ inline void CopyAsync16(void* shared, const void* global) {
