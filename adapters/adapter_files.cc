@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "base/status.h"
@@ -15,23 +17,28 @@ namespace {
 constexpr size_t kMaxEntries = 10'000;
 constexpr size_t kMaxConfigBytes = size_t{8} << 20;
 
-// Whole blocks first: the compiler turns the inner loop into vectors.
+// The largest magnitude of a block's bits says whether one of its numbers is infinite or NaN. A block has a
+// constant size, or the compiler would not turn the loop into vectors.
 template <typename T, T kExponent>
 int64_t FirstWithFullExponent(const std::byte* data, int64_t count) {
-  constexpr int64_t kBlock = 64;
-  T values[kBlock];
-  for (int64_t at = 0; at < count; at += kBlock) {
-    const int64_t size = std::min(kBlock, count - at);
-    if (size < kBlock) std::fill(values, values + kBlock, T{0});
-    std::memcpy(values, data + static_cast<size_t>(at) * sizeof(T), static_cast<size_t>(size) * sizeof(T));
-    T full = 0;
+  using Signed = std::make_signed_t<T>;
+  constexpr int64_t kBlock = 2048;
+  const auto magnitude = [data](int64_t i) {
+    T bits;
+    std::memcpy(&bits, data + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+    return static_cast<Signed>(bits & std::numeric_limits<Signed>::max());
+  };
+  int64_t at = 0;
+  for (; at + kBlock <= count; at += kBlock) {
+    Signed most = 0;
     for (int64_t i = 0; i < kBlock; ++i) {
-      full = static_cast<T>(full | static_cast<T>((values[i] & kExponent) == kExponent));
+      const Signed here = magnitude(at + i);
+      most = most > here ? most : here;
     }
-    if (full == 0) continue;
-    for (int64_t i = 0; i < size; ++i) {
-      if ((values[i] & kExponent) == kExponent) return at + i;
-    }
+    if (most >= static_cast<Signed>(kExponent)) break;
+  }
+  for (; at < count; ++at) {
+    if (magnitude(at) >= static_cast<Signed>(kExponent)) return at;
   }
   return -1;
 }
