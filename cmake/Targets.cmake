@@ -1,14 +1,20 @@
 # guildhall_library(NAME SOURCES ... LIBRARIES ...): one folder = one static library, with our warnings as errors.
-# guildhall_test(NAME SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its own.
+# guildhall_program(NAME SOURCES ... LIBRARIES ...): a program with a back end, and where a CUDA toolkit is, the same one with
+# CUDA as NAME_cuda beside it: the other objects are compiled once for both. With GUILDHALL_CUDA, NAME has it itself.
+# guildhall_test(NAME [ON_DEVICE] SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its own.
+# ON_DEVICE: where a CUDA toolkit is, NAME_cuda runs the cases on a device (scripts/gpu-check).
 add_library(guildhall_options INTERFACE)
 target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(guildhall_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Werror -fno-math-errno)
+target_compile_options(guildhall_options INTERFACE
+  $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall -Wextra -Wshadow -Wconversion -Werror -fno-math-errno>
+  "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings>"
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion,-Werror>)
 # GCC 12 sees overlapping copies in std::string's operator+ where there are none (its bug 105651).
 target_compile_options(guildhall_options INTERFACE
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>)
+  $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>)
 # Kernels state every fused multiply-add themselves: the compiler may not add some of its own in one loop and not in
 # another, or two tile heights would round differently.
-target_compile_options(guildhall_options INTERFACE -ffp-contract=off)
+target_compile_options(guildhall_options INTERFACE $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>)
 if(GUILDHALL_SANITIZE)
   list(JOIN GUILDHALL_SANITIZE "," _sanitizers)
   add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -29,12 +35,33 @@ function(guildhall_library NAME)
   target_include_directories(${NAME} PUBLIC ${CMAKE_SOURCE_DIR})
 endfunction()
 
-function(guildhall_test NAME)
+function(guildhall_program NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
-  target_link_libraries(${NAME} PRIVATE ${ARG_LIBRARIES} guildhall_options test_main)
-  target_compile_definitions(${NAME} PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                                             GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${NAME} PRIVATE ${ARG_LIBRARIES} guildhall_options)
+  if(GUILDHALL_CUDA)
+    target_link_libraries(${NAME} PRIVATE gh_cuda)
+    return()
+  endif()
+  target_link_libraries(${NAME} PRIVATE gh_cuda_absent)
+  if(TARGET gh_cuda)
+    add_executable(${NAME}_cuda ${ARG_SOURCES})
+    target_link_libraries(${NAME}_cuda PRIVATE ${ARG_LIBRARIES} gh_cuda guildhall_options)
+  endif()
+endfunction()
+
+function(guildhall_test NAME)
+  cmake_parse_arguments(ARG "ON_DEVICE" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${NAME}_objects OBJECT ${ARG_SOURCES})
+  target_link_libraries(${NAME}_objects PUBLIC ${ARG_LIBRARIES} guildhall_options test_main)
+  target_compile_definitions(${NAME}_objects PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                                     GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_executable(${NAME})
+  target_link_libraries(${NAME} PRIVATE ${NAME}_objects gh_cuda_absent)
+  if(ARG_ON_DEVICE AND TARGET gh_cuda)
+    add_executable(${NAME}_cuda)
+    target_link_libraries(${NAME}_cuda PRIVATE ${NAME}_objects gh_cuda)
+  endif()
   # A name that matches no test case is a failure: CMake cuts names at semicolons and brackets.
   catch_discover_tests(${NAME} TEST_PREFIX "${NAME}: " EXTRA_ARGS --warn NoTests
                        PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT})
