@@ -50,7 +50,7 @@ void AddBenchAdaptersCommand(CLI::App& bench, Action& action) {
   auto flags = std::make_shared<AdapterBenchFlags>();
   AddShapeFlags(*command, flags->options.shape, flags->options.layers);
   AddWeightsFlag(*command, flags->options.formats);
-  AddCpuFlags(*command, flags->options.backend.cpu);
+  AddBackendFlags(*command, flags->options.backend);
   AddRoundFlags(*command, flags->options.rounds, flags->options.seconds);
   command->add_option("--rank", flags->options.rank, "of the LoRA adapters")
       ->check(CLI::Range(1, 4096))

@@ -121,7 +121,7 @@ void AddBenchCommand(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->capture_default_str();
   AddWeightsFlag(*command, flags->model.formats);
-  AddCpuFlags(*command, flags->model.backend.cpu);
+  AddBackendFlags(*command, flags->model.backend);
   command->add_option("--decode", flags->model.decode, "decode steps of so many sequences")
       ->delimiter(',')
       ->capture_default_str();

@@ -6,6 +6,7 @@
 
 #include "base/str_cat.h"
 #include "bench/shapes.h"
+#include "commands/device_flag.h"
 
 namespace guildhall {
 
@@ -17,7 +18,9 @@ void AddShapeFlags(CLI::App& command, std::string& shape, int& layers) {
       ->check(CLI::Range(0, 1000));
 }
 
-void AddCpuFlags(CLI::App& command, CpuOptions& cpu) {
+void AddBackendFlags(CLI::App& command, BackendOptions& backend) {
+  AddDeviceFlag(command, backend);
+  CpuOptions& cpu = backend.cpu;
   command.add_option("--threads", cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command.add_flag("--pin", cpu.pin, "bind the threads to CPUs");

@@ -15,8 +15,8 @@ namespace guildhall {
 
 // --shape and --layers.
 void AddShapeFlags(CLI::App& command, std::string& shape, int& layers);
-// --threads, --pin and --isa.
-void AddCpuFlags(CLI::App& command, CpuOptions& cpu);
+// --device, --threads, --pin and --isa.
+void AddBackendFlags(CLI::App& command, BackendOptions& backend);
 // --weights (or --format): "int8", or "experts=int4,attention=int8".
 void AddWeightsFlag(CLI::App& command, WeightFormats& formats);
 // --rounds and --seconds.

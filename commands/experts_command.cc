@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "commands/commands.h"
+#include "commands/device_flag.h"
 #include "commands/expert_heat_map.h"
 #include "commands/progress.h"
 #include "commands/token_files.h"
@@ -162,6 +163,7 @@ void AddExpertsCommand(CLI::App& app, Action& action) {
   command->add_flag("--shared-experts", flags->shared_experts,
                     "let the configuration also train the shared experts");
   command->add_option("--svg", flags->svg_file, "write a heat map to this file");
+  AddDeviceFlag(*command, flags->model.backend);
   command->add_option("--threads", flags->model.backend.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")

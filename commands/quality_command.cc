@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "commands/commands.h"
+#include "commands/device_flag.h"
 #include "commands/local_adapters.h"
 #include "commands/progress.h"
 #include "commands/quality_examples.h"
@@ -181,6 +182,7 @@ void AddQualityCommand(CLI::App& app, Action& action) {
       ->add_option("--adapter", flags->adapters,
                    "NAME=DIR: an ESFT or PEFT folder that examples may name (repeatable)")
       ->allow_extra_args(false);
+  AddDeviceFlag(*command, flags->model.backend);
   command->add_option("--threads", flags->model.backend.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command->add_option("--isa", flags->model.backend.cpu.isa,

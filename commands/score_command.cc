@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "commands/commands.h"
+#include "commands/device_flag.h"
 #include "commands/local_adapters.h"
 #include "commands/progress.h"
 #include "commands/token_files.h"
@@ -175,6 +176,7 @@ void AddScoreCommand(CLI::App& app, Action& action) {
           "--weights", flags->weights,
           "formats to compute in: int8, or by kind experts=int4,attention=int8; auto: the folder's own")
       ->capture_default_str();
+  AddDeviceFlag(*command, flags->model.backend);
   command->add_option("--threads", flags->model.backend.cpu.threads, "0: the CPUs that the process may use")
       ->check(CLI::Range(0, 1024));
   command->add_option("--isa", flags->model.backend.cpu.isa,

@@ -5,6 +5,7 @@
 #include "config/listen_address.h"
 #include "config/loader.h"
 #include "config/step_target.h"
+#include "kernels/device_name.h"
 
 namespace guildhall {
 namespace {
@@ -75,6 +76,7 @@ absl::Status CheckAdapters(const AdaptersConfig& adapters) {
 }  // namespace
 
 absl::Status CheckConfig(const ServerConfig& config) {
+  GH_RETURN_IF_ERROR(ParseDeviceName(config.device).status());
   GH_RETURN_IF_ERROR(CheckTls("server", config.server.tls));
   GH_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(config.server.listen, "server.listen"));
   GH_RETURN_IF_ERROR(CheckAdmin(config.admin));

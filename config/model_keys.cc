@@ -80,8 +80,12 @@ void AddModelKeys(KeyList<ServerConfig>& keys) {
   model.Add("path", "the Hugging Face folder that is served", &ModelConfig::path).file = true;
   model.Add("ignore_config_keys", "keys of the folder's config.json that are declared harmless",
             &ModelConfig::ignore_config_keys);
-  root.Add("backend", "what computes; cuda needs a build with CUDA", &ServerConfig::backend).choices = {
-      "cpu", "cuda"};
+  root.Add("device", "what computes: cpu, cuda, cuda:1 ...; auto: a CUDA device that has room, else the CPU",
+           &ServerConfig::device);
+  root.Add("device_memory",
+           "what may be taken of the device's memory: bytes (40GiB), a share of what is free (50%), or auto: "
+           "all that is free",
+           &ServerConfig::device_memory);
   auto cpu = root.Inside("cpu", &ServerConfig::cpu);
   cpu.Add("threads", "compute threads; 0: the CPUs that the process may use", &CpuConfig::threads, {0, 1024});
   cpu.Add("pin", "bind compute threads to CPUs, where there is one for each CPU that the process may use",

@@ -175,7 +175,8 @@ struct LogConfig {
 
 struct ServerConfig {
   ModelConfig model;
-  std::string backend = "cpu";
+  std::string device = "auto";         // see DeviceName
+  std::string device_memory = "auto";  // that may be taken of it: bytes, a share of what is free, or all
   WeightsConfig weights;
   CpuConfig cpu;
   MemoryConfig memory;

@@ -11,7 +11,7 @@
 namespace guildhall {
 
 struct BackendOptions {
-  std::string device = "cpu";           // "cpu" or "cuda"
+  std::string device = "cpu";           // see DeviceName; "auto", which needs a model, is the CPU here
   size_t page_bytes = size_t{2} << 20;  // of DeviceMemory::pages(); a multiple of what the device can map
   CpuOptions cpu;
 };

@@ -25,6 +25,8 @@ absl::Status Damage(const PackedFolder& folder, std::string_view tensor, const P
                                     ": write the folder again with guildhall quantize"));
 }
 
+}  // namespace
+
 absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend) {
   for (const auto& [format, checksum] : folder.manifest().layouts) {
     if (LayoutChecksum(backend, format) == checksum) continue;
@@ -41,6 +43,8 @@ absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend) {
   }
   return absl::OkStatus();
 }
+
+namespace {
 
 // The formats that the manifest states, by name; only such as a load would choose.
 class StatedFormats {

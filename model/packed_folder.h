@@ -45,6 +45,10 @@ struct PackedLoad {
   bool verify = true;  // compare all checksums; a copy is always verified
 };
 
+// FAILED_PRECONDITION with the command that helps where the folder was packed in another layout than the back
+// end's.
+absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend);
+
 // `model`: names and shapes alone. Every matrix must be the one that a load of `model` in the manifest's
 // formats would make, at its place. DATA_LOSS naming the tensor for one that is not, or whose checksum is
 // wrong; FAILED_PRECONDITION for a layout of another back end; RESOURCE_EXHAUSTED.

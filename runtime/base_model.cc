@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "checkpoint/model_folder.h"
+#include "runtime/backend_choice.h"
 
 namespace guildhall {
 namespace {
@@ -18,7 +19,9 @@ absl::StatusOr<MemoryUse> PlanMemory(const BaseModelOptions& options, const Chec
   KvBudgetQuestion question;
   question.budget = options.kv_budget;
   GH_ASSIGN_OR_RETURN(question.available, backend.memory().Available());
-  question.weight_bytes = need.weights + need.step;
+  GH_ASSIGN_OR_RETURN(question.available, LimitMemory(std::move(question.available), options.device_memory));
+  question.weights = need.weights;
+  question.step = need.step;
   question.block_bytes = KvBytesPerBlock(checkpoint.spec(), backend, options.kv_format);
   question.context = checkpoint.spec().max_positions;
   question.max_sequences = options.max_sequences;
@@ -80,13 +83,17 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<PackedFolder> packed, OpenPacked(options));
   GH_ASSIGN_OR_RETURN(model.checkpoint, OpenCheckpoint(options, packed.get()));
   const Checkpoint& checkpoint = *model.checkpoint;
-  GH_ASSIGN_OR_RETURN(model.backend, MakeBackend(options.backend));
   DecoderOptions decoder;
   decoder.max_rows = options.max_rows;
   decoder.max_outputs = std::min(options.max_outputs, options.max_rows);
   decoder.kv_format = options.kv_format;
   decoder.formats = packed != nullptr ? packed->manifest().formats : options.formats;
-  GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, *model.backend, decoder, packed.get()));
+  const auto plan = [&](Backend& backend) -> absl::Status {
+    if (packed != nullptr) GH_RETURN_IF_ERROR(CheckLayouts(*packed, backend));
+    GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, backend, decoder, packed.get()));
+    return absl::OkStatus();
+  };
+  GH_ASSIGN_OR_RETURN(model.backend, ChooseBackend(options.backend, plan));
   decoder.kv_blocks = model.memory.kv_blocks;
   if (on_plan) on_plan(checkpoint.spec(), *model.backend, model.memory);
   if (packed != nullptr) {

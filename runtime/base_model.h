@@ -22,15 +22,16 @@ struct BaseModelOptions {
   std::string path;  // a Hugging Face folder, or one that QuantizeFolder() wrote
   CheckpointOptions checkpoint;
   BackendOptions backend;
-  WeightFormats formats;              // of a packed folder: its own, or unset
-  bool map_weights = false;           // packed folders: serve from the mapped file, without a copy
-  bool verify_weights = true;         // packed folders that are mapped: compare their checksums at load
-  std::string kv_budget = "auto";     // of KV cache and adapters together; see MemoryAmount
-  std::optional<KvFormat> kv_format;  // unset: as the model's DefaultKvFormat()
-  int64_t max_rows = 512;             // of one step
-  int64_t max_sequences = 64;         // that run at a time
-  int64_t max_outputs = 64;           // logit rows of one step
-  int64_t must_hold = 0;              // tokens of one sequence that the KV cache must hold; 0: one block
+  WeightFormats formats;               // of a packed folder: its own, or unset
+  bool map_weights = false;            // packed folders: serve from the mapped file, without a copy
+  bool verify_weights = true;          // packed folders that are mapped: compare their checksums at load
+  std::string device_memory = "auto";  // that may be taken of what is free: a MemoryAmount, "auto" is all
+  std::string kv_budget = "auto";      // of KV cache and adapters together; see MemoryAmount
+  std::optional<KvFormat> kv_format;   // unset: as the model's DefaultKvFormat()
+  int64_t max_rows = 512;              // of one step
+  int64_t max_sequences = 64;          // that run at a time
+  int64_t max_outputs = 64;            // logit rows of one step
+  int64_t must_hold = 0;               // tokens of one sequence that the KV cache must hold; 0: one block
 };
 
 // What takes memory, in bytes.

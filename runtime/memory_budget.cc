@@ -86,20 +86,35 @@ absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text) {
   return BadAmount(text);
 }
 
+absl::StatusOr<AvailableMemory> LimitMemory(AvailableMemory available, std::string_view text) {
+  GH_ASSIGN_OR_RETURN(const MemoryAmount amount, ParseMemoryAmount(text));
+  if (amount.kind == MemoryAmount::Kind::kAuto) return available;
+  const bool share = amount.kind == MemoryAmount::Kind::kShare;
+  const uint64_t most =
+      share ? static_cast<uint64_t>(static_cast<double>(available.bytes) * amount.share) : amount.bytes;
+  if (most >= available.bytes) return available;
+  const std::string of = share ? StrCat(" of ", FormatBytes(available.bytes), ", ", available.source) : "";
+  return AvailableMemory{.bytes = most, .source = StrCat("device_memory ", text, of)};
+}
+
 absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   GH_CHECK_GT(question.block_bytes, 0u);
   GH_ASSIGN_OR_RETURN(const MemoryAmount amount, ParseMemoryAmount(question.budget));
   const uint64_t available = question.available.bytes;
-  if (question.weight_bytes >= available) {
-    return absl::ResourceExhaustedError(
-        StrCat("the model does not fit: weights and activations take ", FormatBytes(question.weight_bytes),
-               " of ", FormatBytes(available), " available (", question.available.source,
-               "); free memory, raise that limit, or serve a smaller model"));
+  const int64_t needed = std::max<int64_t>(1, KvBlocksFor(question.must_hold));
+  const uint64_t least_kv = static_cast<uint64_t>(needed) * question.block_bytes;
+  if (question.weights + question.step + least_kv > available) {
+    return absl::ResourceExhaustedError(StrCat(
+        "the model does not fit: weights ", FormatBytes(question.weights), " + step ",
+        FormatBytes(question.step), " + the smallest KV cache ", FormatBytes(least_kv), ", and ",
+        FormatBytes(available), " are available (", question.available.source,
+        "); choose a smaller format (weights.*), fewer rows (engine.token_budget) or another device, or free "
+        "memory"));
   }
-  const uint64_t left = available - question.weight_bytes;
-  std::string text =
-      StrCat(FormatBytes(available), " available (", question.available.source, ") - ",
-             FormatBytes(question.weight_bytes), " weights and activations = ", FormatBytes(left), "; ");
+  const uint64_t left = available - question.weights - question.step;
+  std::string text = StrCat(FormatBytes(available), " available (", question.available.source, ") - ",
+                            FormatBytes(question.weights), " weights - ", FormatBytes(question.step),
+                            " step = ", FormatBytes(left), "; ");
   uint64_t budget = amount.bytes;
   if (amount.kind == MemoryAmount::Kind::kBytes) {
     if (budget > left) {
@@ -118,12 +133,10 @@ absl::StatusOr<KvBudget> PlanKvBudget(const KvBudgetQuestion& question) {
   auto blocks = static_cast<int64_t>(std::min<uint64_t>(fitting, std::numeric_limits<int32_t>::max()));
   StrAppend(&text, " = ", blocks, " blocks of ", FormatBytes(question.block_bytes), " (", kKvBlockTokens,
             " tokens)");
-  const int64_t needed = std::max<int64_t>(1, KvBlocksFor(question.must_hold));
   if (blocks < needed) {
     return absl::ResourceExhaustedError(
         StrCat("the KV cache is too small: a sequence of ", std::max<int64_t>(question.must_hold, 1),
-               " tokens needs ", needed, " blocks, ",
-               FormatBytes(static_cast<uint64_t>(needed) * question.block_bytes), "; ", text,
+               " tokens needs ", needed, " blocks, ", FormatBytes(least_kv), "; ", text,
                "; raise the budget, free memory, or lower the longest sequence"));
   }
   const int64_t of_use = KvBlocksFor(question.context) * question.max_sequences;

@@ -22,11 +22,15 @@ struct MemoryAmount {
 // INVALID_ARGUMENT, quoting the text and showing the forms.
 absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text);
 
+// What may be used of it: so many bytes, a share, or with "auto" all. INVALID_ARGUMENT as ParseMemoryAmount.
+absl::StatusOr<AvailableMemory> LimitMemory(AvailableMemory available, std::string_view amount);
+
 struct KvBudgetQuestion {
   std::string budget =
       "auto";  // see MemoryAmount; a share is of what the weights leave, "auto" is 80 % of that
   AvailableMemory available;  // before the weights are loaded
-  uint64_t weight_bytes = 0;  // packed weights and the memory of a step
+  uint64_t weights = 0;       // packed
+  uint64_t step = 0;          // the memory of a step: activations, logits, scratch of ops
   uint64_t block_bytes = 0;   // one KV block over all layers
   int64_t context = 0;        // longest sequence of the model, tokens
   int64_t max_sequences = 0;  // that run at a time: more blocks than all of them at full length are of no use

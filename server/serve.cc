@@ -40,7 +40,8 @@ absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
   GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
   options.map_weights = config.weights.map;
   options.verify_weights = config.weights.verify;
-  options.backend.device = config.backend;
+  options.backend.device = config.device;
+  options.device_memory = config.device_memory;
   options.backend.cpu.threads = static_cast<int>(config.cpu.threads);
   options.backend.cpu.pin = config.cpu.pin;
   options.backend.cpu.isa = config.cpu.isa;

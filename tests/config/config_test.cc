@@ -165,13 +165,23 @@ TEST_CASE("a wrong value names its source, the key, what was expected and what w
   CHECK_THAT(Refusal(FromEnvironment({{"GUILDHALL_ENGINE_PREFIX_CACHE", "yes"}})),
              Catch::Contains(
                  "environment GUILDHALL_ENGINE_PREFIX_CACHE: engine.prefix_cache: expected true or false"));
-  CHECK_THAT(Refusal(FromFile(R"({"backend": "tpu"})")),
-             Catch::Contains("one of \"cpu\", \"cuda\", found \"tpu\""));
+  CHECK_THAT(Refusal(FromFile(R"({"log": {"format": "xml"}})")),
+             Catch::Contains("one of \"text\", \"json\", found \"xml\""));
   CHECK_THAT(Refusal(FromFile(R"({"sampling": {"top_p": 0}})")), Catch::Contains("above 0 to 1, found 0"));
   CHECK_THAT(Refusal(FromFile(R"({"model": []})")), Catch::Contains("model: expected an object"));
   CHECK_THAT(Refusal(FromFile(R"({"tasks": {"../x": {}}})")), Catch::Contains("is no task id"));
   CHECK_THAT(Refusal(FromFile("{")), Catch::Contains("line 1"));
   CHECK(LoadConfig({{"/nowhere/server.json"}, {}, {}}).status().code() == absl::StatusCode::kNotFound);
+}
+
+TEST_CASE("devices are named by kind and number") {
+  const std::string name = GENERATE("auto", "cpu", "cuda", "cuda:0", "cuda:15");
+  CHECK(FromFile(R"({"device": ")" + name + "\"}")->config.device == name);
+  const std::string bad =
+      GENERATE("tpu", "", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda:99999999999", "CPU");
+  CHECK_THAT(
+      Refusal(FromFile(R"({"device": ")" + bad + "\"}")),
+      Catch::Contains("device: expected \"auto\", \"cpu\", \"cuda\" or \"cuda:1\", found \"" + bad + "\""));
 }
 
 TEST_CASE("lists come as JSON or with commas, and null takes an optional value back") {

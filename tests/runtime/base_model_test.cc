@@ -40,6 +40,24 @@ TEST_CASE("The base model keeps its folder open, shows its experts and has one b
   }
 }
 
+TEST_CASE("A model is served by the CPU where no other device is, and within the memory that it may take") {
+  const Golden golden = LoadGolden("olmoe_f32");
+  BaseModelOptions options;
+  options.path = golden.directory;
+  options.checkpoint.max_positions = 256;
+  options.backend = DefaultTestBackend().options;
+  options.backend.device = "auto";
+  options.device_memory = "64MiB";
+  const auto model = LoadBaseModel(options);
+  REQUIRE(model.ok());
+  CHECK(model->backend->layout() == DefaultTestBackend().name);
+  CHECK_THAT(model->memory.text, Catch::StartsWith("64.0 MiB available (device_memory 64MiB)"));
+  options.device_memory = "64KiB";
+  const absl::Status refused = LoadBaseModel(options).status();
+  CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(std::string(refused.message()), Catch::Contains("are available (device_memory 64KiB)"));
+}
+
 TEST_CASE("Real answers stay the same where the KV cache gives its memory back and takes it again") {
   const std::string name = GENERATE("olmoe_f32", "deepseek_v2_lite_f32");
   const TestBackend on = GENERATE(from_range(TestBackends()));

@@ -41,7 +41,8 @@ TEST_CASE("Amounts of memory in every form") {
 KvBudgetQuestion Question(const char* budget) {
   return {.budget = budget,
           .available = {.bytes = 10 * kGiB, .source = "MemAvailable"},
-          .weight_bytes = 4 * kGiB,
+          .weights = 3 * kGiB,
+          .step = kGiB,
           .block_bytes = 1 << 20,
           .context = 4096,
           .max_sequences = 64,
@@ -54,7 +55,7 @@ TEST_CASE("A share is of what the weights leave, bytes are bytes, auto is 80 %")
   CHECK(budget->blocks == 3072);
   CHECK(budget->bytes == 3 * kGiB);
   CHECK(budget->text ==
-        "10.0 GiB available (MemAvailable) - 4.0 GiB weights and activations = 6.0 GiB; KV cache and "
+        "10.0 GiB available (MemAvailable) - 3.0 GiB weights - 1.0 GiB step = 6.0 GiB; KV cache and "
         "adapters 50.0% of it = 3.0 GiB = 3072 blocks of 1.0 MiB (16 tokens): 3.0 GiB for 49152 tokens; "
         "256.0 MiB are the KV cache's alone");
   CHECK(budget->total == 3 * kGiB);
@@ -103,14 +104,31 @@ TEST_CASE("What cannot fit is refused with the numbers and the cure") {
             .find("budget of 7.0 GiB for KV cache and adapters does not fit: 10.0 GiB available") !=
         std::string::npos);
   KvBudgetQuestion question = Question("auto");
-  question.weight_bytes = 10 * kGiB;
+  question.weights = 9 * kGiB;
   budget = PlanKvBudget(question);
-  CHECK(std::string(budget.status().message()).find("take 10.0 GiB of 10.0 GiB available (MemAvailable)") !=
-        std::string::npos);
+  CHECK(budget.status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(
+      budget.status().message() ==
+      "the model does not fit: weights 9.0 GiB + step 1.0 GiB + the smallest KV cache 1.0 MiB, and 10.0 GiB "
+      "are available (MemAvailable); choose a smaller format (weights.*), fewer rows (engine.token_budget) "
+      "or another device, or free memory");
   budget = PlanKvBudget(Question("1000"));
   CHECK(std::string(budget.status().message()).find("a sequence of 1 tokens needs 1 blocks") !=
         std::string::npos);
   CHECK(PlanKvBudget(Question("much")).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("What may be taken of a device's memory") {
+  const AvailableMemory free{.bytes = 10 * kGiB, .source = "MemAvailable"};
+  const auto limited = [&](const char* text) { return LimitMemory(free, text).value(); };
+  CHECK(limited("auto").bytes == 10 * kGiB);
+  CHECK(limited("auto").source == "MemAvailable");
+  CHECK(limited("4GiB").bytes == 4 * kGiB);
+  CHECK(limited("4GiB").source == "device_memory 4GiB");
+  CHECK(limited("50%").bytes == 5 * kGiB);
+  CHECK(limited("50%").source == "device_memory 50% of 10.0 GiB, MemAvailable");
+  CHECK(limited("40GiB").bytes == 10 * kGiB);  // there is no more than is free
+  CHECK(LimitMemory(free, "much").status().code() == absl::StatusCode::kInvalidArgument);
 }
 
 // A system's files under a folder of its own.
