@@ -14,7 +14,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const BackendOptions& optio
     case DeviceName::Kind::kCpu:
       return MakeCpuBackend(options.cpu, options.page_bytes);
     case DeviceName::Kind::kCuda:
-      return MakeCudaBackend(options.page_bytes);
+      return MakeCudaBackend(device.index, options.page_bytes);
   }
   return absl::InternalError("device: no such kind");
 }

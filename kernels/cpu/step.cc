@@ -3,39 +3,11 @@
 #include <algorithm>
 #include <span>
 
-#include "base/check.h"
 #include "kernels/cpu/low_rank.h"
+#include "kernels/step_rows.h"
 
 namespace guildhall {
 namespace {
-
-void CheckInputs(const StepInputs& inputs) {
-  const size_t rows = inputs.positions.size();
-  GH_CHECK_EQ(inputs.sequence.size(), rows);
-  GH_CHECK_EQ(inputs.kv_place.size(), rows);
-  if (!inputs.tokens.empty()) GH_CHECK_EQ(inputs.tokens.size(), rows);
-  if (!inputs.sets.empty()) GH_CHECK_EQ(inputs.set.size(), rows);
-  for (size_t row = 0; row < rows; ++row) {
-    if (inputs.kv_place[row] < 0) continue;
-    GH_CHECK_GE(inputs.positions[row], 0);
-    GH_CHECK_LT(inputs.positions[row] / kKvBlockTokens, inputs.max_blocks);
-    if (row > 0 && inputs.sequence[row] == inputs.sequence[row - 1] && inputs.kv_place[row - 1] >= 0) {
-      GH_CHECK_GT(inputs.positions[row], inputs.positions[row - 1]);
-    }
-  }
-}
-
-// Runs of rows of one set, at most kShrinkRows each.
-void CutSegments(std::span<const int32_t> set, std::vector<RowSegment>& segments) {
-  segments.clear();
-  ForRuns(
-      0, static_cast<int64_t>(set.size()), kShrinkRows,
-      [&](int64_t row) { return set[static_cast<size_t>(row)]; },
-      [&](int64_t first, int64_t last) {
-        segments.push_back(
-            {static_cast<int32_t>(first), static_cast<int32_t>(last), set[static_cast<size_t>(first)]});
-      });
-}
 
 RowSets SetsOf(std::span<const SetTable> tables, std::span<const int32_t> set,
                const std::vector<RowSegment>& segments) {
@@ -57,7 +29,7 @@ void CpuStep::Prepare(const StepLimits& limits) {
 }
 
 const StepData& CpuStep::Begin(const StepInputs& inputs) {
-  CheckInputs(inputs);
+  CheckStepInputs(inputs);
   planned_ = 0;
   data_ = {.rows = static_cast<int64_t>(inputs.positions.size()),
            .logits = static_cast<int64_t>(inputs.logit_rows.size()),
@@ -75,8 +47,8 @@ const StepData& CpuStep::Begin(const StepInputs& inputs) {
   if (inputs.sets.empty()) return data_;
   logit_set_.clear();
   for (const int32_t row : inputs.logit_rows) logit_set_.push_back(inputs.set[static_cast<size_t>(row)]);
-  CutSegments(inputs.set, row_segments_);
-  CutSegments(logit_set_, logit_segments_);
+  CutSegments(inputs.set, kShrinkRows, row_segments_);
+  CutSegments(logit_set_, kShrinkRows, logit_segments_);
   data_.row_sets = SetsOf(inputs.sets, inputs.set, row_segments_);
   data_.logit_sets = SetsOf(inputs.sets, logit_set_, logit_segments_);
   return data_;

@@ -3,7 +3,7 @@
 
 namespace guildhall {
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(size_t) {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(int, size_t) {
   return absl::FailedPreconditionError(
       "device \"cuda\": this program was built without CUDA; use \"cpu\", or a build with CUDA");
 }

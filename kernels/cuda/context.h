@@ -8,6 +8,9 @@
 
 namespace guildhall::cuda {
 
+// Most rows of one RowSegment.
+inline constexpr int64_t kMostSegmentRows = 64;
+
 // Device memory that ops of one step use in turn; sized by StepLimits. What an op leaves there is of no use
 // to the next one.
 struct Scratch {

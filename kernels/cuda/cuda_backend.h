@@ -9,7 +9,8 @@
 
 namespace guildhall {
 
-// FAILED_PRECONDITION, with what is missing, where this build or machine has no CUDA.
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(size_t page_bytes);
+// `index`: among the devices that the driver shows. FAILED_PRECONDITION, with what is missing, where this
+// build or machine has no such device; INVALID_ARGUMENT for pages that it cannot map.
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(int index, size_t page_bytes);
 
 }  // namespace guildhall
