@@ -1,0 +1,59 @@
+// The emulation's twin of kernels/cuda/ptx.h, found before it: the same functions, executed on the CPU.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "emulated/ptx_instructions.h"
+
+namespace guildhall::cuda {
+
+__forceinline__ std::byte* DynamicShared() {
+  return emulation::SharedMemoryOfBlock();
+}
+
+__forceinline__ void LdMatrixX4(uint32_t (&r)[4], const void* shared_row) {
+  emulation::LoadMatrices(r, shared_row, 4, /*transposed=*/false);
+}
+__forceinline__ void LdMatrixX2(uint32_t (&r)[2], const void* shared_row) {
+  emulation::LoadMatrices(r, shared_row, 2, /*transposed=*/false);
+}
+__forceinline__ void LdMatrixX4Trans(uint32_t (&r)[4], const void* shared_row) {
+  emulation::LoadMatrices(r, shared_row, 4, /*transposed=*/true);
+}
+__forceinline__ void LdMatrixX2Trans(uint32_t (&r)[2], const void* shared_row) {
+  emulation::LoadMatrices(r, shared_row, 2, /*transposed=*/true);
+}
+
+__forceinline__ void MmaBf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::MultiplyBf16(d, a, b);
+}
+__forceinline__ void MmaF16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::MultiplyF16(d, a, b);
+}
+__forceinline__ void MmaTf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  emulation::MultiplyTf32(d, a, b);
+}
+
+inline uint32_t RoundTf32(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return value != value ? 0x7fffffffu : (bits + 0x1000u) & ~uint32_t{0x1fff};
+}
+
+__forceinline__ void CopyAsync16(void* shared, const void* global) {
+  emulation::IssueCopy16(shared, global, /*there=*/true);
+}
+__forceinline__ void CopyAsync16OrZero(void* shared, const void* global, bool there) {
+  emulation::IssueCopy16(shared, global, there);
+}
+__forceinline__ void CopyAsyncCommit() {
+  emulation::CommitCopies();
+}
+template <int N>
+__forceinline__ void CopyAsyncWait() {
+  emulation::WaitForCopies(N);
+}
+
+}  // namespace guildhall::cuda
