@@ -5,28 +5,18 @@
 #include "kernels/cpu/group_by_slot.h"
 #include "kernels/cpu/ops_internal.h"
 #include "kernels/cpu/row_chunks.h"
+#include "kernels/gate_checks.h"
 
 namespace guildhall {
 namespace {
 
 void CheckArgs(const RouteArgs& args, const Scratch& scratch) {
-  const GateSpec& gate = args.gate;
-  GH_CHECK_GT(gate.experts, 0);
-  GH_CHECK_GT(gate.k, 0);
-  GH_CHECK_LE(gate.k, gate.experts);
-  GH_CHECK_EQ(args.w.out, int64_t{gate.experts});
-  GH_CHECK_LE(int64_t{gate.experts}, args.slots);
-  GH_CHECK_LE(int64_t{gate.experts}, scratch.limits.max_experts);
+  CheckGate(args.gate);
+  GH_CHECK_EQ(args.w.out, int64_t{args.gate.experts});
+  GH_CHECK_LE(int64_t{args.gate.experts}, args.slots);
+  GH_CHECK_EQ(args.gate.selection_bias, args.selection_bias != nullptr);
+  GH_CHECK_LE(int64_t{args.gate.experts}, scratch.limits.max_experts);
   GH_CHECK_LE(args.rows, scratch.limits.max_rows);
-  GH_CHECK_EQ(gate.selection_bias, args.selection_bias != nullptr);
-  if (gate.selection == GateSpec::Selection::kGroupLimitedTopK) {
-    GH_CHECK_GT(gate.groups, 0);
-    GH_CHECK_EQ(gate.experts % gate.groups, 0);
-    GH_CHECK_GT(gate.groups_kept, 0);
-    GH_CHECK_LE(gate.groups_kept, gate.groups);
-    GH_CHECK_LE(gate.k, gate.groups_kept * (gate.experts / gate.groups));
-    if (gate.group_score == GateSpec::GroupScore::kSumOfTop2) GH_CHECK_GE(gate.experts / gate.groups, 2);
-  }
 }
 
 // Logical experts of one row to slots, by the map of its set.

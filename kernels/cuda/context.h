@@ -18,6 +18,7 @@ struct Scratch {
   float* hidden = nullptr;     // (max_entries, max_ffn_width): between the two products of a network
   float* entry_out = nullptr;  // (max_entries, hidden): what each entry's network gives
   int32_t* rows = nullptr;     // (max_entries + 1) twice: groups that an op makes itself
+  int32_t* arrived = nullptr;  // (1) blocks of a launch that have done their part; 0 between ops
 };
 
 struct Context {

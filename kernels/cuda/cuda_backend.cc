@@ -29,6 +29,7 @@ Scratch Divide(const StepLimits& limits, Arena& arena) {
   scratch.hidden = arena.Take<float>(entries * limits.max_ffn_width);
   scratch.entry_out = arena.Take<float>(entries * limits.hidden);
   scratch.rows = arena.Take<int32_t>(2 * (entries + 1));
+  scratch.arrived = arena.Take<int32_t>(1);
   return scratch;
 }
 
@@ -63,7 +64,8 @@ class CudaBackend final : public Backend {
     GH_ASSIGN_OR_RETURN(scratch_, memory_->Allocate(ScratchBytes(limits), "scratch memory of a step"));
     Arena arena(scratch_.data());
     context_.scratch = Divide(limits, arena);
-    return absl::OkStatus();
+    int32_t* arrived = context_.scratch.arrived;
+    return StatusOf(cudaMemsetAsync(arrived, 0, sizeof(*arrived), stream_.get()), "clearing scratch memory");
   }
 
   DeviceMemory& memory() override { return *memory_; }
