@@ -4,22 +4,20 @@
 
 #include <cstdint>
 
+#include "kernels/panel.h"
 #include "kernels/weight_format.h"
 
 namespace guildhall {
 
-// Columns (outputs) that are rounded at a time.
-inline constexpr int kQuantColumns = 16;
-
-// One block of each of some columns. value ~ scale * (code - bias) + offset, where the bias is 128 for kInt8,
+// One block of each column of a panel. value ~ scale * (code - bias) + offset, where the bias is 128 for kInt8,
 // 8 for kInt4 and 0 for kInt4Offset.
 struct PanelBlock {
-  uint16_t scale[kQuantColumns];   // bf16
-  uint16_t offset[kQuantColumns];  // bf16; zeros except for kInt4Offset
-  uint8_t code[kQuantBlock][kQuantColumns];
+  uint16_t scale[kPanelColumns];   // bf16
+  uint16_t offset[kPanelColumns];  // bf16; zeros except for kInt4Offset
+  uint8_t code[kQuantBlock][kPanelColumns];
 };
 
-// `w`: (kQuantBlock, kQuantColumns), of which the first `count` rows are there; the codes of the others stand
+// `w`: (kQuantBlock, kPanelColumns), of which the first `count` rows are there; the codes of the others stand
 // for zero. kInt8 rounds by the largest magnitude; the others take the best, by squared error, of a few
 // scales (and offsets), each refined by least squares. A column with a NaN or an infinity: scale NaN, codes
 // for zero. By any thread; the same bits on every CPU.

@@ -126,9 +126,8 @@ size_t CpuBackend::PackedBytes(const PackShape& shape) const {
 absl::Status CpuBackend::PackFrom(const PackShape& shape, const PackParts& parts, std::byte* to) const {
   switch (shape.kind) {
     case PackShape::Kind::kStack:
-      return PackStack(parts, shape, context_.kernels, to);
     case PackShape::Kind::kGateUp:
-      return PackGateUp(parts, shape, context_.kernels, to);
+      return PackMatrix(parts, shape, context_.kernels, to);
     case PackShape::Kind::kLowRankB:
       return PackLowRank(parts, shape, context_.isa, to);
   }

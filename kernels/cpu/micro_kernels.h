@@ -15,11 +15,11 @@
 #include <cstdint>
 
 #include "kernels/cpu/isa.h"
+#include "kernels/panel.h"
 #include "kernels/weight_format.h"
 
 namespace guildhall {
 
-inline constexpr int kPanelColumns = 16;
 inline constexpr int kMaxGroupPanels = 4;
 inline constexpr int kMaxTileRows = 6;
 // Of quantized formats at every level, so that their packed bytes are the same everywhere.

@@ -4,17 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/dtype.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/pack_panels.h"
 #include "kernels/weight_format.h"
 
 namespace guildhall {
-
-// An output column of a packed matrix is a row of a tensor, at any address. Null: zeros.
-struct PackColumn {
-  const std::byte* row = nullptr;  // (in) of dtype
-  DType dtype = DType::kF32;
-};
 
 struct PackGroup {
   const PackColumn* columns = nullptr;  // (panels * kPanelColumns)

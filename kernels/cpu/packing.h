@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "absl/status/status.h"
 #include "kernels/cpu/micro_kernels.h"
@@ -105,9 +104,7 @@ class PanelGroups {
 
 // Backend::PackFrom of a stack and of gate and up, for a level. A block of a quantized matrix that holds a
 // NaN or an infinity gets the scale NaN.
-absl::Status PackStack(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
-                       std::byte* destination);
-absl::Status PackGateUp(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
+absl::Status PackMatrix(const PackParts& parts, const PackShape& shape, const MicroKernels& kernels,
                         std::byte* destination);
 
 }  // namespace guildhall

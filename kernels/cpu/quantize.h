@@ -18,8 +18,6 @@ void QuantizeRow(const float* x, int64_t width, RowBlock* blocks, Isa isa);
 // Below this a block's scale would leave the normal numbers.
 inline constexpr float kSmallestMagnitude = 0x1p-100f;
 
-static_assert(kQuantColumns == kPanelColumns);
-
 // QuantizePanelBlock() of kernels/quantize.h by the instructions of one level.
 void QuantizePanelBlock(const float* w, int64_t count, WeightFormat format, Isa isa, PanelBlock& block);
 
