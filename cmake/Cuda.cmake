@@ -41,6 +41,10 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
                       "scripts/setup --cuda fetches it.")
 endif()
 
+# The project's standard is asked of this language, too.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+
 add_library(cudart STATIC IMPORTED)
 set_target_properties(cudart PROPERTIES IMPORTED_LOCATION ${_cudart} INTERFACE_LINK_LIBRARIES "dl;rt;Threads::Threads")
 target_include_directories(cudart SYSTEM INTERFACE ${GUILDHALL_CUDA_ROOT}/include)
