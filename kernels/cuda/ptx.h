@@ -96,6 +96,27 @@ __device__ inline uint32_t RoundBf16Pair(float first, float second) {
   return bits;
 }
 
+// The nearest bf16 of both, ties to even; `low` in the lower half.
+__device__ inline uint32_t PackBf16(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+// Of the bits of a half, exactly.
+__device__ inline float WidenF16(uint16_t half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+
+// a * b + c of pairs of bf16, rounded once to the nearest, ties to even.
+__device__ inline uint32_t FmaBf16x2(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t d;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+  return d;
+}
+
 // Copies 16 bytes, both addresses 16-byte aligned, past the registers. They are there for this thread after
 // the wait for the copy's group, for others after a barrier behind that. Until then neither side is touched.
 __device__ inline void CopyAsync16(void* shared, const void* global) {

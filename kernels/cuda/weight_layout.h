@@ -2,18 +2,18 @@
 //
 // Outputs go in strips of 64, k in tiles; the tiles of a strip follow each other, so that a block of threads
 // reads one ascending stream. The last strip holds 16, 32, 48 or 64 outputs. What is there for no weight is
-// zero. Gate and up have strips of their own 64 outputs whose tiles alternate: gate's first tile, up's first,
-// gate's second, ...
+// zero, or has a scale of zero. Gate and up have strips of the same 64 outputs each, whose tiles alternate:
+// gate's first tile, up's first, gate's second, ...
 //
 // A tile, of `outputs` outputs:
 //   f32          32 k: [k][output]
-//   bf16, f16    64 k: [output] rows of 128 bytes; the 16-byte chunk c of row o stands at c ^ (o % 8), so that
-//                eight rows are read at a time without conflicts of shared memory's banks
-//   int8         64 k: [16 outputs][32 k][lane][16 codes], then [16 outputs][o % 8][32 k][o / 8] bf16 scales
+//   bf16, f16    64 k: [output] rows of 128 bytes; the 16-byte chunk c of row o stands at c ^ (o % 8), so
+//                that eight rows are read at a time without conflicts of shared memory's banks
+//   int8         64 k: [16 outputs][32 k][lane][16 codes], then [16 outputs][o % 8][32 k][o / 8] scales
 //   int4         64 k: [16 outputs][lane][32 codes], then scales as int8
-//   int4_offset  as int4, with offsets behind the scales of each o % 8, in their order
+//   int4_offset  as int4, with the offsets behind the scales of each o % 8, in their order
 // Codes stand as the lanes of mma.m16n8k16 hold its first operand: lane 4 (o % 8) + k % 8 / 2, its register
-// (o % 16) / 8 + 2 (k % 16 / 8). kInt8 stores q, kInt4 q + 8, kInt4Offset q.
+// (o % 16) / 8 + 2 (k % 16 / 8). kInt8 stores q, kInt4 q + 8, kInt4Offset q; scales and offsets are bf16.
 #pragma once
 
 #include <cuda_runtime.h>

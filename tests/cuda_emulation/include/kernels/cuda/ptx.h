@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "emulated/ptx_instructions.h"
 
 namespace guildhall::cuda {
@@ -40,6 +41,23 @@ __forceinline__ void MmaTf32(float (&d)[4], const uint32_t (&a)[4], const uint32
 inline uint32_t RoundTf32(float value) {
   const uint32_t bits = __float_as_uint(value);
   return value != value ? 0x7fffffffu : (bits + 0x1000u) & ~uint32_t{0x1fff};
+}
+
+inline uint32_t PackBf16(float low, float high) {
+  return FloatToBF16(low) | uint32_t{FloatToBF16(high)} << 16;
+}
+
+// Rounded to a float in between, which shows in no result that a float holds.
+inline uint32_t FmaBf16x2(uint32_t a, uint32_t b, uint32_t c) {
+  const auto fma = [](uint32_t x, uint32_t y, uint32_t z) {
+    return __fmaf_rn(__uint_as_float(x), __uint_as_float(y), __uint_as_float(z));
+  };
+  constexpr uint32_t kHigh = 0xffff0000u;
+  return PackBf16(fma(a << 16, b << 16, c << 16), fma(a & kHigh, b & kHigh, c & kHigh));
+}
+
+inline float WidenF16(uint16_t half) {
+  return static_cast<float>(__builtin_bit_cast(_Float16, half));
 }
 
 __forceinline__ void CopyAsync16(void* shared, const void* global) {

@@ -1,0 +1,22 @@
+// The first half of low-rank changes of products whose rows come in segments.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/cuda/context.h"
+#include "kernels/low_rank.h"
+
+namespace guildhall::cuda {
+
+// Of all rows that have a set: u = scale * A x into the workspace, (rows, heads, stride), by head.
+struct ShrinkArgs {
+  const float* x;  // (rows, heads, in)
+  int64_t x_stride, x_head_stride;
+  int64_t rows, heads;
+  LowRankRows low_rank;
+};
+cudaError_t Shrink(const ShrinkArgs& args, const Context& context);
+
+}  // namespace guildhall::cuda
