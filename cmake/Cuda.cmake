@@ -32,7 +32,6 @@ get_filename_component(_cudart_folder ${_cudart} DIRECTORY)
 # CMake 3.25 does not know the standard's flag of this nvcc, and nvcc looks for its runtime in lib64 alone, where the wheels
 # have lib; so both are said by hand, and find_package(CUDAToolkit), which a toolkit of wheels fails, is not asked.
 set(CMAKE_CUDA_FLAGS_INIT "-std=c++20 -L${_cudart_folder}")
-set(CMAKE_CUDA_FLAGS_RELEASE_INIT "-O3 -DNDEBUG")
 set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)
 enable_language(CUDA)

@@ -2,6 +2,7 @@
 
 import unittest
 
+import dockerfiles
 import file_sizes
 import function_sizes
 import image_context
@@ -201,6 +202,40 @@ class ImageContext(TreeTest):
         self.assertEqual(image_context.check(self.root), [])
         self.plant({".dockerignore": "*\n!bases\n"})
         self.assertIn("no line !base,", image_context.check(self.root)[0])
+
+
+class Dockerfiles(TreeTest):
+    GOOD = """FROM docker.io/library/debian:bookworm-slim AS build
+RUN scripts/setup build
+FROM docker.io/library/debian:bookworm-slim
+RUN apt-get update \\
+    && apt-get install -y --no-install-recommends libgrpc++1.51 libspdlog1.10 && rm -rf /var/lib/apt/lists/*
+EXPOSE 50051
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK CMD ["guildhall", "healthcheck"]
+ENTRYPOINT ["guildhall"]
+"""
+
+    def problems(self, *texts: str) -> list[str]:
+        self.plant({f"docker/Dockerfile{i or ''}": text for i, text in enumerate(texts)})
+        return dockerfiles.check(self.root)[0]
+
+    def test_good_files(self):
+        self.assertEqual(self.problems(self.GOOD, self.GOOD), [])
+
+    def test_what_a_file_may_not_do(self):
+        for found, made, word in [
+            ("debian:bookworm-slim\nRUN", "debian:latest\nRUN", "a tag"),
+            (" --no-install-recommends", "", "--no-install-recommends"),
+            ('["guildhall"]', "guildhall", "JSON list"),
+            ("USER 10001:10001\n", "", "no USER"),
+        ]:
+            with self.subTest(word=word):
+                self.assertIn(word, self.problems(self.GOOD.replace(found, made))[0])
+
+    def test_two_files_with_different_packages(self):
+        self.assertIn("its packages are", self.problems(self.GOOD, self.GOOD.replace(" libspdlog1.10", ""))[0])
 
 
 class FunctionSizes(TreeTest):
