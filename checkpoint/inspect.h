@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/json.h"
 #include "checkpoint/generation_config.h"
 #include "checkpoint/model_spec.h"
 #include "checkpoint/options.h"
@@ -52,6 +53,6 @@ absl::StatusOr<Inspection> Inspect(const std::string& directory, const Checkpoin
 
 // For people, in lines of text; and for programs, one JSON object.
 std::string InspectText(const Inspection& inspection);
-std::string InspectJson(const Inspection& inspection);
+Json InspectJson(const Inspection& inspection);
 
 }  // namespace guildhall

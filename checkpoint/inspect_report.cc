@@ -97,7 +97,7 @@ std::string InspectText(const Inspection& in) {
   return lines.Take();
 }
 
-std::string InspectJson(const Inspection& in) {
+Json InspectJson(const Inspection& in) {
   const ModelSpec& spec = in.spec;
   Json problems = Json::array();
   for (const Problem& problem : in.problems) problems.push_back(problem.text);
@@ -134,7 +134,7 @@ std::string InspectJson(const Inspection& in) {
     json["router"] = RouterWords(spec.gate);
     json["eos_tokens"] = spec.eos_tokens;
   }
-  return DumpJson(json, 2) + "\n";
+  return json;
 }
 
 }  // namespace guildhall

@@ -16,7 +16,7 @@ void AddDeviceFlag(CLI::App& command, BackendOptions& backend) {
             if (!device.ok()) throw CLI::ValidationError("--device", std::string(device.status().message()));
             backend.device = text;
           },
-          "what computes: cpu, cuda or cuda:1")
+          "what computes: auto, cpu, cuda or cuda:1")
       ->default_str(backend.device);
 }
 

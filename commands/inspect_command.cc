@@ -3,12 +3,17 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/format_bytes.h"
 #include "base/json.h"
+#include "base/status.h"
+#include "base/str_cat.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/inspect.h"
 #include "checkpoint/model_folder.h"
 #include "commands/commands.h"
+#include "commands/device_flag.h"
 #include "model/packed_folder.h"
+#include "runtime/backend_choice.h"
 
 namespace guildhall {
 namespace {
@@ -16,12 +21,23 @@ namespace {
 struct InspectFlags {
   std::string directory;
   std::vector<std::string> ignore_config_keys;
+  BackendOptions backend;
   bool json = false;
 };
 
 int Fail(const absl::Status& status, int code) {
   std::fprintf(stderr, "guildhall inspect: %s\n", std::string(status.message()).c_str());
   return code;
+}
+
+// What would serve the folder here, and the memory that it can still give.
+absl::StatusOr<std::string> DeviceText(const BackendOptions& options) {
+  const auto any = [](Backend&) { return absl::OkStatus(); };
+  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, ChooseBackend(options, any));
+  const auto available = backend->memory().Available();
+  if (!available.ok()) return StrCat(backend->Describe(), ", memory unknown");
+  return StrCat(backend->Describe(), ", ", FormatBytes(available->bytes), " available (", available->source,
+                ")");
 }
 
 // Bytes by format and number of tensors: what a folder of packed weights costs.
@@ -49,7 +65,10 @@ int PrintPacked(const InspectFlags& flags, const CheckpointOptions& options) {
   const auto model =
       Checkpoint::OpenPacked(flags.directory, options, manifest.dtype, manifest.tensors.size());
   if (!model.ok()) return Fail(model.status(), 2);
-  const Json report = PackedReport(**folder, (*model)->spec());
+  const auto device = DeviceText(flags.backend);
+  if (!device.ok()) return Fail(device.status(), 1);
+  Json report = PackedReport(**folder, (*model)->spec());
+  report["device"] = *device;
   if (flags.json) {
     std::printf("%s\n", DumpJson(report, 2).c_str());
     return 0;
@@ -69,7 +88,15 @@ int PrintInspection(const InspectFlags& flags) {
   if (IsPackedFolder(flags.directory)) return PrintPacked(flags, options);
   const absl::StatusOr<Inspection> inspection = Inspect(flags.directory, options);
   if (!inspection.ok()) return Fail(inspection.status(), 1);
-  std::printf("%s", (flags.json ? InspectJson(*inspection) : InspectText(*inspection)).c_str());
+  const auto device = DeviceText(flags.backend);
+  if (!device.ok()) return Fail(device.status(), 1);
+  if (flags.json) {
+    Json report = InspectJson(*inspection);
+    report["device"] = *device;
+    std::printf("%s\n", DumpJson(report, 2).c_str());
+  } else {
+    std::printf("%sdevice            %s\n", InspectText(*inspection).c_str(), device->c_str());
+  }
   return inspection->served ? 0 : 2;
 }
 
@@ -83,6 +110,8 @@ void AddInspectCommand(CLI::App& app, Action& action) {
   command->add_option("folder", flags->directory, "a Hugging Face model folder, or a packed one")->required();
   command->add_option("--ignore-config-key", flags->ignore_config_keys,
                       "a key of config.json that you know to be harmless (may be repeated)");
+  flags->backend.device = "auto";
+  AddDeviceFlag(*command, flags->backend);
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] { action = [flags] { return PrintInspection(*flags); }; });
 }

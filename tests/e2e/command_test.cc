@@ -46,9 +46,14 @@ TEST_CASE("inspect says what a folder is, as text and as JSON") {
   const Finished text = RunCommand({"inspect", model});
   CHECK(text.exit_code == 0);
   CHECK(text.out.find("DeepseekV2ForCausalLM") != std::string::npos);
+  CHECK(text.out.find("\ndevice            cpu ") != std::string::npos);
+  CHECK(text.out.find(" available (") != std::string::npos);
   const Finished json = RunCommand({"inspect", model, "--json"});
   CHECK(json.exit_code == 0);
-  CHECK(ParseJson(json.out, "inspect").ok());
+  CHECK(MustParse(json.out, "inspect")["device"].get<std::string>().starts_with("cpu "));
+  const Finished cuda = RunCommand({"inspect", model, "--device", "cuda:1x"});
+  CHECK(cuda.exit_code != 0);
+  CHECK(cuda.err.find("found \"cuda:1x\"") != std::string::npos);
 }
 
 TEST_CASE("quality measures what formats of the weights cost, group by group") {
