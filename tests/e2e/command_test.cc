@@ -50,7 +50,9 @@ TEST_CASE("inspect says what a folder is, as text and as JSON") {
   CHECK(text.out.find(" available (") != std::string::npos);
   const Finished json = RunCommand({"inspect", model, "--json"});
   CHECK(json.exit_code == 0);
-  CHECK(MustParse(json.out, "inspect")["device"].get<std::string>().starts_with("cpu "));
+  const auto report = ParseJson(json.out, "inspect");
+  REQUIRE(report.ok());
+  CHECK((*report)["device"].get<std::string>().starts_with("cpu "));
   const Finished cuda = RunCommand({"inspect", model, "--device", "cuda:1x"});
   CHECK(cuda.exit_code != 0);
   CHECK(cuda.err.find("found \"cuda:1x\"") != std::string::npos);
