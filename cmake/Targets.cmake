@@ -1,7 +1,8 @@
 # guildhall_library(NAME SOURCES ... LIBRARIES ...): one folder = one static library, with our warnings as errors.
 # guildhall_program(NAME SOURCES ... LIBRARIES ...): a program with a back end, and where a CUDA toolkit is, the same one with
 # CUDA as NAME_cuda beside it: the other objects are compiled once for both. With GUILDHALL_CUDA, NAME has it itself.
-# guildhall_test(NAME [ON_DEVICE] SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its own.
+# guildhall_test(NAME [ON_DEVICE] [EMULATED] SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its
+# own. EMULATED: NAME has the CUDA back end over emulated devices.
 # ON_DEVICE: where a CUDA toolkit is, NAME_cuda runs the cases on a device (scripts/gpu-check).
 add_library(guildhall_options INTERFACE)
 target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
@@ -51,13 +52,13 @@ function(guildhall_program NAME)
 endfunction()
 
 function(guildhall_test NAME)
-  cmake_parse_arguments(ARG "ON_DEVICE" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "ON_DEVICE;EMULATED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_library(${NAME}_objects OBJECT ${ARG_SOURCES})
   target_link_libraries(${NAME}_objects PUBLIC ${ARG_LIBRARIES} guildhall_options test_main)
   target_compile_definitions(${NAME}_objects PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                      GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_executable(${NAME})
-  target_link_libraries(${NAME} PRIVATE ${NAME}_objects gh_cuda_absent)
+  target_link_libraries(${NAME} PRIVATE ${NAME}_objects $<IF:$<BOOL:${ARG_EMULATED}>,gh_cuda_emulated,gh_cuda_absent>)
   if(ARG_ON_DEVICE AND TARGET gh_cuda)
     add_executable(${NAME}_cuda)
     target_link_libraries(${NAME}_cuda PRIVATE ${NAME}_objects gh_cuda)

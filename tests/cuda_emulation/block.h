@@ -1,0 +1,77 @@
+// Runs the blocks of a launch: threads are fibers that give way only where they wait for others.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "emulated/launch.h"
+#include "emulated/vector_types.h"
+
+namespace guildhall::emulation {
+
+// In which order blocks, and the threads of a block, begin and go on. No result may depend on it.
+enum class Order { kForward, kBackward, kShuffled };
+
+struct Launch {
+  const void* kernel = nullptr;
+  std::string name;  // the kernel's
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+  std::unique_ptr<KernelCall> call;
+};
+
+// The thread of a kernel that runs.
+struct FiberState {
+  unsigned thread = 0;  // of the block, x fastest
+  unsigned warp = 0;
+  unsigned lane = 0;
+};
+
+// What the host's thread executes just now.
+struct BlockState {
+  const Launch* launch = nullptr;
+  uint3 index = {};
+  std::span<std::byte> shared;  // the block's dynamic shared memory, 1024-byte aligned
+};
+
+// Null outside of kernels.
+const FiberState* CurrentFiber();
+const BlockState* CurrentBlock();
+// The kernel that runs in this thread; outside of kernels the last one that ran anywhere, or "none".
+std::string CurrentKernelName();
+
+enum class Touch { kRead, kWrite, kAtomic, kCopyIssued };
+struct Touched {
+  const void* address;
+  size_t bytes;
+  Touch kind;
+  const void* pc;
+};
+
+// Told of what threads do; for checks. Calls come from the host thread that runs the block.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  virtual void KernelBegins(const Launch&) {}
+  virtual void KernelEnds(const Launch&) {}
+  virtual void BlockBegins(const BlockState&) {}  // its shared memory is fresh
+  virtual void BlockEnds(const BlockState&) {}
+  virtual void BlockMet() {}                                      // all threads, at a barrier
+  virtual void LanesMet(unsigned /*warp*/, unsigned /*mask*/) {}  // at any instruction of a warp
+  virtual void ThreadEnds(const FiberState&) {}
+  // The running thread touches memory.
+  virtual void Touches(const Touched&) {}
+  virtual void CopyArrives(const void* /*shared*/, size_t /*bytes*/) {}  // at its wait
+};
+// Null: nobody. Not while kernels run.
+void Watch(Watcher* watcher);
+// Who watches the kernel that runs in this thread; null outside of kernels.
+Watcher* CurrentWatcher();
+
+// All blocks, one after another.
+void RunLaunch(const Launch& launch, Order order);
+
+}  // namespace guildhall::emulation
