@@ -44,8 +44,8 @@ struct InputTile {
       to[0] = make_float4(Round(v[0]), Round(v[1]), Round(v[2]), Round(v[3]));
       to[1] = make_float4(Round(v[4]), Round(v[5]), Round(v[6]), Round(v[7]));
     } else {
-      const uint32_t pairs[4] = {PackBf16(v[0], v[1]), PackBf16(v[2], v[3]), PackBf16(v[4], v[5]),
-                                 PackBf16(v[6], v[7])};
+      const uint32_t pairs[4] = {RoundBf16Pair(v[0], v[1]), RoundBf16Pair(v[2], v[3]),
+                                 RoundBf16Pair(v[4], v[5]), RoundBf16Pair(v[6], v[7])};
       *reinterpret_cast<uint4*>(tile + PlaceOfChunk(token, chunk)) =
           make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
       if constexpr (kBlockSums) StoreSum(tile, token, chunk, pairs);

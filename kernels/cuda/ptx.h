@@ -96,13 +96,6 @@ __device__ inline uint32_t RoundBf16Pair(float first, float second) {
   return bits;
 }
 
-// The nearest bf16 of both, ties to even; `low` in the lower half.
-__device__ inline uint32_t PackBf16(float low, float high) {
-  uint32_t pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-}
-
 // Of the bits of a half, exactly.
 __device__ inline float WidenF16(uint16_t half) {
   float value;

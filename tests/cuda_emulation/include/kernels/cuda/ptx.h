@@ -43,8 +43,9 @@ inline uint32_t RoundTf32(float value) {
   return value != value ? 0x7fffffffu : (bits + 0x1000u) & ~uint32_t{0x1fff};
 }
 
-inline uint32_t PackBf16(float low, float high) {
-  return FloatToBF16(low) | uint32_t{FloatToBF16(high)} << 16;
+inline uint32_t RoundBf16Pair(float first, float second) {
+  const auto round = [](float value) { return value != value ? 0x7fffu : uint32_t{FloatToBF16(value)}; };
+  return round(first) | round(second) << 16;
 }
 
 // Rounded to a float in between, which shows in no result that a float holds.
@@ -53,7 +54,7 @@ inline uint32_t FmaBf16x2(uint32_t a, uint32_t b, uint32_t c) {
     return __fmaf_rn(__uint_as_float(x), __uint_as_float(y), __uint_as_float(z));
   };
   constexpr uint32_t kHigh = 0xffff0000u;
-  return PackBf16(fma(a << 16, b << 16, c << 16), fma(a & kHigh, b & kHigh, c & kHigh));
+  return RoundBf16Pair(fma(a << 16, b << 16, c << 16), fma(a & kHigh, b & kHigh, c & kHigh));
 }
 
 inline float WidenF16(uint16_t half) {
