@@ -216,7 +216,7 @@ TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
 TEST_CASE("a row's experts give the same bits alone, in any batch, on any number of threads") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
+    for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
     Random random(2);
     for (const WeightFormat format : on.weight_formats()) {
       for (const Case& c : kCases) {
@@ -282,7 +282,7 @@ TEST_CASE("experts of different formats may share a table") {
 TEST_CASE("ffn is one expert for all rows, weighed by row") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
+    for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
     Random random(5);
     for (const WeightFormat format : on.weight_formats()) {
       for (const Case& c : kCases) {
@@ -320,7 +320,7 @@ TEST_CASE("ffn is one expert for all rows, weighed by row") {
                              std::span(alone).first(static_cast<size_t>(rows * c.hidden))));
           }
         }
-        const auto unweighed = run(1, 0, 5, false);
+        const auto unweighed = run(0, 0, 5, false);
         for (size_t r = 0; r < 5; ++r) {
           const auto at = r * static_cast<size_t>(c.hidden);
           const auto out = experts[0].Evaluate(0, std::span(x).subspan(at, static_cast<size_t>(c.hidden)),

@@ -14,7 +14,8 @@
 
 namespace guildhall {
 
-// TestBackends() and the reference in memory that host code cannot touch: what every op is tested on.
+// TestBackends() and, beside the CPU, the reference in memory that host code cannot touch: what every op is
+// tested on.
 std::vector<TestBackend> OpTestBackends();
 
 // One of them, prepared for steps of up to 512 rows, 512 experts and 128 heads.

@@ -110,8 +110,7 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
           if (task < 0 || task == 2) REQUIRE(SameBits({row, width}, {base.data() + r * out, width}));
           const std::vector<double> input = Wide({x.begin() + r * in, x.begin() + (r + 1) * in});
           // The base's product alone rounds its input.
-          const auto rounding = IsQuantized(format) ? Rounding::kInt8 : Rounding::kNone;
-          std::vector<double> y = Times(w, RoundedInputs(input, rounding, 0, 0).values);
+          std::vector<double> y = Times(w, RoundedInputs(input, on.RoundingOf(format), 0, 0).values);
           if (task == 3) {
             for (size_t i = 0; i < width; ++i) y[i] *= static_cast<double>(gained.gain[i]);
             gained.AddTo(input, 1.0, y);
@@ -276,8 +275,7 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
         for (int64_t j = 0; j < kPerRow; ++j) {
           const auto i = static_cast<size_t>(r * kPerRow + j);
           const auto e = static_cast<size_t>(expert[i]), s = static_cast<size_t>(slot[i]);
-          const auto rounding =
-              IsQuantized(FormatOfSlot(slot[i], format)) ? Rounding::kInt8 : Rounding::kNone;
+          const auto rounding = on.RoundingOf(FormatOfSlot(slot[i], format));
           const std::vector<double> rounded = RoundedInputs(input, rounding, 0, 0).values;
           std::vector<double> both = Times(gate[s], rounded);
           const std::vector<double> second = Times(up[s], rounded);
@@ -290,7 +288,7 @@ TEST_CASE("experts of mixed formats take low-rank changes by task and logical ex
           if (task == 0) down_change[e].AddTo(h, 0.5, out);
           for (size_t c = 0; c < kHidden; ++c) expected[c] += static_cast<double>(weight[i]) * out[c];
         }
-        // Where bf16 products round h, or a code of h is at a border, two digits are left.
+        // Where products round h, and a number of h is at a border, two digits are left.
         RequireCloseRow(row, expected, TwoDigits(on, format) ? 1e-2 : 2e-5);
       }
     }

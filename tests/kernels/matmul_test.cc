@@ -118,7 +118,7 @@ TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogu
 TEST_CASE("a row's product has the same bits alone, in any batch, on any number of threads") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
+    for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
     Random random(2);
     for (const WeightFormat format : on.weight_formats()) {
       for (const Shape& shape : kShapes) {
@@ -198,7 +198,7 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
   const std::vector<Shape> shapes = {{1, 1}, {16, 17}, {33, 64}, {100, 31}, {128, 70}};
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : {1, 2, 3}) backends.push_back(MakeTestBackend(on, threads));
+    for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
     Random random(5);
     for (const WeightFormat format : kPlainFormats) {
       for (const Shape& shape : shapes) {

@@ -164,10 +164,22 @@ void AddInt8Block(std::span<const double> block, double relative, double absolut
   }
 }
 
+// A value as products take it.
+double RoundedValue(double value, Rounding rounding) {
+  const auto single = static_cast<float>(value);
+  if (rounding == Rounding::kBF16) return static_cast<double>(BF16ToFloat(FloatToBF16(single)));
+  // To 10 bits behind the point, ties away from 0.
+  if (rounding == Rounding::kTF32) {
+    return static_cast<double>(std::bit_cast<float>((std::bit_cast<uint32_t>(single) + 0x1000u) & ~0x1fffu));
+  }
+  return value;
+}
+
 }  // namespace
 
 Inputs RoundedInputs(std::span<const double> row, Rounding rounding, double relative, double absolute) {
   Inputs inputs;
+  inputs.rounding = rounding;
   if (rounding == Rounding::kInt8) {
     for (size_t i = 0; i < row.size(); i += 32) {
       AddInt8Block(row.subspan(i, std::min<size_t>(32, row.size() - i)), relative, absolute, inputs);
@@ -175,15 +187,11 @@ Inputs RoundedInputs(std::span<const double> row, Rounding rounding, double rela
     return inputs;
   }
   for (const double value : row) {
-    const auto at = [&](double v) {
-      return rounding == Rounding::kBF16
-                 ? static_cast<double>(BF16ToFloat(FloatToBF16(static_cast<float>(v))))
-                 : v;
-    };
-    const double low = at(value * (1 - relative));
-    const double high = at(value * (1 + relative));
-    inputs.values.push_back(at(value));
-    inputs.slack.push_back(std::max(std::abs(low - at(value)), std::abs(high - at(value))) + absolute);
+    const double rounded = RoundedValue(value, rounding);
+    const double low = RoundedValue(value * (1 - relative), rounding);
+    const double high = RoundedValue(value * (1 + relative), rounding);
+    inputs.values.push_back(rounded);
+    inputs.slack.push_back(std::max(std::abs(low - rounded), std::abs(high - rounded)) + absolute);
   }
   return inputs;
 }
@@ -208,7 +216,8 @@ Expected Dot(const Inputs& x, const double* w, int64_t k, WeightFormat format) {
   // scale * q and offset of a quantized weight are each at most twice the largest weight.
   double links = static_cast<double>(k) + 2;
   if (IsQuantized(format)) {
-    links = 2 * static_cast<double>((k + 31) / 32) + 2;
+    const double of_blocks = 2 * static_cast<double>((k + 31) / 32) + 2;
+    links = x.rounding == Rounding::kInt8 ? of_blocks : links + of_blocks;
     if (format == WeightFormat::kInt4Offset) {
       links *= 2;
       magnitude = 4 * sum_x * largest_w;

@@ -47,6 +47,7 @@ std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, in
 
 // Values of one row as a back end's kernels read them, with what a value near a rounding border may be off.
 struct Inputs {
+  Rounding rounding = Rounding::kNone;
   std::vector<double> values;
   std::vector<double> slack;
 };
@@ -60,7 +61,7 @@ struct Expected {
   double value = 0;
   double tolerance = 0;
 };
-// One row of x times one row of W. Sums of quantized blocks are exact, so only those of whole blocks round.
+// One row of x times one row of W. Where both are in blocks of integers, only the sums of whole blocks round.
 Expected Dot(const Inputs& x, const double* w, int64_t k, WeightFormat format);
 
 // Fails the running test unless the value is within the tolerance.

@@ -101,7 +101,7 @@ TEST_CASE("a row of rms_norm has the same bits alone, in any batch, at any align
     const auto x = random.Floats(rows * width);
     const auto weight = random.Floats(width);
     const auto together = Norm(*MakeTestBackend(on, 1), x, weight, rows, 1, 0.0f);
-    for (int threads = 1; threads <= 3; ++threads) {
+    for (const int threads : on.lanes) {
       const auto backend = MakeTestBackend(on, threads);
       REQUIRE(SameBits(Norm(*backend, x, weight, rows, 1, 0.0f), together));
       const auto weight_there = OnDevice(*backend, weight);

@@ -67,7 +67,7 @@ TEST_CASE("gather_rows copies the rows that it is told, also twice, on any numbe
     const auto x = random.Floats(all * width);
     std::vector<int32_t> rows;
     for (int i = 0; i < 70; ++i) rows.push_back(static_cast<int32_t>(random.Below(all)));
-    for (int threads = 1; threads <= 3; ++threads) {
+    for (const int threads : on.lanes) {
       const auto backend = MakeTestBackend(on, threads);
       const auto count = static_cast<int64_t>(rows.size());
       const auto x_there = OnDevice(*backend, x);

@@ -14,7 +14,7 @@ namespace {
 // bf16: see golden_test.cc; the rounded keys of a bf16 cache count for more here, for the same reason.
 Tolerance ToleranceOf(const AdapterGolden& golden, const TestBackend& on) {
   if (golden.base.find("bf16") == std::string::npos) return {2e-4, 2e-4};
-  return on.bf16_products ? Tolerance{0.15, 0.02} : Tolerance{0.09, 0.02};
+  return on.bf16_input == Rounding::kBF16 ? Tolerance{0.15, 0.02} : Tolerance{0.09, 0.02};
 }
 
 // The set with other expert maps.

@@ -16,7 +16,7 @@ namespace {
 Tolerance ToleranceOf(const Golden& golden, const TestBackend& on) {
   if (!golden.bf16) return {1e-4, 1e-4};
   // The KV cache of a bf16 model is bf16 as well, everywhere.
-  return on.bf16_products ? Tolerance{0.15, 0.02} : Tolerance{0.08, 0.01};
+  return on.bf16_input == Rounding::kBF16 ? Tolerance{0.15, 0.02} : Tolerance{0.08, 0.01};
 }
 
 }  // namespace

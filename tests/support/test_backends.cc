@@ -1,5 +1,8 @@
 #include "tests/support/test_backends.h"
 
+#include <cstdlib>
+#include <string_view>
+
 #include "base/check.h"
 #include "base/str_cat.h"
 #include "kernels/cpu/isa.h"
@@ -9,6 +12,8 @@ namespace {
 
 // So small that even tiny adapters have several pages, and share some.
 constexpr size_t kPageBytes = size_t{16} << 10;
+// The least that CUDA maps.
+constexpr size_t kCudaPageBytes = size_t{2} << 20;
 
 std::unique_ptr<Backend> Make(BackendOptions options, int threads) {
   options.cpu.threads = threads;
@@ -24,15 +29,38 @@ TestBackend CpuLevel(Isa isa) {
                      .page_bytes = kPageBytes,
                      .cpu = {.threads = 1, .pin = false, .isa = std::string(IsaName(isa))}};
   backend.make = [options = backend.options](int threads) { return Make(options, threads); };
-  backend.bf16_products = backend.bf16_attention = isa == Isa::kAvx512;
+  backend.lanes = {1, 2, 3};
+  if (isa == Isa::kAvx512) {
+    backend.bf16_input = Rounding::kBF16;
+    backend.bf16_attention = backend.flushes_subnormals = true;
+  }
   return backend;
+}
+
+TestBackend CudaDevice(std::string_view device) {
+  TestBackend backend;
+  backend.name = "cuda/tile64";
+  backend.options.device = std::string(device);
+  backend.options.page_bytes = kCudaPageBytes;
+  backend.make = [options = backend.options](int) { return Make(options, 1); };
+  backend.bf16_input = backend.quantized_input = Rounding::kBF16;
+  backend.f16_input = Rounding::kTF32;
+  backend.bf16_attention = true;
+  return backend;
+}
+
+// Empty: none.
+std::string_view TestDevice() {
+  const char* device = std::getenv("GUILDHALL_TEST_DEVICE");
+  return device == nullptr ? "" : device;
 }
 
 }  // namespace
 
 Rounding TestBackend::RoundingOf(WeightFormat format) const {
-  if (IsQuantized(format)) return Rounding::kInt8;
-  return bf16_products && format == WeightFormat::kBF16 ? Rounding::kBF16 : Rounding::kNone;
+  if (IsQuantized(format)) return quantized_input;
+  if (format == WeightFormat::kF32) return Rounding::kNone;
+  return format == WeightFormat::kBF16 ? bf16_input : f16_input;
 }
 
 std::vector<WeightFormat> TestBackend::weight_formats() const {
@@ -52,7 +80,7 @@ std::vector<KvFormat> TestBackend::kv_formats() const {
 }
 
 std::vector<TestBackend> TestBackends() {
-  return CpuTestBackends();
+  return OnTestDevice() ? std::vector{CudaDevice(TestDevice())} : CpuTestBackends();
 }
 
 std::vector<TestBackend> CpuTestBackends() {
@@ -62,9 +90,14 @@ std::vector<TestBackend> CpuTestBackends() {
 }
 
 TestBackend DefaultTestBackend() {
+  if (OnTestDevice()) return CudaDevice(TestDevice());
   const auto isa = ChooseIsa("");
   if (!isa.ok()) CheckFailed(__FILE__, __LINE__, isa.status().ToString());
   return CpuLevel(*isa);
+}
+
+bool OnTestDevice() {
+  return !TestDevice().empty();
 }
 
 }  // namespace guildhall

@@ -12,8 +12,8 @@
 
 namespace guildhall {
 
-// What rows of x are rounded to before a product.
-enum class Rounding { kNone, kBF16, kInt8 };
+// What rows of x are rounded to before a product; kInt8: block by block, whose sums are then exact.
+enum class Rounding { kNone, kTF32, kBF16, kInt8 };
 
 // One level of one back end, and what it does to numbers beyond rounding float sums.
 struct TestBackend {
@@ -21,12 +21,16 @@ struct TestBackend {
   BackendOptions options;  // what makes the program take it, where the program knows it; one thread
   // CHECKs that it can be made. `threads`: lanes, where a back end lets itself be told.
   std::function<std::unique_ptr<Backend>(int threads)> make;
-  // Products with bf16 weights round their input to bf16.
-  bool bf16_products = false;
-  // Attention over a cache that is not f32 rounds queries and weights to bf16 and takes subnormals for 0.
+  // Numbers of lanes with which the bits of results are compared.
+  std::vector<int> lanes = {1};
+  // What products round their input to, by the format of the weights.
+  Rounding bf16_input = Rounding::kNone, f16_input = Rounding::kNone, quantized_input = Rounding::kInt8;
+  // Attention over a cache that is not f32 rounds queries and weights to bf16.
   bool bf16_attention = false;
-  // It keeps weights and the cache in the formats that it is asked for, and products with quantized weights
-  // round their input to int8. Else it keeps the numbers as they come, and what is quantized is not compared.
+  // And takes subnormals for 0.
+  bool flushes_subnormals = false;
+  // It keeps weights and the cache in the formats that it is asked for. Else it keeps the numbers as they
+  // come, and what is quantized is not compared.
   bool quantizes = true;
 
   Rounding RoundingOf(WeightFormat format) const;
@@ -36,13 +40,18 @@ struct TestBackend {
   bool Keeps(KvFormat format) const { return quantizes || format == KvFormat::kF32; }
 };
 
-// Every level of every back end that this machine has, the lowest of each first.
+// Every level of the CPU that this machine has, the lowest first; or, where GUILDHALL_TEST_DEVICE names another
+// device ("cuda", "cuda:1"), that one alone.
 std::vector<TestBackend> TestBackends();
 
 // The CPU's only, for tests of its packed bytes and of bits that its levels share. The first is portable.
 std::vector<TestBackend> CpuTestBackends();
 
-// What the program takes by itself, GUILDHALL_ISA heard: for tests of what no back end decides.
+// What the program takes by itself, GUILDHALL_ISA and GUILDHALL_TEST_DEVICE heard: for tests of what no back end
+// decides.
 TestBackend DefaultTestBackend();
+
+// Whether GUILDHALL_TEST_DEVICE names a device.
+bool OnTestDevice();
 
 }  // namespace guildhall
