@@ -12,6 +12,7 @@
 #include "tests/cuda_emulation/machine.h"
 
 using guildhall::emulation::Call;
+using guildhall::emulation::DeviceOptions;
 using guildhall::emulation::DriverMemory;
 using guildhall::emulation::Machine;
 
