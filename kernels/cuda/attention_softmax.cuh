@@ -1,7 +1,7 @@
 // The softmax of a tile of queries: each query is eight neighbouring threads'.
 #pragma once
 
-#include "kernels/cuda/attention_walk.h"
+#include "kernels/cuda/attention_walk.cuh"
 #include "kernels/cuda/math.h"
 
 namespace guildhall::cuda {

@@ -2,7 +2,7 @@
 // the columns for a score and of the tokens for an output.
 #pragma once
 
-#include "kernels/cuda/attention_walk.h"
+#include "kernels/cuda/attention_walk.cuh"
 
 namespace guildhall::cuda {
 

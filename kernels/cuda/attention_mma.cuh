@@ -3,7 +3,7 @@
 // that is rounded.
 #pragma once
 
-#include "kernels/cuda/attention_walk.h"
+#include "kernels/cuda/attention_walk.cuh"
 #include "kernels/cuda/ptx.h"
 
 namespace guildhall::cuda {
