@@ -3,7 +3,8 @@
 # CUDA as NAME_cuda beside it: the other objects are compiled once for both. With GUILDHALL_CUDA, NAME has it itself.
 # guildhall_test(NAME [ON_DEVICE] [EMULATED] SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its
 # own. EMULATED: NAME has the CUDA back end over emulated devices.
-# ON_DEVICE: where a CUDA toolkit is, NAME_cuda runs the cases on a device (scripts/gpu-check).
+# ON_DEVICE: EMULATED, and all cases but those tagged [cpu] run a second time, over the emulated device (ctest -L cuda). Where
+# a CUDA toolkit is, NAME_cuda runs them on a real one (scripts/gpu-check).
 add_library(guildhall_options INTERFACE)
 target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(guildhall_options INTERFACE
@@ -58,7 +59,7 @@ function(guildhall_test NAME)
   target_compile_definitions(${NAME}_objects PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                      GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_executable(${NAME})
-  target_link_libraries(${NAME} PRIVATE ${NAME}_objects $<IF:$<BOOL:${ARG_EMULATED}>,gh_cuda_emulated,gh_cuda_absent>)
+  target_link_libraries(${NAME} PRIVATE ${NAME}_objects $<IF:$<OR:$<BOOL:${ARG_EMULATED}>,$<BOOL:${ARG_ON_DEVICE}>>,gh_cuda_emulated,gh_cuda_absent>)
   if(ARG_ON_DEVICE AND TARGET gh_cuda)
     add_executable(${NAME}_cuda)
     target_link_libraries(${NAME}_cuda PRIVATE ${NAME}_objects gh_cuda)
@@ -66,4 +67,8 @@ function(guildhall_test NAME)
   # A name that matches no test case is a failure: CMake cuts names at semicolons and brackets.
   catch_discover_tests(${NAME} TEST_PREFIX "${NAME}: " EXTRA_ARGS --warn NoTests
                        PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT})
+  if(ARG_ON_DEVICE)
+    catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda: ${NAME}: " EXTRA_ARGS --warn NoTests
+                         PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda)
+  endif()
 endfunction()
