@@ -6,6 +6,7 @@
 
 #include "base/align.h"
 #include "base/check.h"
+#include "emulated/ptx_instructions.h"
 #include "tests/cuda_emulation/asan.h"
 
 namespace guildhall::emulation {
@@ -17,6 +18,10 @@ constexpr size_t kGuardBytes = size_t{64} << 10;
 }  // namespace
 
 constinit thread_local std::byte* dynamic_shared = nullptr;
+
+std::byte* SharedMemoryOfBlock() {
+  return dynamic_shared;
+}
 
 SharedMemory::SharedMemory() {
   void* const memory = mmap(nullptr, kMostBytes + kGuardBytes, PROT_READ | PROT_WRITE,
