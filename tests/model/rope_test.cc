@@ -8,13 +8,13 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "checkpoint/rope_config.h"
+#include "tests/support/source_folder.h"
 
 namespace guildhall {
 namespace {
 
 Json Tables() {
-  const auto text =
-      ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + "/tests/goldens/rope/rope.json", size_t{1} << 20);
+  const auto text = ReadSmallFile(SourceFolder() + "/tests/goldens/rope/rope.json", size_t{1} << 20);
   REQUIRE(text.ok());
   auto json = ParseJson(*text, "rope.json");
   REQUIRE(json.ok());

@@ -6,12 +6,13 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "tests/support/source_folder.h"
 
 namespace guildhall {
 namespace {
 
-const std::string kRoot = std::string(GUILDHALL_SOURCE_DIR) + "/tests/goldens/";
-const std::string kAdapterRoot = std::string(GUILDHALL_SOURCE_DIR) + "/tests/goldens_adapters/";
+const std::string kRoot = SourceFolder() + "/tests/goldens/";
+const std::string kAdapterRoot = SourceFolder() + "/tests/goldens_adapters/";
 
 Json ReadJson(const std::string& path) {
   const auto text = ReadSmallFile(path, size_t{4} << 20);
