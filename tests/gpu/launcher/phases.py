@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,11 @@ class Machine:
 
     def __init__(self, root: Path, source: Path, quick: bool):
         self.root, self.source, self.quick = root, source, quick
-        self.environment = dict(os.environ, GUILDHALL_TEST_DEVICE="cuda", GUILDHALL_TEST_SOURCE=str(source),
+        self.environment = dict(os.environ,
                                 LD_LIBRARY_PATH=f"{root / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"))
+        self.cublas = dict(os.environ)  # PyTorch has libraries of its own
+        # Of test programs alone: the server knows all that begins with its name.
+        self.tests = dict(self.environment, GUILDHALL_TEST_DEVICE="cuda", GUILDHALL_TEST_SOURCE=str(source))
 
     def program(self, name: str) -> str:
         return str(self.root / "bin" / name)
@@ -48,11 +52,11 @@ class Result:
         return f"exit code {self.code}" + (f": {lines[-1].strip()}" if lines else "")
 
 
-def run(command: list, machine: Machine, seconds: float) -> Result:
+def run(command: list, environment: dict, seconds: float) -> Result:
     """A process group of its own, which ends with its limit; what it printed until then counts."""
     begin = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, env=machine.environment, start_new_session=True)
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, start_new_session=True)
         try:
             code = process.wait(timeout=max(seconds, 1))
         except subprocess.TimeoutExpired:
@@ -66,14 +70,14 @@ def run(command: list, machine: Machine, seconds: float) -> Result:
 
 def facts(phase: dict, machine: Machine, seconds: float, log) -> dict:
     """Lines of JSON, one for each fact."""
-    result = run(machine.words(phase["command"]), machine, seconds)
+    result = run(machine.words(phase["command"]), machine.environment, seconds)
     log(phase["command"], result)
     found = [json.loads(line) for line in result.output.splitlines() if line.startswith("{") and line.endswith("}")]
     return {"status": "passed" if result.code == 0 else "failed", "why": "" if result.code == 0 else result.why, "facts": found}
 
 
 def chosen(phase: dict, machine: Machine, seconds: float) -> list:
-    names = run([machine.program(phase["program"]), "--list-test-names-only"], machine, seconds).output.splitlines()
+    names = run([machine.program(phase["program"]), "--list-test-names-only"], machine.tests, seconds).output.splitlines()
     names = [name for name in names if name.strip()]
     part = phase["quick"] if machine.quick else phase.get("only")
     names = names if part is None else [name for name in names if any(word in name for word in part)]
@@ -99,7 +103,7 @@ def cases(phase: dict, machine: Machine, seconds: float, log) -> dict:
             file.flush()
             # A file of names, because names have commas and brackets.
             command = wrapper + [machine.program(phase["program"]), "--input-file", file.name, "--warn", "NoTests"]
-            result = run(command, machine, min(left, phase["case_seconds"]))
+            result = run(command, machine.tests, min(left, phase["case_seconds"]))
         if result.code == 0:
             outcome["passed"] += 1
         elif result.code is None and time.monotonic() > end - 1:
@@ -126,7 +130,7 @@ def scores(phase: dict, machine: Machine, seconds: float, log) -> dict:
             continue
         with tempfile.TemporaryDirectory() as folder:
             command = machine.words(model["command"]) + ["--logits-dir", folder]
-            result = run(command, machine, left)
+            result = run(command, machine.environment, left)
             files = sorted(Path(folder).glob("*.npy"))
             found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         if result.code != 0:
@@ -147,7 +151,7 @@ def figures(phase: dict, machine: Machine, seconds: float, log) -> dict:
     outcome = {"figures": {}, "failed": []}
     for bench in phase["benches"][:1] if machine.quick else phase["benches"]:
         left = end - time.monotonic()
-        result = run(machine.words(bench["quick"] if machine.quick else bench["command"]), machine, left)
+        result = run(machine.words(bench["quick"] if machine.quick else bench["command"]), machine.environment, left)
         log(bench["command"], result)
         try:
             outcome["figures"][bench["name"]] = json.loads(result.output)
@@ -158,7 +162,7 @@ def figures(phase: dict, machine: Machine, seconds: float, log) -> dict:
 
 def torch(phase: dict, machine: Machine, seconds: float, log) -> dict:
     """What cuBLAS reaches, where PyTorch brings it."""
-    result = run(["python3", str(machine.root / "launcher/cublas_peak.py")], machine, seconds)
+    result = run([sys.executable, "-B", str(machine.root / "launcher/cublas_peak.py")], machine.cublas, seconds)
     log(["cublas_peak"], result)
     if result.code == 77:
         return {"status": "skipped", "why": result.errors.strip() or "no PyTorch with a device on this machine"}
