@@ -41,7 +41,9 @@ DeviceRange::~DeviceRange() {
 
 std::byte* DeviceRange::Reserve(size_t bytes, size_t alignment) {
   const std::lock_guard lock(mutex_);
-  const size_t begin = AlignUp(taken_, std::max(alignment, kPage));
+  // Of the address, not of the place in the range: the range begins where the kernel put it.
+  const auto base = reinterpret_cast<uintptr_t>(outside_);
+  const size_t begin = AlignUp(base + taken_, std::max(alignment, kPage)) - base;
   // A page beyond the end stays free: neighbours are no neighbours.
   if (begin > kAddressBytes - kPage || bytes > kAddressBytes - kPage - begin) return nullptr;
   taken_ = AlignUp(begin + bytes, kPage);
