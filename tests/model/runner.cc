@@ -65,7 +65,7 @@ LoadedModel LoadModelOn(std::unique_ptr<Backend> backend, const std::string& dir
   decoder_options.formats = formats;
   decoder_options.kv_format = kv_format;
   auto decoder = Decoder::Load(**checkpoint, *model.backend, decoder_options);
-  GH_CHECK(decoder.ok());
+  if (!decoder.ok()) CheckFailed(__FILE__, __LINE__, decoder.status().ToString());
   model.decoder = *std::move(decoder);
   model.checkpoint = *std::move(checkpoint);
   return model;
