@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "emulated/launch.h"
 #include "emulated/vector_types.h"
@@ -43,12 +44,13 @@ const BlockState* CurrentBlock();
 // The kernel that runs in this thread; outside of kernels the last one that ran anywhere, or "none".
 std::string CurrentKernelName();
 
+// What a thread does with memory. A copy that is issued claims its destination, and arrives later.
 enum class Touch { kRead, kWrite, kAtomic, kCopyIssued };
 struct Touched {
   const void* address;
   size_t bytes;
   Touch kind;
-  const void* pc;
+  const void* pc;  // where the call that tells it returns to
 };
 
 // Told of what threads do; for checks. Calls come from the host thread that runs the block.
@@ -59,8 +61,9 @@ class Watcher {
   virtual void KernelEnds(const Launch&) {}
   virtual void BlockBegins(const BlockState&) {}  // its shared memory is fresh
   virtual void BlockEnds(const BlockState&) {}
-  virtual void BlockMet() {}                                      // all threads, at a barrier
-  virtual void LanesMet(unsigned /*warp*/, unsigned /*mask*/) {}  // at any instruction of a warp
+  virtual void BlockMet() {}  // all threads, at a barrier
+  // At an instruction of a warp; of these, only "__syncwarp" orders what lanes do with memory.
+  virtual void LanesMet(unsigned /*warp*/, unsigned /*mask*/, std::string_view /*what*/) {}
   virtual void ThreadEnds(const FiberState&) {}
   // The running thread touches memory.
   virtual void Touches(const Touched&) {}

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/str_cat.h"
+#include "tests/cuda_emulation/copies.h"
 #include "tests/cuda_emulation/report.h"
 
 namespace guildhall::emulation {
@@ -90,6 +91,7 @@ void BlockRunner::Enter(unsigned thread) {
 
 void BlockRunner::EndThread() {
   if (watcher_ != nullptr) watcher_->ThreadEnds(now_);
+  EndCopies();
   Warp& warp = warps_[now_.warp];
   warp.ended |= 1u << now_.lane;
   for (unsigned i = 0; i < warp.open; ++i) {
@@ -155,7 +157,7 @@ void BlockRunner::Meet(unsigned mask, const char* what, void* operand, Combine c
   combine(meeting.operands.data(), mask);
   for (unsigned i = 0; i < meeting.waiting_count; ++i) Ready(meeting.waiting[i]);
   warp.Close(meeting);
-  if (watcher_ != nullptr) watcher_->LanesMet(now_.warp, mask);
+  if (watcher_ != nullptr) watcher_->LanesMet(now_.warp, mask, what);
 }
 
 void BlockRunner::ReportHang() const {

@@ -20,7 +20,7 @@ constexpr size_t kPage = 4096;
 
 }  // namespace
 
-DeviceRange::DeviceRange(size_t memory_bytes) : memory_bytes_(memory_bytes) {
+DeviceRange::DeviceRange(size_t memory_bytes) : memory_bytes_(memory_bytes), taken_(kPage) {
   file_ = memfd_create("emulated device memory", MFD_CLOEXEC);
   GH_CHECK_GE(file_, 0);
   GH_CHECK_EQ(ftruncate(file_, static_cast<off_t>(kAddressBytes)), 0);
@@ -45,11 +45,8 @@ std::byte* DeviceRange::Reserve(size_t bytes, size_t alignment) {
   const auto base = reinterpret_cast<uintptr_t>(outside_);
   const size_t begin = AlignUp(base + taken_, std::max(alignment, kPage)) - base;
   // A page beyond the end stays free: neighbours are no neighbours.
-  if (begin > kAddressBytes - kPage || bytes > kAddressBytes - kPage - begin) return nullptr;
-  taken_ = AlignUp(begin + bytes, kPage);
-#ifdef __SANITIZE_ADDRESS__
-  taken_ += kPage;
-#endif
+  if (begin > kAddressBytes - 2 * kPage || bytes > kAddressBytes - 2 * kPage - begin) return nullptr;
+  taken_ = AlignUp(begin + bytes, kPage) + kPage;
   return outside_ + begin;
 }
 
@@ -145,10 +142,9 @@ void DeviceRange::Open() {
     const std::byte* end = begin;
     for (; i != alive_.end() && i->first == end && i->second.open; ++i) {
       end = i->first + AlignUp(i->second.bytes, kPage);
-#ifdef __SANITIZE_ADDRESS__
+      // The free page between neighbours is let in with them: what looks at addresses forbids it by itself.
       const auto next = std::next(i);
-      if (next != alive_.end() && next->first == end + kPage) end += kPage;  // which it forbids itself
-#endif
+      if (next != alive_.end() && next->first == end + kPage) end += kPage;
     }
     if (end == begin) {
       ++i;

@@ -63,7 +63,7 @@ class DeviceRange {
   std::byte* outside_ = nullptr;  // what is handed out
   std::byte* inside_ = nullptr;   // the same memory for the runtime
   mutable std::mutex mutex_;
-  size_t taken_ = 0;    // of the addresses
+  size_t taken_;        // of the addresses
   size_t charged_ = 0;  // of the memory
   bool opened_ = false;
   std::map<const std::byte*, Piece> alive_;  // by their begin

@@ -72,7 +72,8 @@ CUresult cuDeviceGet(CUdevice* device, int index) {
 
 CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice device) {
   return DriverCall("cuDeviceGetAttribute", [&](Machine& machine) {
-    const DeviceOptions& options = machine.devices.at(static_cast<size_t>(device))->options;
+    const guildhall::emulation::DeviceOptions& options =
+        machine.devices.at(static_cast<size_t>(device))->options;
     switch (attribute) {
       case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
         *value = options.major;

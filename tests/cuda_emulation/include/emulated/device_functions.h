@@ -111,26 +111,26 @@ inline T __ldg(const T* from) {
 }
 
 // On integers alone: the order of float sums would depend on chance.
-#define GH_ATOMICS(type)                                                                          \
-  inline type atomicAdd(type* to, type value) {                                                   \
-    return __atomic_fetch_add(to, value, __ATOMIC_RELAXED);                                       \
-  }                                                                                               \
-  inline type atomicExch(type* to, type value) {                                                  \
-    return __atomic_exchange_n(to, value, __ATOMIC_RELAXED);                                      \
-  }                                                                                               \
-  inline type atomicCAS(type* to, type expected, type value) {                                    \
-    __atomic_compare_exchange_n(to, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED); \
-    return expected;                                                                              \
-  }                                                                                               \
-  inline type atomicMax(type* to, type value) {                                                   \
-    type old = *to;                                                                               \
-    while (old < value && atomicCAS(to, old, value) != old) old = *to;                            \
-    return old;                                                                                   \
-  }                                                                                               \
-  inline type atomicMin(type* to, type value) {                                                   \
-    type old = *to;                                                                               \
-    while (value < old && atomicCAS(to, old, value) != old) old = *to;                            \
-    return old;                                                                                   \
+#define GH_ATOMICS(type)                                                                                 \
+  inline type atomicAdd(type* to, type value) {                                                          \
+    return __atomic_fetch_add(to, value, __ATOMIC_RELAXED);                                              \
+  }                                                                                                      \
+  inline type atomicExch(type* to, type value) {                                                         \
+    return __atomic_exchange_n(to, value, __ATOMIC_RELAXED);                                             \
+  }                                                                                                      \
+  inline type atomicCAS(type* to, type expected, type value) {                                           \
+    __atomic_compare_exchange_n(to, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);        \
+    return expected;                                                                                     \
+  }                                                                                                      \
+  inline type atomicMax(type* to, type value) {                                                          \
+    type old = __atomic_load_n(to, __ATOMIC_RELAXED);                                                    \
+    while (old < value && atomicCAS(to, old, value) != old) old = __atomic_load_n(to, __ATOMIC_RELAXED); \
+    return old;                                                                                          \
+  }                                                                                                      \
+  inline type atomicMin(type* to, type value) {                                                          \
+    type old = __atomic_load_n(to, __ATOMIC_RELAXED);                                                    \
+    while (value < old && atomicCAS(to, old, value) != old) old = __atomic_load_n(to, __ATOMIC_RELAXED); \
+    return old;                                                                                          \
   }
 GH_ATOMICS(int)
 GH_ATOMICS(unsigned)
