@@ -23,7 +23,7 @@ struct DeviceOptions {
 };
 
 struct Options {
-  std::vector<DeviceOptions> devices = {{}};
+  std::vector<DeviceOptions> devices = std::vector<DeviceOptions>(1);
   int driver_version = 13000;  // 0: no driver
   Order order = Order::kForward;
   size_t pinned_bytes = size_t{4} << 30;  // that the host may lock
@@ -60,7 +60,7 @@ class EmulatedDevice {
   static void Heal();
 
   static Counts TakeCounts();
-  // Allocations and mapped runs of all devices, and pinned host memory: what leaks.
+  // Allocations, reservations, handles and mapped runs of all devices, and pinned host memory: what leaks.
   static size_t LivePieces();
 };
 

@@ -111,7 +111,7 @@ Counts EmulatedDevice::TakeCounts() {
 
 size_t EmulatedDevice::LivePieces() {
   Machine& machine = Machine::Get();
-  size_t pieces = machine.pinned.pieces();
+  size_t pieces = machine.pinned.pieces() + machine.driver.pieces();
   for (const auto& device : machine.devices) pieces += device->range.pieces();
   return pieces;
 }
