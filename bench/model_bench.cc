@@ -88,23 +88,32 @@ MachineLimits ModelBench::Limits(double read_gbps, const MachinePeaks& peaks) co
 }
 
 void ModelBench::Round(double seconds) {
-  CpuContext& context = static_cast<CpuBackend&>(*backend_).context();
+  auto* const cpu = dynamic_cast<CpuBackend*>(backend_.get());
   for (CaseFigures& f : figures_) {
-    // The machine is measured on both sides of each figure: it is shared, and its limits move.
-    const double before = probe_->ReadGbps(context, true, 0.1);
-    const MachinePeaks peaks = probe_->Measure(context, true, 0.02);
-    const double rate = forward_->RowsPerSecond(f.bench_case, seconds);
-    const double read = (before + probe_->ReadGbps(context, true, 0.1)) / 2.0;
     const ActiveParameters active = cost_.Active(OutputShare(f.bench_case));
-    const Ceiling ceiling = CeilingOf(active, f.bench_case.rows, f.step_bytes, Limits(read, peaks));
-    const double operations = 2.0 * active.all();
+    const double rate = cpu != nullptr ? RateBesideMachine(cpu->context(), f, active, seconds)
+                                       : forward_->RowsPerSecond(f.bench_case, seconds);
     f.rows_per_second.push_back(rate);
-    f.share.push_back(rate / (IsDecode(f.bench_case) ? ceiling.rows() : ceiling.arithmetic_rows));
     f.gbps.push_back(rate / static_cast<double>(f.bench_case.rows) * f.step_bytes * 1e-9);
-    f.read_gbps.push_back(read);
-    f.gflops.push_back(rate * operations * 1e-9);
-    f.peak_gflops.push_back(ceiling.arithmetic_rows * operations * 1e-9);
+    f.gflops.push_back(rate * 2.0 * active.all() * 1e-9);
+    if (cpu == nullptr) {
+      for (std::vector<double>* unknown : {&f.share, &f.read_gbps, &f.peak_gflops}) unknown->push_back(0.0);
+    }
   }
+}
+
+double ModelBench::RateBesideMachine(CpuContext& context, CaseFigures& f, const ActiveParameters& active,
+                                     double seconds) {
+  // The machine is measured on both sides of each figure: it is shared, and its limits move.
+  const double before = probe_->ReadGbps(context, true, 0.1);
+  const MachinePeaks peaks = probe_->Measure(context, true, 0.02);
+  const double rate = forward_->RowsPerSecond(f.bench_case, seconds);
+  const double read = (before + probe_->ReadGbps(context, true, 0.1)) / 2.0;
+  const Ceiling ceiling = CeilingOf(active, f.bench_case.rows, f.step_bytes, Limits(read, peaks));
+  f.share.push_back(rate / (IsDecode(f.bench_case) ? ceiling.rows() : ceiling.arithmetic_rows));
+  f.read_gbps.push_back(read);
+  f.peak_gflops.push_back(ceiling.arithmetic_rows * 2.0 * active.all() * 1e-9);
+  return rate;
 }
 
 std::string ModelBench::FormatText() const {

@@ -35,7 +35,8 @@ struct CaseFigures {
   double experts = 0.0;     // distinct ones that random tokens chose: of a layer and step, the mean
   double step_bytes = 0.0;  // with these
   std::vector<double> rows_per_second;
-  // Decode: of the lower of the two ceilings. Prefill: of the peak of the instructions used.
+  // Decode: of the lower of the two ceilings. Prefill: of the peak of the instructions used. What the machine
+  // could is known of the CPU only: elsewhere its rates and the shares are 0.
   std::vector<double> share;
   std::vector<double> gbps, read_gbps;      // what the model read, what the machine could beside it
   std::vector<double> gflops, peak_gflops;  // what it computed, what these instructions could beside it
@@ -66,6 +67,9 @@ class ModelBench {
 
  private:
   explicit ModelBench(const ModelBenchOptions& options) : options_(options) {}
+  // Rows per second, with the share and the limits of this round.
+  double RateBesideMachine(CpuContext& context, CaseFigures& f, const ActiveParameters& active,
+                           double seconds);
   MachineLimits Limits(double read_gbps, const MachinePeaks& peaks) const;
 
   const ModelBenchOptions options_;

@@ -9,12 +9,12 @@ HOST_ONLY = ["isa", "cpu"]
 
 def score_command(model: str, dtype: str) -> list[str]:
     return ["guildhall", "score", "--device", "cuda", "--model", f"{{source}}/tests/goldens/{model}",
-            "--tokens-file", f"{{root}}/scores/{model}.json", "--kv", "8MiB", "--kv-dtype", dtype, "--weights", "auto"]
+            "--tokens-file", f"{{root}}/scores/{model}.json", "--kv", "8MiB", "--kv-dtype", dtype, "--context", "256"]
 
 
 def bench(name: str, *words: str) -> dict:
     shape = ["--shape", "olmoe", "--layers", "4"]
-    short = ["--shape", "small", "--layers", "1", "--decode", "1", "--prefill", "16"]
+    short = ["--shape", "small", "--layers", "1", "--decode", "1", "--prefill", "2"]
     common = ["guildhall", "bench", "--device", "cuda", "--json"]
     return {"name": name, "command": [*common, *shape, *words, "--rounds", "3", "--seconds", "0.5"],
             "quick": [*common, *short, "--rounds", "1", "--seconds", "0.01"]}
