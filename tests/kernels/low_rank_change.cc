@@ -34,6 +34,8 @@ LowRank Change::Pack(Backend& backend) {
   packed.part_count = static_cast<int64_t>(parts.size());
   gain_there.push_back(OnDevice(backend, gain));
   packed.gain = gain.empty() ? nullptr : gain_there.back().data();
+  gain_there.push_back(OnDevice(backend, in_gain));
+  packed.in_gain = in_gain.empty() ? nullptr : gain_there.back().data();
   return packed;
 }
 

@@ -19,7 +19,7 @@ struct Module {
 // A change with its memory.
 struct Change {
   std::vector<Module> modules;
-  std::vector<float> gain;
+  std::vector<float> gain, in_gain;
   std::vector<PackedWeights> memory;
   std::vector<LowRankPart> parts;
   std::vector<DeviceArray<LowRankPart>> parts_there;

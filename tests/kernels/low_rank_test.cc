@@ -75,7 +75,7 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
         TestWeights w = MakeWeights(random, SourceOf(format), out, in);
         const PackedWeights packed = PackWeightsAs(*backend, w, format);
         Change wide, parts, gained;
-        wide.Add(*backend, dtype, 0, out, in, 19, 0.5f, random);
+        wide.Add(*backend, dtype, 0, out, in, 70, 0.5f, random);
         const int64_t cut = out / 3 + 1;
         parts.Add(*backend, DType::kF32, 0, cut, in, 3, 2.0f, random);
         parts.Add(*backend, DType::kF32, cut, out - cut, in, 5, -0.25f, random);
@@ -126,24 +126,28 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
   }
 }
 
-TEST_CASE("products of heads take low-rank changes of each head") {
+TEST_CASE("products of heads take low-rank changes of each head, and gains on both sides") {
   constexpr int64_t kHeads = 3, kOut = 24, kIn = 17;
   for (const TestBackend& on : OpTestBackends()) {
     Random random(5);
     const auto backend = MakeTestBackend(on);
     std::vector<TestWeights> w;
-    std::deque<Change> changes;
-    std::vector<LowRank> heads;
+    std::deque<Change> changes, gained;
+    std::vector<LowRank> heads, gained_heads;
     for (int64_t h = 0; h < kHeads; ++h) {
       w.push_back(MakeWeights(random, DType::kF32, kOut, kIn));
       changes.emplace_back().Add(*backend, DType::kF32, 0, kOut, kIn, 4 + h, 0.5f, random);
       heads.push_back(changes.back().Pack(*backend));
+      gained.emplace_back().Add(*backend, DType::kF32, 0, kOut, kIn, 2, 1.0f, random);
+      gained.back().gain = random.Floats(kOut), gained.back().in_gain = random.Floats(kIn);
+      gained_heads.push_back(gained.back().Pack(*backend));
     }
     const PackedHeads packed = PackHeads(*backend, w);
-    const auto heads_there = OnDevice(*backend, heads);
-    TestSets sets(*backend, {{{{heads_there.data(), 2.0f}}}});
+    const auto heads_there = OnDevice(*backend, heads), gained_there = OnDevice(*backend, gained_heads);
+    TestSets sets(*backend, {{{{heads_there.data(), 2.0f}}}, {{{gained_there.data(), 1.0f}}}});
     std::vector<int32_t> row_set(kRows, 0);
     row_set[0] = -1;
+    std::fill_n(row_set.begin() + 25, 9, 1);
     const std::vector<float> x = ExactInputs(random, kRows * kHeads * kIn);
     const auto x_there = OnDevice(*backend, x);
     const auto workspace = FilledOnDevice(*backend, kRows * kHeads * kStride, 0.0f),
@@ -163,8 +167,16 @@ TEST_CASE("products of heads take low-rank changes of each head") {
         INFO(on.name << " row " << r << " head " << h);
         const auto begin = x.begin() + (r * kHeads + h) * kIn;
         const std::vector<double> input = Wide({begin, begin + kIn});
-        std::vector<double> expected = Times(w[static_cast<size_t>(h)], input);
-        if (r > 0) changes[static_cast<size_t>(h)].AddTo(input, 2.0, expected);
+        const auto head = static_cast<size_t>(h);
+        const int32_t set = row_set[static_cast<size_t>(r)];
+        std::vector<double> scaled = input;
+        for (size_t i = 0; i < scaled.size() && set == 1; ++i)
+          scaled[i] *= static_cast<double>(gained[head].in_gain[i]);
+        std::vector<double> expected = Times(w[head], scaled);
+        for (size_t c = 0; c < expected.size() && set == 1; ++c)
+          expected[c] *= static_cast<double>(gained[head].gain[c]);
+        if (set == 0) changes[head].AddTo(input, 2.0, expected);
+        if (set == 1) gained[head].AddTo(input, 1.0, expected);
         RequireCloseRow(y.data() + (r * kHeads + h) * kOut, expected, 1e-5);
       }
     }
