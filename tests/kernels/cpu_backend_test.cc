@@ -28,7 +28,7 @@ class Variable {
 
 }  // namespace
 
-TEST_CASE("the portable level is everywhere and names are those of the interface") {
+TEST_CASE("the portable level is everywhere and names are those of the interface", "[cpu]") {
   const auto isas = SupportedIsas();
   REQUIRE(!isas.empty());
   CHECK(isas.front() == Isa::kPortable);
@@ -44,7 +44,7 @@ TEST_CASE("the portable level is everywhere and names are those of the interface
   }
 }
 
-TEST_CASE("the best level is taken unless GUILDHALL_ISA or the option says otherwise") {
+TEST_CASE("the best level is taken unless GUILDHALL_ISA or the option says otherwise", "[cpu]") {
   {
     const Variable none("GUILDHALL_ISA", "");
     CHECK(*ChooseIsa("") == SupportedIsas().back());
@@ -54,7 +54,7 @@ TEST_CASE("the best level is taken unless GUILDHALL_ISA or the option says other
   CHECK(*ChooseIsa(IsaName(SupportedIsas().back())) == SupportedIsas().back());
 }
 
-TEST_CASE("an impossible level is INVALID_ARGUMENT and names the possible ones") {
+TEST_CASE("an impossible level is INVALID_ARGUMENT and names the possible ones", "[cpu]") {
   const Variable forced("GUILDHALL_ISA", "avx9000");
   for (const std::string name : {"", "avx9000", "AVX2"}) {
     CpuOptions options;
@@ -68,13 +68,13 @@ TEST_CASE("an impossible level is INVALID_ARGUMENT and names the possible ones")
   }
 }
 
-TEST_CASE("a negative number of threads is INVALID_ARGUMENT") {
+TEST_CASE("a negative number of threads is INVALID_ARGUMENT", "[cpu]") {
   CpuOptions options;
   options.threads = -1;
   CHECK(MakeCpuBackend(options).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("limits that no machine can hold are RESOURCE_EXHAUSTED") {
+TEST_CASE("limits that no machine can hold are RESOURCE_EXHAUSTED", "[cpu]") {
   CpuOptions options;
   options.threads = 1;
   auto backend = MakeCpuBackend(options);
@@ -90,7 +90,8 @@ TEST_CASE("limits that no machine can hold are RESOURCE_EXHAUSTED") {
   CHECK((*backend)->Prepare(limits).code() == absl::StatusCode::kResourceExhausted);
 }
 
-TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales for each token and head") {
+TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales for each token and head",
+          "[cpu]") {
   const auto backend = CpuTestBackends().front().make(1);
   const auto bytes = [&](KvShape shape, KvFormat format) {
     shape.format = format;
@@ -107,7 +108,7 @@ TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales
   CHECK(bytes(odd, KvFormat::kInt8) == 192 + 2 * 16 * 4);
 }
 
-TEST_CASE("products allocate nothing") {
+TEST_CASE("products allocate nothing", "[cpu]") {
   for (const TestBackend& on : CpuTestBackends()) {
     auto backend = MakeTestBackend(on);
     Random random(1);
@@ -176,7 +177,7 @@ TEST_CASE("products allocate nothing") {
   }
 }
 
-TEST_CASE("the probe finds a rate for everything that the level has") {
+TEST_CASE("the probe finds a rate for everything that the level has", "[cpu]") {
   auto probe = MachineProbe::Make();
   REQUIRE(probe.ok());
   for (const Isa isa : SupportedIsas()) {

@@ -255,7 +255,7 @@ TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch
   }
 }
 
-TEST_CASE("products with quantized weights have the same bits at every level") {
+TEST_CASE("products with quantized weights have the same bits at every level", "[cpu]") {
   Random random(6);
   for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4, WeightFormat::kInt4Offset}) {
     for (const Shape& shape : kShapes) {

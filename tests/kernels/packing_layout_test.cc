@@ -47,7 +47,7 @@ const std::pair<int64_t, int64_t> kShapes[] = {{1, 1}, {16, 64}, {17, 3}, {33, 1
 
 }  // namespace
 
-TEST_CASE("every element stands where the layout says, and zeros where there is none") {
+TEST_CASE("every element stands where the layout says, and zeros where there is none", "[cpu]") {
   Random random(4);
   for (const TestBackend& on : CpuTestBackends()) {
     auto backend = MakeTestBackend(on);
@@ -75,7 +75,8 @@ TEST_CASE("every element stands where the layout says, and zeros where there is 
   }
 }
 
-TEST_CASE("B of a low-rank change stands in panels of 16 outputs from the product's own borders on") {
+TEST_CASE("B of a low-rank change stands in panels of 16 outputs from the product's own borders on",
+          "[cpu]") {
   Random random(5);
   for (const TestBackend& on : CpuTestBackends()) {
     auto backend = MakeTestBackend(on);
@@ -103,7 +104,8 @@ TEST_CASE("B of a low-rank change stands in panels of 16 outputs from the produc
   }
 }
 
-TEST_CASE("parts are asked for once, row by row in ascending order, and an error of theirs is passed on") {
+TEST_CASE("parts are asked for once, row by row in ascending order, and an error of theirs is passed on",
+          "[cpu]") {
   Random random(6);
   for (const TestBackend& on : CpuTestBackends()) {
     auto backend = MakeTestBackend(on);

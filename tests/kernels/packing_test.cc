@@ -34,7 +34,7 @@ bool SameBytes(const Buffer& a, const Buffer& b) {
 
 }  // namespace
 
-TEST_CASE("packed bytes are whole panels of 16 columns and whole units of k") {
+TEST_CASE("packed bytes are whole panels of 16 columns and whole units of k", "[cpu]") {
   for (const TestBackend& on : CpuTestBackends()) {
     auto backend = MakeTestBackend(on);
     CHECK(backend->PackedBytes(PackShape::Stack(FormatOf(DType::kF32), 17, 3)) == 32 * 3 * 4);
@@ -64,7 +64,7 @@ TEST_CASE("stacked parts are packed as one matrix, converted to the asked dtype"
   }
 }
 
-TEST_CASE("tensors at odd addresses pack to the same bytes") {
+TEST_CASE("tensors at odd addresses pack to the same bytes", "[cpu]") {
   auto backend = CpuTestBackends().front().make(1);
   Random random(2);
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
@@ -76,7 +76,7 @@ TEST_CASE("tensors at odd addresses pack to the same bytes") {
   }
 }
 
-TEST_CASE("narrowing to F16 rounds to nearest even, over all halves and the borders between them") {
+TEST_CASE("narrowing to F16 rounds to nearest even, over all halves and the borders between them", "[cpu]") {
   auto backend = CpuTestBackends().front().make(1);
   // Every half but the NaNs, then the points between it and the next one and just beside them.
   std::vector<float> values;
@@ -106,7 +106,7 @@ TEST_CASE("narrowing to F16 rounds to nearest even, over all halves and the bord
   CHECK(SameBytes(Packed(*backend, {&wide, 1}, DType::kF16), Packed(*backend, {&narrow, 1}, DType::kF16)));
 }
 
-TEST_CASE("narrowing to BF16 rounds to nearest even") {
+TEST_CASE("narrowing to BF16 rounds to nearest even", "[cpu]") {
   auto backend = CpuTestBackends().front().make(1);
   Random random(3);
   const auto values = random.Floats(64);

@@ -53,7 +53,7 @@ double SquaredError(const std::vector<float>& w, const Block& block, WeightForma
 
 }  // namespace
 
-TEST_CASE("a row becomes blocks of codes with the largest magnitude at 127") {
+TEST_CASE("a row becomes blocks of codes with the largest magnitude at 127", "[cpu]") {
   for (const Isa isa : SupportedIsas()) {
     std::vector<float> x(35, 0.0f);
     x[0] = 1.0f, x[1] = -2.0f, x[2] = 0.5f * 2 / 127, x[3] = 1.5f * 2 / 127, x[4] = 0.4f * 2 / 127;
@@ -73,7 +73,7 @@ TEST_CASE("a row becomes blocks of codes with the largest magnitude at 127") {
   }
 }
 
-TEST_CASE("rows have the same blocks at every level, and no code is more than half a step off") {
+TEST_CASE("rows have the same blocks at every level, and no code is more than half a step off", "[cpu]") {
   Random random(1);
   for (const int64_t width : {1, 7, 31, 32, 33, 64, 100, 257}) {
     std::vector<float> x = random.Floats(width);
@@ -92,7 +92,7 @@ TEST_CASE("rows have the same blocks at every level, and no code is more than ha
   }
 }
 
-TEST_CASE("a block of a row that holds no number has the scale NaN, a tiny one is zero") {
+TEST_CASE("a block of a row that holds no number has the scale NaN, a tiny one is zero", "[cpu]") {
   for (const Isa isa : SupportedIsas()) {
     for (const float broken : {kNaN, -kNaN, kInfinity, -kInfinity}) {
       std::vector<float> x(96, 1.0f);
@@ -114,7 +114,7 @@ TEST_CASE("a block of a row that holds no number has the scale NaN, a tiny one i
   }
 }
 
-TEST_CASE("weights in int8: the largest magnitude at 127, by hand") {
+TEST_CASE("weights in int8: the largest magnitude at 127, by hand", "[cpu]") {
   for (const Isa isa : SupportedIsas()) {
     std::vector<float> w(32, 0.0f);
     w[0] = -127.0f, w[1] = 3.4f, w[2] = 64.5f, w[31] = 126.0f;
@@ -129,7 +129,7 @@ TEST_CASE("weights in int8: the largest magnitude at 127, by hand") {
   }
 }
 
-TEST_CASE("weights in int4: multiples of a scale come back as they are") {
+TEST_CASE("weights in int4: multiples of a scale come back as they are", "[cpu]") {
   for (const Isa isa : SupportedIsas()) {
     std::vector<float> w;
     for (int k = 0; k < 32; ++k) w.push_back(0.25f * static_cast<float>(k % 16 - 8));
@@ -149,7 +149,7 @@ TEST_CASE("weights in int4: multiples of a scale come back as they are") {
   }
 }
 
-TEST_CASE("blocks of weights are the same at every level, and as near as their format can be") {
+TEST_CASE("blocks of weights are the same at every level, and as near as their format can be", "[cpu]") {
   Random random(2);
   for (const int64_t count : {1, 2, 31, 32, 32, 32, 32}) {
     std::vector<float> w = random.Floats(count);
@@ -196,7 +196,7 @@ TEST_CASE("blocks of weights are the same at every level, and as near as their f
   }
 }
 
-TEST_CASE("a column of weights that holds no number has the scale NaN, and only that column") {
+TEST_CASE("a column of weights that holds no number has the scale NaN, and only that column", "[cpu]") {
   for (const Isa isa : SupportedIsas()) {
     for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4, WeightFormat::kInt4Offset}) {
       for (const float broken : {kNaN, -kNaN, kInfinity, -kInfinity}) {
@@ -246,7 +246,7 @@ void RequireGateUp(const Buffer& both, const TestWeights& gate, const TestWeight
 
 }  // namespace
 
-TEST_CASE("quantized matrices have the same packed bytes at every level") {
+TEST_CASE("quantized matrices have the same packed bytes at every level", "[cpu]") {
   Random random(3);
   for (const auto& [out, in] : {std::pair<int64_t, int64_t>{1, 1}, {16, 32}, {33, 70}, {65, 129}}) {
     const TestWeights a = MakeWeights(random, DType::kF32, out, in),
@@ -276,7 +276,7 @@ TEST_CASE("quantized matrices have the same packed bytes at every level") {
   }
 }
 
-TEST_CASE("packed bytes of quantized formats are whole panels and whole blocks of 32") {
+TEST_CASE("packed bytes of quantized formats are whole panels and whole blocks of 32", "[cpu]") {
   const auto backend = CpuTestBackends().front().make(1);
   CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt8, 17, 33)) == 2 * 2 * 16 * (32 + 2));
   CHECK(backend->PackedBytes(PackShape::Stack(WeightFormat::kInt4, 16, 32)) == 16 * (16 + 2));

@@ -40,15 +40,15 @@ struct TestBackend {
   bool Keeps(KvFormat format) const { return quantizes || format == KvFormat::kF32; }
 };
 
-// Every level of the CPU that this machine has, the lowest first; or, where GUILDHALL_TEST_DEVICE names another
+// Every level of the CPU that this machine has, the lowest first; or, where GUILDHALL_TEST_DEVICE names a
 // device ("cuda", "cuda:1"), that one alone.
 std::vector<TestBackend> TestBackends();
 
 // The CPU's only, for tests of its packed bytes and of bits that its levels share. The first is portable.
 std::vector<TestBackend> CpuTestBackends();
 
-// What the program takes by itself, GUILDHALL_ISA and GUILDHALL_TEST_DEVICE heard: for tests of what no back end
-// decides.
+// What the program takes by itself, GUILDHALL_ISA and GUILDHALL_TEST_DEVICE heard: for tests of what no back
+// end decides.
 TestBackend DefaultTestBackend();
 
 // Whether GUILDHALL_TEST_DEVICE names a device.
