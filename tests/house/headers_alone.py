@@ -6,6 +6,7 @@ others are compiled here, syntax only. What passed is not compiled again until i
 flags change: the build folder keeps their digest.
 """
 
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -41,15 +42,16 @@ def compile_flags(entry: dict) -> list[str]:
 
 
 def flags_by_folder(root: Path, build: Path) -> dict[str, tuple[list[str], str]]:
-    """Folder -> (flags, working folder) of its first source in the alphabet; special flags of one file lose."""
+    """Folder -> (flags, working folder) that most of its sources have, of those the shortest. nvcc's are no g++'s."""
     entries = json.loads((build / "compile_commands.json").read_text())
-    flags: dict[str, tuple[list[str], str]] = {}
-    for entry in sorted(entries, key=lambda e: (len(compile_flags(e)), e["file"])):
-        file = Path(entry["file"])
-        if file.is_relative_to(root) and not file.is_relative_to(build):
+    counts: dict[str, collections.Counter] = {}
+    for entry in entries:
+        file, flags = Path(entry["file"]), compile_flags(entry)
+        if file.is_relative_to(root) and not file.is_relative_to(build) and "nvcc" not in map(os.path.basename, flags):
             folder = file.relative_to(root).parent.as_posix()
-            flags.setdefault(folder, (compile_flags(entry), entry["directory"]))
-    return flags
+            counts.setdefault(folder, collections.Counter())[(*flags, entry["directory"])] += 1
+    best = {folder: min(count, key=lambda flags: (-count[flags], len(flags), flags)) for folder, count in counts.items()}
+    return {folder: (list(flags[:-1]), flags[-1]) for folder, flags in best.items()}
 
 
 def nearest_flags(flags: dict, header: str):

@@ -20,7 +20,8 @@ __device__ inline uint32_t PairAt(const uint16_t* matrix, int k_size, int row, i
   return *reinterpret_cast<const uint32_t*>(matrix + static_cast<int64_t>(row) * k_size + k);
 }
 
-// Block of 128 threads: y (64, columns) = a (64, k) b (columns, k)^T; `columns` a multiple of 8, k of 16.
+// Block of 128 threads: y (64, columns) = a (64, k) b (columns, k)^T; `columns` a multiple of 8, k
+// of 16.
 __global__ void MmaProduct(const uint16_t* a, const uint16_t* b, float* y, int columns, int k_size) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int row = static_cast<int>(threadIdx.x) / 32 * 16 + g;

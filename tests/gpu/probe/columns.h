@@ -1,4 +1,5 @@
-// Products y (64, columns) = a (64, k) b (columns, k)^T of bf16 numbers, and what is asked of their columns.
+// Products y (64, columns) = a (64, k) b (columns, k)^T of bf16 numbers, and what is asked
+// of their columns.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ std::vector<float> ColumnOf(const std::vector<float>& y, int columns, int column
 // A fact: how many of so many results differ.
 void Answer(const std::string& question, size_t different, size_t of);
 
-// One column, moved over all places beside random neighbours, and beside zeros, infinities and NaNs.
+// One column, moved over all places beside random neighbours, and beside zeros, infinities
+// and NaNs.
 void AskPlaces(const std::string& kind, int columns, const Product& product);
 
 }  // namespace guildhall::probe

@@ -37,7 +37,8 @@ class DeviceArray {
   size_t size_ = 0;
 };
 
-// Milliseconds on the device that `work` takes, the least of `rounds` after one that does not count.
+// Milliseconds on the device that `work` takes, the least of `rounds` after one that does
+// not count.
 inline double Milliseconds(int rounds, const std::function<void()>& work) {
   cudaEvent_t begin = nullptr, end = nullptr;
   Check(cudaEventCreate(&begin), "event");

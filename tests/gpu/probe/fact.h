@@ -10,7 +10,8 @@ namespace guildhall::probe {
 void Fact(const std::string& name, double value, const std::string& unit);
 void Fact(const std::string& name, const std::string& text);
 
-// A failure of the runtime ends the question that met it: an exception, since a probe has no one to ask.
+// A failure of the runtime ends the question that met it: an exception, since a probe has
+// no one to ask.
 void Check(cudaError_t error, const char* doing);
 
 // Runs one group of questions. What it throws becomes a line of its own; false then.

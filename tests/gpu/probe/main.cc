@@ -1,5 +1,5 @@
-// gpu_probe device|machine|bits: what a machine with a device is, and how its matrix units round. Exit code 2 and
-// one line where there is no device, 1 where a question failed.
+// gpu_probe device|machine|bits: what a machine with a device is, and how its matrix units round.
+// Exit code 2 and one line where there is no device, 1 where a question failed.
 #include <cstdio>
 #include <cstring>
 #include <string>

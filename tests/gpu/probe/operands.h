@@ -9,7 +9,8 @@
 
 namespace guildhall::probe {
 
-// In [-1, 1), spread over exponents as weights and activations are: a product of two uniform numbers.
+// In [-1, 1), spread over exponents as weights and activations are: a product of two
+// uniform numbers.
 class Numbers {
  public:
   explicit Numbers(uint64_t seed) : state_(seed * 2654435761u + 1) {}

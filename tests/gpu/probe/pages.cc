@@ -1,4 +1,5 @@
-// What the driver's calls for mapped memory cost. They are made on a thread beside the steps, so microseconds count.
+// What the driver's calls for mapped memory cost. They are made on a thread beside the steps, so
+// microseconds count.
 #include <cuda.h>
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// What the matrix units reach when nothing else is in the way, on random numbers: zeros would run faster.
+// What the matrix units reach when nothing else is in the way, on random numbers: zeros
+// would run faster.
 #include <cstdint>
 #include <string>
 

@@ -25,8 +25,8 @@ inline float TowardZero(double value) {
   return std::fabs(static_cast<double>(near)) > std::fabs(value) ? std::nextafter(near, 0.0f) : near;
 }
 
-// `block` exact products and the sum so far are aligned to the largest of them, cut off `bits` below its
-// first bit, added and cut to a float; so for every block of k.
+// `block` exact products and the sum so far are aligned to the largest of them, cut off `bits`
+// below its first bit, added and cut to a float; so for every block of k.
 inline float SumInBlocks(const std::vector<float>& a, const std::vector<float>& b, size_t block, int bits) {
   float sum = 0.0f;
   for (size_t begin = 0; begin < a.size(); begin += block) {

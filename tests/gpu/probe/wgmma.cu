@@ -14,7 +14,8 @@ namespace guildhall::probe {
 namespace {
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-// A tile (rows, 64) of a matrix into shared memory, 16-byte pieces where the 128-byte swizzle has them.
+// A tile (rows, 64) of a matrix into shared memory, 16-byte pieces where the 128-byte
+// swizzle has them.
 __device__ inline void StageTile(const uint16_t* matrix, int k_size, int k, int rows, std::byte* tile) {
   for (int i = static_cast<int>(threadIdx.x); i < rows * 8; i += static_cast<int>(blockDim.x)) {
     const int row = i / 8, piece = i % 8;

@@ -1,5 +1,6 @@
-// wgmma.m64nNk16 for the probe: bf16 operands in shared memory with the 128-byte swizzle, float sums in registers. Only for
-// sm_90a; elsewhere the kernels that use it do nothing and are not launched.
+// wgmma.m64nNk16 for the probe: bf16 operands in shared memory with the 128-byte swizzle,
+// float sums in registers. Only for sm_90a; elsewhere the kernels that use it do nothing
+// and are not launched.
 #pragma once
 
 #include <cuda_runtime.h>
