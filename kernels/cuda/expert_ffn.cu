@@ -66,6 +66,7 @@ struct TileEntries {
 // Block. What was read of the table before may be overwritten; who reads what is written waits for the block.
 template <int kTokens>
 __device__ void ReadEntries(const FfnJob& job, int64_t first, int tokens, TileEntries<kTokens>& entries) {
+  static_assert(kTokens <= kProductThreads);
   __syncthreads();
   const int token = static_cast<int>(threadIdx.x);
   if (token >= tokens) return;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -239,6 +240,28 @@ TEST_CASE("a row's experts give the same bits alone, in any batch, on any number
             }
           }
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("an expert that all rows choose among many gives the bits of each row alone") {
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
+    Random random(6);
+    for (const WeightFormat format : on.weight_formats()) {
+      INFO(on.name << " " << WeightFormatName(format));
+      const Case c{70, 33, 40, 1, true};
+      const Experts experts(*backend, c, format, random);
+      Routing routing(c, kRows, random);
+      std::fill(routing.slot.begin(), routing.slot.end(), 7);
+      const auto x = random.Floats(kRows * c.hidden);
+      const auto before = random.Floats(kRows * c.hidden);
+      const auto together = Run(*backend, experts, routing, x, before, 0, kRows, true);
+      for (int64_t r = 0; r < kRows; ++r) {
+        const auto alone = Run(*backend, experts, routing, x, before, r, 1, true);
+        REQUIRE(
+            SameBits(alone, std::span(together).subspan(static_cast<size_t>(r * c.hidden), alone.size())));
       }
     }
   }
