@@ -86,6 +86,11 @@ void AddModelKeys(KeyList<ServerConfig>& keys) {
            "what may be taken of the device's memory: bytes (40GiB), a share of what is free (50%), or auto: "
            "all that is free",
            &ServerConfig::device_memory);
+  root.Add("on_device_error",
+           "what the process does when the device has failed for good: exit, with an error; or stay, not "
+           "serving, to be looked at",
+           &ServerConfig::on_device_error)
+      .choices = {"exit", "stay"};
   auto cpu = root.Inside("cpu", &ServerConfig::cpu);
   cpu.Add("threads", "compute threads; 0: the CPUs that the process may use", &CpuConfig::threads, {0, 1024});
   cpu.Add("pin", "bind compute threads to CPUs, where there is one for each CPU that the process may use",

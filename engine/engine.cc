@@ -169,7 +169,8 @@ EngineStatus Engine::Status() const {
   status.tokens_per_second = counters.output_rate.PerSecond(absl::Now());
   status.draining = impl_->queue->closed();
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;
-  status.healthy = counters.consecutive_numeric_failures < kUnhealthyAfter;
+  status.device_lost = counters.device_lost;
+  status.healthy = !status.device_lost && counters.consecutive_numeric_failures < kUnhealthyAfter;
   return status;
 }
 

@@ -75,7 +75,8 @@ struct EngineStatus {
   uint64_t overtakings = 0;        // at admission, in favour of one that shares more experts
   int64_t prompt_rows = 0;         // that the last step with decoding rows had room for beside them
   bool draining = false;
-  bool healthy = true;  // false after repeated numeric failures
+  bool healthy = true;       // false after repeated numeric failures, and once the device is lost
+  bool device_lost = false;  // every request ends with UNAVAILABLE, until the process is started again
   int consecutive_numeric_failures = 0;
 };
 
@@ -92,8 +93,8 @@ class Engine {
 
   // Takes the request into the queue or refuses at once: NOT_FOUND (task), RESOURCE_EXHAUSTED (queue or the
   // task's quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context or
-  // over what the KV cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped). Exactly one
-  // RequestEnd follows an OK.
+  // over what the KV cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped, the device lost).
+  // Exactly one RequestEnd follows an OK.
   absl::Status Submit(std::shared_ptr<Request> request);
 
   // No new requests from now on; returns when all have ended or `limit` passes (then the rest is cancelled).

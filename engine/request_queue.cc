@@ -66,6 +66,7 @@ absl::Status RequestQueue::Push(std::unique_ptr<Sequence> sequence) {
 
 absl::Status RequestQueue::FindPlace(int32_t task) {
   const TaskTable::Entry& entry = tasks_[task];
+  if (device_lost_) return absl::UnavailableError(absl::string_view(kDeviceLost.data(), kDeviceLost.size()));
   if (closed_) {
     return absl::UnavailableError("the server is shutting down and takes no new requests; try another one");
   }
@@ -147,6 +148,11 @@ void RequestQueue::Wake() {
 void RequestQueue::Close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
+}
+
+void RequestQueue::LoseDevice() {
+  std::lock_guard lock(mutex_);
+  device_lost_ = true;
 }
 
 bool RequestQueue::closed() const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +17,10 @@
 #include "engine/task_table.h"
 
 namespace guildhall {
+
+// The end of every request from the moment on when no step can be computed any more.
+inline constexpr std::string_view kDeviceLost =
+    "the device that the model runs on has failed for good; the server must be started again";
 
 // Bounded, with a quota for each task; knows the tasks, so that a request finds its task and a place in one
 // moment. A sequence counts as queued while it waits for its first rows, and
@@ -50,6 +55,7 @@ class RequestQueue {
   void Wake();
   void Close();  // Push: UNAVAILABLE from now on
   bool closed() const;
+  void LoseDevice();  // the same, with another reason
   // Waits until every accepted sequence has ended. False: `deadline` came first.
   bool WaitUntilEmpty(absl::Time deadline) const;
 
@@ -67,6 +73,7 @@ class RequestQueue {
   uint64_t next_arrival_ = 0;
   bool signalled_ = false;
   bool closed_ = false;
+  bool device_lost_ = false;
 };
 
 }  // namespace guildhall

@@ -64,6 +64,7 @@ bool StepLoop::Step() {
   if (options_.profile != nullptr) options_.profile->Begin();
   now_ = absl::Now();
   TakeArrivals();
+  if (counters_.device_lost) EndEvery(FinishReason::kError, absl::StatusCode::kUnavailable, kDeviceLost);
   EndCancelledAndLate();
   again_ = blocks_.memory().GiveBack();
   Mark(StepProfile::Phase::kAdmit);
@@ -306,9 +307,12 @@ void StepLoop::Forward() {
   cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
 }
 
-// The device failed: nobody in the step has a result, and their keys are lost.
+// The device failed: nobody in the step has a result, and their keys are lost. A device that is lost serves
+// nobody any more: the next turn ends them all.
 void StepLoop::EndStep(const absl::Status& failure) {
   Log().error("a step failed: {}", std::string(failure.message()));
+  counters_.device_lost = absl::IsUnavailable(failure);
+  if (counters_.device_lost) return queue_->LoseDevice();
   for (const BatchEntry& entry : entries_) {
     entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal,
                         "the device failed in the step that this request was in", absl::Now());
@@ -383,9 +387,13 @@ StepCounters StepLoop::Counters() const {
 void StepLoop::EndAll(FinishReason reason, absl::StatusCode code, std::string_view message) {
   now_ = absl::Now();
   while (!TakeArrivals()) std::this_thread::yield();
+  EndEvery(reason, code, message);
+  Finish();
+}
+
+void StepLoop::EndEvery(FinishReason reason, absl::StatusCode code, std::string_view message) {
   for (const auto& sequence : waiting_) sequence->End(reason, code, message, now_);
   for (const auto& sequence : running_) sequence->End(reason, code, message, now_);
-  Finish();
 }
 
 }  // namespace guildhall

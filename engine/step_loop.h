@@ -38,6 +38,7 @@ struct StepCounters {
   uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0, overtakings = 0;
   int64_t prompt_rows = 0;
   int consecutive_numeric_failures = 0;
+  bool device_lost = false;
   RateWindow output_rate{absl::Now()};
 };
 
@@ -76,6 +77,7 @@ class StepLoop {
   void EndForMemory(Sequence& sequence);
   void Forward();
   void EndStep(const absl::Status& failure);
+  void EndEvery(FinishReason reason, absl::StatusCode code, std::string_view message);
   void Publish(std::span<const float> logits, absl::Time now);
   void CollectEnded();
   bool Finish();

@@ -75,7 +75,8 @@ class Backend {
 #undef GH_DECLARE
 
   // Awaits what was enqueued. The first failure of the device since the last call; its memory may then hold
-  // anything, and who asked for the step ends what was in it.
+  // anything, and who asked for the step ends what was in it. UNAVAILABLE: the device is lost to this
+  // process, and every later call says so.
   virtual absl::Status Finish() = 0;
 };
 

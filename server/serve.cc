@@ -152,9 +152,11 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
   Log().info("ready");
   const bool complete = server->RunUntilDrained();
   Log().info("stopped{}", complete ? "" : "; requests were cut off at the drain limit");
+  const bool lost = server->state().deployment()->engine->Status().device_lost;
   // The engine ends before the model that it runs on.
   serving = nullptr;
   server.reset();
+  if (lost) return absl::UnavailableError("the device has failed for good; the log says how");
   return model->Report();
 }
 

@@ -94,10 +94,16 @@ void Server::SetHealth() {
   for (const auto& listener : listeners_) listener->SetReady(ready);
 }
 
+void Server::CheckDevice() {
+  if (config_.on_device_error != "exit" || state_.phase() != ServerState::Phase::kServing) return;
+  if (state_.deployment()->engine->Status().device_lost) state_.BeginDrain(std::nullopt);
+}
+
 void Server::Watch() {
   std::unique_lock lock(watch_mutex_);
   while (!watch_wakes_.wait_for(lock, kWatchInterval, [this] { return watch_ends_; })) {
     SetHealth();
+    CheckDevice();
     streams_.CancelStalled(absl::Seconds(config_.engine.stall_limit_s));
   }
 }

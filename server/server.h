@@ -23,7 +23,7 @@
 namespace guildhall {
 
 // Thread-safe after Start. Its listeners are ready while requests are served: not while loading or draining,
-// nor after repeated numeric failures.
+// nor after repeated numeric failures, nor when the device is lost.
 class Server {
  public:
   // Opens the listeners in the state "loading". The error of the first that cannot be opened, or of an
@@ -35,8 +35,9 @@ class Server {
   void Publish(std::shared_ptr<const Deployment> deployment);
   void BeginDrain() { state_.BeginDrain(std::nullopt); }
 
-  // Blocks until a drain is asked for (BeginDrain or Admin.Drain), lets open requests end within the limit,
-  // closes the listeners and stops the engine. True: all had ended by themselves.
+  // Blocks until a drain is asked for (BeginDrain or Admin.Drain) or the device is lost (on_device_error:
+  // exit), lets open requests end within the limit, closes the listeners and stops the engine. True: all had
+  // ended by themselves.
   bool RunUntilDrained();
 
   std::span<const std::unique_ptr<Listener>> listeners() const { return listeners_; }
@@ -48,6 +49,7 @@ class Server {
  private:
   Server(const ServerConfig& config, std::string admin_token);
   void Watch();
+  void CheckDevice();
   void SetHealth();
   void StopWatching();
   void CloseListeners();

@@ -80,6 +80,34 @@ TEST_CASE("Repeated NaN makes the engine unhealthy, a good row makes it healthy 
   CHECK(engine.Status().consecutive_numeric_failures == 0);
 }
 
+TEST_CASE("A device that is lost ends every request, those that wait as well, and takes no new ones") {
+  std::atomic<int64_t> lost_from{1 << 20};
+  FakeModel model({.fail_step = [&lost_from](int64_t step) -> absl::Status {
+    if (step < lost_from) return absl::OkStatus();
+    return absl::UnavailableError("the device is lost to this process");
+  }});
+  EngineOptions options = SmallOptions();
+  options.max_running = 1;
+  Engine engine(model, options, BaseTask());
+  engine.Start();
+  auto before = MakeRequest({1, 2, 3}, Greedy(2));
+  REQUIRE(engine.Submit(before).ok());
+  CHECK(Collect(*before->stream).end.status.ok());
+  lost_from = 0;
+  auto running = MakeRequest({1, 2, 3}, Greedy(10)), waiting = MakeRequest({4, 5}, Greedy(10));
+  REQUIRE(engine.Submit(running).ok());
+  // The second may come before the first has ended, or find the door closed.
+  const bool accepted = engine.Submit(waiting).ok();
+  CHECK(Collect(*running->stream).end.status.code() == absl::StatusCode::kUnavailable);
+  if (accepted) CHECK(Collect(*waiting->stream).end.status.code() == absl::StatusCode::kUnavailable);
+  CHECK(engine.Submit(MakeRequest({1}, Greedy(1))).code() == absl::StatusCode::kUnavailable);
+  AwaitIdle(engine);
+  CHECK(engine.Status().device_lost);
+  CHECK_FALSE(engine.Status().healthy);
+  CHECK(engine.Status().kv_blocks_free == 64);
+  CHECK(engine.Drain(absl::Seconds(10)));
+}
+
 TEST_CASE("A callback that throws ends its own request") {
   FakeModel model;
   Engine engine(model, SmallOptions(), BaseTask());

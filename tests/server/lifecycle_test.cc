@@ -131,6 +131,36 @@ TEST_CASE("a model that keeps producing broken numbers is not healthy, and Watch
   watch->Finish();
 }
 
+TEST_CASE(
+    "a device that is lost: who runs is told, nobody is served any more, the process stays to be asked") {
+  ScriptedModel::Options options;
+  options.loses_device = 66;
+  ServerConfig config = TestConfig();
+  config.on_device_error = "stay";
+  TestServer server(options, config);
+  auto stub = server.Inference();
+  CHECK(Ask(*stub, IdRequest(5, 3)).status.ok());
+  CHECK(Ask(*stub, IdRequest(66, 5)).status.error_code() == grpc::UNAVAILABLE);
+  CHECK(Ask(*stub, IdRequest(5, 3)).status.error_code() == grpc::UNAVAILABLE);
+  server.WaitFor([](const auto& status) { return status.engine().device_lost(); });
+  CHECK(server.Status().state() == v1::GetStatusResponse::STATE_UNHEALTHY);
+  const std::string target = InferenceTarget(server.server());
+  while (Health(target, "readiness") == kServing) absl::SleepFor(absl::Milliseconds(5));
+  CHECK(Health(target, "liveness") == kServing);
+}
+
+TEST_CASE("a device that is lost ends the server where the configuration wants that") {
+  ScriptedModel::Options options;
+  options.loses_device = 66;
+  TestServer server(options);
+  CHECK(TestConfig().on_device_error == "exit");
+  bool complete = false;
+  std::jthread run([&] { complete = server.server().RunUntilDrained(); });
+  CHECK(Ask(*server.Inference(), IdRequest(66, 5)).status.error_code() == grpc::UNAVAILABLE);
+  run.join();
+  CHECK(complete);
+}
+
 TEST_CASE("both versions of reflection list the services and give their files") {
   TestServer server;
   const std::string target = InferenceTarget(server.server());

@@ -25,6 +25,7 @@ void ScriptedModel::Release() {
 }
 
 absl::StatusOr<StepOutput> ScriptedModel::Await() {
+  if (lost_) return absl::UnavailableError("the device is lost to this process: cudaErrorLaunchFailure");
   return StepOutput{.logits = logits_, .hidden = {}, .routes = {}};
 }
 
@@ -35,6 +36,7 @@ void ScriptedModel::Launch(const Batch& batch) {
   }
   for (size_t row = 0; row < batch.tokens.size(); ++row) {
     slot_tokens_[static_cast<size_t>(batch.kv_place[row])] = batch.tokens[row];
+    lost_ = lost_ || batch.tokens[row] == options_.loses_device;
   }
   const auto vocabulary = static_cast<size_t>(options_.vocabulary);
   logits_.resize(batch.outputs.size() * vocabulary);

@@ -23,7 +23,8 @@ class ScriptedModel final : public LanguageModel {
     int64_t kv_blocks = 256;
     std::map<int32_t, std::vector<int32_t>> scripts = {};
     std::vector<int32_t> fallback = {100};
-    int32_t poison = -1;  // a row of this token gets logits that are not finite
+    int32_t poison = -1;        // a row of this token gets logits that are not finite
+    int32_t loses_device = -1;  // a step with this token, and every later one, ends with UNAVAILABLE
   };
   explicit ScriptedModel(Options options);
 
@@ -46,6 +47,7 @@ class ScriptedModel final : public LanguageModel {
   std::mutex mutex_;
   std::condition_variable released_;
   bool held_ = false;
+  bool lost_ = false;  // of the engine thread
 };
 
 }  // namespace guildhall
