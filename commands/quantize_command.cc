@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "commands/commands.h"
+#include "commands/device_flag.h"
 #include "commands/progress.h"
 #include "kernels/make_backend.h"
 #include "server/version.h"
@@ -97,8 +98,10 @@ void AddQuantizeCommand(CLI::App& app, Action& action) {
     command->add_option(option, flags->by_kind[std::string(kind.name)],
                         "auto, f32, bf16, f16, int8, int4 or int4_offset");
   }
-  command->add_option("--isa", flags->backend.cpu.isa,
-                      "level to pack for: portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
+  AddDeviceFlag(*command, flags->backend);
+  command->add_option(
+      "--isa", flags->backend.cpu.isa,
+      "level of the CPU to pack for: portable, avx2 or avx512; default: GUILDHALL_ISA, else the best");
   command->add_option("--ignore-config-key", flags->checkpoint.ignore_config_keys,
                       "a key of config.json that you know to be harmless (may be repeated)");
   command->add_flag("--force", flags->force, "replace a packed folder that is there");

@@ -31,15 +31,19 @@ absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend) {
   for (const auto& [format, checksum] : folder.manifest().layouts) {
     if (LayoutChecksum(backend, format) == checksum) continue;
     const std::string &packed = folder.manifest().layout, served = backend.layout();
-    const size_t device = packed.find('/') + 1;
-    // A level of the same device may be chosen instead.
-    const bool same_device = packed.compare(0, device, served, 0, device) == 0;
+    const std::string packed_for = packed.substr(0, packed.find('/'));
+    const std::string device = served.substr(0, served.find('/'));
+    const bool cpu = device == "cpu";
+    // A level of the same device may be chosen instead, or the other device.
+    const std::string instead =
+        packed_for != device ? StrCat(", choose device ", packed_for, " for it")
+        : cpu ? StrCat(", choose cpu.isa ", packed.substr(packed.find('/') + 1), " if this machine has it")
+              : "";
     return absl::FailedPreconditionError(StrCat(
         folder.directory(), ": ", WeightFormatName(format), " is packed in the layout ", packed, " by ",
         folder.manifest().tool, ", and this server reads ", served,
-        ": quantize again for it (guildhall quantize --isa ", backend.level(), ")",
-        same_device ? StrCat(", choose cpu.isa ", packed.substr(device), " if this machine has it") : "",
-        ", or serve the original folder with weights.*"));
+        ": quantize again for it (guildhall quantize --", cpu ? "isa " : "device ",
+        cpu ? backend.level() : device, ")", instead, ", or serve the original folder with weights.*"));
   }
   return absl::OkStatus();
 }

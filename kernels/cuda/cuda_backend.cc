@@ -117,9 +117,12 @@ class CudaBackend final : public Backend {
       return error;
     };
     failure_.Remember(OpName(kind), timed());
-    const int64_t end = SteadyNs();
+    const int64_t end = SteadyNs(), begin = end - static_cast<int64_t>(static_cast<double>(ms) * 1e6);
     const OpCost cost = failure_.any() ? OpCost() : CostOnHost(args, step_->host_data(), *memory_);
-    observer_->OpEnds(cost, end - static_cast<int64_t>(static_cast<double>(ms) * 1e6), end);
+    // The device is one lane that is busy all the time.
+    observer_->ItemDone(0, begin, end);
+    observer_->LoopDone(begin, end);
+    observer_->OpEnds(cost, begin, end);
   }
 
   const Device device_;

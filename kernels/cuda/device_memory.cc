@@ -42,7 +42,6 @@ absl::StatusOr<DeviceBuffer> CudaDeviceMemory::Allocate(size_t bytes, std::strin
                device_.name(), " (cuda:", device_.index(), ")"));
   }
   GH_RETURN_IF_ERROR(StatusOf(error, what));
-  // Freed late where a step may still read: cudaFree waits for the device.
   return DeviceBuffer(static_cast<std::byte*>(memory), bytes,
                       std::shared_ptr<void>(memory, [](void* place) { (void)cudaFree(place); }));
 }

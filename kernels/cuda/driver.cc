@@ -40,8 +40,7 @@ absl::Status StatusOf(const Driver& driver, CUresult result, std::string_view do
   const char* name = nullptr;
   if (driver.error_name(result, &name) != CUDA_SUCCESS || name == nullptr) name = "an unknown error";
   const std::string text = StrCat("cuda: ", doing, ": ", name);
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) return absl::ResourceExhaustedError(text);
-  return result == CUDA_ERROR_NOT_SUPPORTED ? absl::UnimplementedError(text) : absl::InternalError(text);
+  return result == CUDA_ERROR_OUT_OF_MEMORY ? absl::ResourceExhaustedError(text) : absl::InternalError(text);
 }
 
 }  // namespace guildhall::cuda

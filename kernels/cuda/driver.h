@@ -13,6 +13,8 @@ namespace guildhall::cuda {
 // FN(field, name): a member of that name for the driver's function.
 #define GH_FOR_EACH_DRIVER_FUNCTION(FN)                     \
   FN(error_name, cuGetErrorName)                            \
+  FN(device_get, cuDeviceGet)                               \
+  FN(device_get_attribute, cuDeviceGetAttribute)            \
   FN(allocation_granularity, cuMemGetAllocationGranularity) \
   FN(address_reserve, cuMemAddressReserve)                  \
   FN(address_free, cuMemAddressFree)                        \
@@ -31,7 +33,7 @@ struct Driver {
 // UNIMPLEMENTED names the first function that this driver lacks.
 absl::StatusOr<Driver> FindDriver();
 
-// As StatusOf of the runtime's errors; UNIMPLEMENTED for what the device cannot do.
+// As StatusOf of the runtime's errors.
 absl::Status StatusOf(const Driver& driver, CUresult result, std::string_view doing);
 
 }  // namespace guildhall::cuda

@@ -48,21 +48,14 @@ class MappedPages final : public PageMemory {
     for (const CUmemGenericAllocationHandle handle : spare_) (void)driver_.release(handle);
   }
 
-  // Takes the first spare page. INVALID_ARGUMENT: pages of that size cannot be mapped. UNIMPLEMENTED: the
-  // device has no virtual memory.
-  absl::Status Init() {
+  absl::Status CheckPageBytes() const {
     size_t unit = 0;
     GH_RETURN_IF_ERROR(
         StatusOf(driver_, driver_.allocation_granularity(&unit, &where_, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
                  "asking for the size of pages"));
-    if (page_bytes_ % unit != 0) {
-      return absl::InvalidArgumentError(StrCat("memory.page_bytes: expected a multiple of ", unit, " on ",
-                                               device_.name(), ", found ", page_bytes_));
-    }
-    CUmemGenericAllocationHandle handle = 0;
-    GH_RETURN_IF_ERROR(StatusOf(driver_, driver_.create(&handle, page_bytes_, &where_, 0), "taking a page"));
-    spare_.push_back(handle);
-    return absl::OkStatus();
+    if (page_bytes_ % unit == 0) return absl::OkStatus();
+    return absl::InvalidArgumentError(StrCat("memory.page_bytes: expected a multiple of ", unit, " on ",
+                                             device_.name(), ", found ", page_bytes_));
   }
 
   size_t page_bytes() const override { return page_bytes_; }
@@ -185,20 +178,27 @@ class WholeRanges final : public PageMemory {
   const size_t page_bytes_;
 };
 
+bool HasVirtualMemory(const Driver& driver, int index) {
+  CUdevice device = 0;
+  int there = 0;
+  return driver.device_get(&device, index) == CUDA_SUCCESS &&
+         driver.device_get_attribute(&there, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED,
+                                     device) == CUDA_SUCCESS &&
+         there != 0;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PageMemory>> MakeCudaPageMemory(const Device& device, cudaStream_t steps,
                                                                size_t page_bytes) {
   GH_CHECK_GT(page_bytes, size_t{0});
   const absl::StatusOr<Driver> driver = FindDriver();
-  absl::Status there = driver.status();
-  if (driver.ok()) {
-    auto pages = std::make_unique<MappedPages>(*driver, device, steps, page_bytes);
-    there = pages->Init();
-    if (there.ok()) return std::unique_ptr<PageMemory>(std::move(pages));
+  if (!driver.ok() || !HasVirtualMemory(*driver, device.index())) {
+    return std::unique_ptr<PageMemory>(std::make_unique<WholeRanges>(device, steps, page_bytes));
   }
-  if (!absl::IsUnimplemented(there)) return there;
-  return std::unique_ptr<PageMemory>(std::make_unique<WholeRanges>(device, steps, page_bytes));
+  auto pages = std::make_unique<MappedPages>(*driver, device, steps, page_bytes);
+  GH_RETURN_IF_ERROR(pages->CheckPageBytes());
+  return std::unique_ptr<PageMemory>(std::move(pages));
 }
 
 }  // namespace guildhall::cuda

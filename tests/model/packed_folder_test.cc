@@ -160,16 +160,18 @@ TEST_CASE(
   const Place place;
   const std::string out = place / "out";
   Must(Quantize(LoadGolden("olmoe_f32").directory, out, "auto"));
-  Edit(out, [](Json& json) {
-    json["layout"] = "cuda/sm90";
+  const std::string other = OnTestDevice() ? "cpu" : "cuda";
+  Edit(out, [&](Json& json) {
+    json["layout"] = other + "/other";
     for (auto& [format, checksum] : json["layouts"].items()) checksum = "00000000";
   });
   const absl::Status refused = Refusal(out);
   CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
-  CHECK_THAT(std::string(refused.message()),
-             Contains("cuda/sm90") &&
-                 Contains("guildhall quantize --isa " + DefaultTestBackend().make(1)->level()) &&
-                 !Contains("cpu.isa"));
+  const std::string command =
+      OnTestDevice() ? "--device cuda" : "--isa " + DefaultTestBackend().make(1)->level();
+  CHECK_THAT(std::string(refused.message()), Contains(other + "/other") &&
+                                                 Contains("guildhall quantize " + command) &&
+                                                 Contains("choose device " + other) && !Contains("cpu.isa"));
 }
 
 TEST_CASE("damage to a packed folder is DATA_LOSS that names the tensor") {
