@@ -37,6 +37,12 @@ function(guildhall_library NAME)
   target_include_directories(${NAME} PUBLIC ${CMAKE_SOURCE_DIR})
 endfunction()
 
+# What goes to machines with a device (scripts/gpu-check) finds libraries beside itself, and so do those.
+function(guildhall_portable NAME)
+  set_target_properties(${NAME} PROPERTIES BUILD_RPATH "$ORIGIN/../lib")
+  target_link_options(${NAME} PRIVATE -Wl,--disable-new-dtags)
+endfunction()
+
 function(guildhall_program NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${NAME} ${ARG_SOURCES})
@@ -49,6 +55,7 @@ function(guildhall_program NAME)
   if(TARGET gh_cuda)
     add_executable(${NAME}_cuda ${ARG_SOURCES})
     target_link_libraries(${NAME}_cuda PRIVATE ${ARG_LIBRARIES} gh_cuda guildhall_options)
+    guildhall_portable(${NAME}_cuda)
   endif()
 endfunction()
 
@@ -63,6 +70,7 @@ function(guildhall_test NAME)
   if(ARG_ON_DEVICE AND TARGET gh_cuda)
     add_executable(${NAME}_cuda)
     target_link_libraries(${NAME}_cuda PRIVATE ${NAME}_objects gh_cuda)
+    guildhall_portable(${NAME}_cuda)
   endif()
   # A name that matches no test case is a failure: CMake cuts names at semicolons and brackets.
   catch_discover_tests(${NAME} TEST_PREFIX "${NAME}: " EXTRA_ARGS --warn NoTests
