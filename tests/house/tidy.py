@@ -18,6 +18,9 @@ from headers_alone import compile_flags, digest, flags_by_folder, nearest_flags
 from sources import own_files
 
 SUFFIXES = (".cc", ".h")
+# Another's names, given a meaning by ours: headers that are included by them are left out as what is installed is.
+FOREIGN = "tests/cuda_emulation/include/"
+FOREIGN_PREFIXES = ("cuda", "emulated/")
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "@{upstream}", "main")  # the first that is known
 
 
@@ -41,19 +44,19 @@ def changed_files(root: Path, since: str | None) -> list[str]:
 
 def to_read(root: Path, files: list[str]) -> list[str]:
     """The files that clang-tidy is given so that it sees all of `files`."""
-    own = set(own_files(root, SUFFIXES))
+    own = {file for file in own_files(root, SUFFIXES) if not file.startswith(FOREIGN)}
     sources = {file: str(Path(file).with_suffix(".cc")) for file in files if file in own}
     return sorted({source if source in own else file for file, source in sources.items()})
 
 
 def clang_flags(flags: list[str]) -> list[str]:
-    """Without warnings, which are the compiler's to give, and without its precompiled headers."""
+    """Without warnings, which are the compiler's to give, without its precompiled headers and foreign names."""
     kept, skip = [], False
     for flag in flags:
         if not skip and flag != "-include" and not flag.startswith("-W"):
             kept.append(flag)
         skip = flag == "-include"
-    return kept
+    return kept + [f"--system-header-prefix={prefix}" for prefix in FOREIGN_PREFIXES]
 
 
 def all_flags(root: Path, build: Path) -> tuple[dict, dict]:

@@ -17,8 +17,10 @@ void PutColumn(Matrix& b, int column, const Matrix& values) {
 }  // namespace
 
 std::vector<float> ColumnOf(const std::vector<float>& y, int columns, int column) {
-  std::vector<float> found;
-  for (int row = 0; row < kRows; ++row) found.push_back(y[static_cast<size_t>(row * columns + column)]);
+  std::vector<float> found(kRows);
+  for (size_t row = 0; row < found.size(); ++row) {
+    found[row] = y[row * static_cast<size_t>(columns) + static_cast<size_t>(column)];
+  }
   return found;
 }
 
@@ -33,7 +35,7 @@ void AskPlaces(const std::string& kind, int columns, const Product& product) {
   std::vector<float> first;
   size_t moved = 0, beside = 0;
   for (int place = 0; place < columns; ++place) {
-    Matrix b = Bf16Numbers(wide * kSize, static_cast<uint64_t>(3 + place));
+    Matrix b = Bf16Numbers(wide * kSize, 3 + static_cast<uint64_t>(place));
     PutColumn(b, place, values);
     const std::vector<float> found = ColumnOf(product(a, b), columns, place);
     if (place == 0) first = found;
