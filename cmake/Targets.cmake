@@ -5,6 +5,8 @@
 # own. EMULATED: NAME has the CUDA back end over emulated devices.
 # ON_DEVICE: EMULATED, and all cases but those tagged [cpu] run a second time, over the emulated device (ctest -L cuda). Where
 # a CUDA toolkit is, NAME_cuda runs them on a real one (scripts/gpu-check).
+# CHECKED: they also run in the checking mode (ctest -L cuda-checked), and with threads and blocks in other orders
+# (ctest -L cuda-order).
 add_library(guildhall_options INTERFACE)
 target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(guildhall_options INTERFACE
@@ -60,7 +62,7 @@ function(guildhall_program NAME)
 endfunction()
 
 function(guildhall_test NAME)
-  cmake_parse_arguments(ARG "ON_DEVICE;EMULATED" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "ON_DEVICE;EMULATED;CHECKED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_library(${NAME}_objects OBJECT ${ARG_SOURCES})
   target_link_libraries(${NAME}_objects PUBLIC ${ARG_LIBRARIES} guildhall_options test_main)
   target_compile_definitions(${NAME}_objects PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
@@ -78,5 +80,19 @@ function(guildhall_test NAME)
   if(ARG_ON_DEVICE)
     catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda: ${NAME}: " EXTRA_ARGS --warn NoTests
                          PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda)
+  endif()
+  if(ARG_CHECKED AND TARGET gh_cuda_checked)
+    add_executable(${NAME}_checked)
+    target_link_libraries(${NAME}_checked PRIVATE ${NAME}_objects gh_cuda_checked)
+    catch_discover_tests(${NAME}_checked TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-checked: ${NAME}: " EXTRA_ARGS --warn NoTests
+                         PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-checked
+                         ENVIRONMENT "GUILDHALL_TEST_DEVICE=cuda;GUILDHALL_EMULATED_ORDER=shuffled")
+    foreach(_order backward shuffled)
+      # Catch's CMake script tells calls apart by their arguments: the suite's name is one.
+      catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-${_order}: ${NAME}: "
+                           EXTRA_ARGS --warn NoTests --name ${_order}
+                           PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-order
+                           ENVIRONMENT "GUILDHALL_TEST_DEVICE=cuda;GUILDHALL_EMULATED_ORDER=${_order}")
+    endforeach()
   endif()
 endfunction()

@@ -2,8 +2,7 @@
 
 #include <malloc.h>
 
-#include <cinttypes>
-#include <cstdio>
+#include <iterator>
 
 #include "base/align.h"
 #include "base/str_cat.h"
@@ -22,12 +21,6 @@ namespace {
 constexpr ptrdiff_t kStackBytes = 64 << 10;
 constexpr size_t kPage = 4096;
 constexpr size_t kSharedWindowBytes = SharedMemory::kMostBytes + (64 << 10);
-
-std::string Hex(const void* address) {
-  char text[32];
-  std::snprintf(text, sizeof text, "0x%" PRIxPTR, reinterpret_cast<uintptr_t>(address));
-  return text;
-}
 
 }  // namespace
 
@@ -64,30 +57,33 @@ Space AddressSpace::Check(const void* address, size_t bytes, bool write, const v
     if (found.Has(address, bytes)) return Space::kGlobal;
   }
   if (IsOwn(address, bytes, write)) return Space::kOwn;
-  const std::string what = StrCat(write ? "writes " : "reads ", bytes, bytes == 1 ? " byte" : " bytes", " (",
-                                  SourceLine(PlaceOf(pc)), ")");
-  if (shared_window_.Has(address, 1)) {
-    Report(StrCat(what, " at ", static_cast<const std::byte*>(address) - shared_.begin,
-                  " in shared memory, out of bounds: the block has ", shared_.end - shared_.begin));
-  }
-  if (DeviceState* const device = Machine::Get().DeviceOf(address)) {
-    found_[next_found_++ % 4] = FindGlobal(device->range, address, bytes, what);
+  const DeviceState* const device = Machine::Get().DeviceOf(address);
+  if (device != nullptr) {
+    const DeviceRange::Piece piece = device->range.FindBefore(address);
+    const Range range = {piece.begin, piece.begin + piece.bytes};
+    if (piece.open && range.Has(address, bytes)) {
+      found_[next_found_++ % std::size(found_)] = range;
+      return Space::kGlobal;
+    }
+  } else if (Machine::Get().pinned.Contains(address, bytes)) {
     return Space::kGlobal;
   }
-  if (Machine::Get().pinned.Contains(address, bytes)) return Space::kGlobal;
-  Report(StrCat(what, " of the host's pageable memory at ", Hex(address)));
+  Report(StrCat(write ? "writes " : "reads ", bytes, bytes == 1 ? " byte (" : " bytes (",
+                SourceLine(PlaceOf(pc)), ")", WhatIsWrong(address, device)));
 }
 
-AddressSpace::Range AddressSpace::FindGlobal(const DeviceRange& memory, const void* address, size_t bytes,
-                                             const std::string& what) const {
-  const DeviceRange::Piece piece = memory.FindBefore(address);
-  const Range range = {piece.begin, piece.begin + piece.bytes};
-  if (piece.open && range.Has(address, bytes)) return range;
-  const auto offset = static_cast<const std::byte*>(address) - piece.begin;
-  if (piece.open && static_cast<size_t>(offset) < AlignUp(piece.bytes, kPage) + kPage) {
-    Report(StrCat(what, " at ", offset, " in device memory, out of bounds: that piece has ", piece.bytes));
+std::string AddressSpace::WhatIsWrong(const void* address, const DeviceState* device) const {
+  const auto* const at = static_cast<const std::byte*>(address);
+  if (shared_window_.Has(address, 1)) {
+    return StrCat(" at ", at - shared_.begin, " in shared memory, out of bounds: the block has ",
+                  shared_.end - shared_.begin);
   }
-  Report(StrCat(what, " at ", Hex(address), " in ", memory.Describe(address)));
+  if (device == nullptr) return StrCat(" of the host's pageable memory at ", AddressText(address));
+  const DeviceRange::Piece piece = device->range.FindBefore(address);
+  if (piece.open && static_cast<size_t>(at - piece.begin) < AlignUp(piece.bytes, kPage) + kPage) {
+    return StrCat(" at ", at - piece.begin, " in device memory, out of bounds: that piece has ", piece.bytes);
+  }
+  return StrCat(" at ", AddressText(address), " in ", device->range.Describe(address));
 }
 
 std::string AddressSpace::Name(const void* address) const {
@@ -99,7 +95,7 @@ std::string AddressSpace::Name(const void* address) const {
     return StrCat("byte ", static_cast<const std::byte*>(address) - piece.begin, " of a piece of ",
                   piece.bytes, " bytes of device memory");
   }
-  return StrCat("the byte at ", Hex(address));
+  return StrCat("the byte at ", AddressText(address));
 }
 
 }  // namespace guildhall::emulation

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "tests/cuda_emulation/block.h"
-#include "tests/cuda_emulation/device_range.h"
+#include "tests/cuda_emulation/machine.h"
 
 namespace guildhall::emulation {
 
@@ -32,14 +32,13 @@ class AddressSpace {
              static_cast<const std::byte*>(address) + bytes <= end;
     }
   };
-  Range FindGlobal(const DeviceRange& memory, const void* address, size_t bytes,
-                   const std::string& what) const;
+  std::string WhatIsWrong(const void* address, const DeviceState* device) const;
   bool IsOwn(const void* address, size_t bytes, bool write) const;
 
   Range shared_;         // what the block has
   Range shared_window_;  // what no block can have, too
   Range arguments_;
-  Range found_[4];  // memory that was touched last
+  Range found_[8];  // memory that was touched last
   unsigned next_found_ = 0;
 };
 
