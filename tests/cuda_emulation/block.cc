@@ -16,6 +16,10 @@ constinit thread_local dim3 blockDim;
 constinit thread_local dim3 gridDim;
 
 namespace guildhall::emulation {
+
+constinit thread_local const FiberState* current_fiber = nullptr;
+constinit thread_local BlockRunner* running_block = nullptr;
+
 namespace {
 
 std::mutex last_kernel_mutex;
@@ -27,21 +31,22 @@ BlockRunner& Runner() {
   return runner;
 }
 
-// 0 .. count - 1 as `order` says; shuffled the same way each time.
-std::vector<unsigned> Places(unsigned count, Order order) {
-  std::vector<unsigned> places(count);
-  std::iota(places.begin(), places.end(), 0u);
-  if (order == Order::kBackward) std::reverse(places.begin(), places.end());
-  if (order == Order::kShuffled) std::shuffle(places.begin(), places.end(), std::minstd_rand(count));
+// The block's threads as `order` says; shuffled the same way each time.
+std::vector<ThreadPlace> Places(const dim3& block, Order order) {
+  const unsigned count = block.x * block.y * block.z;
+  std::vector<unsigned> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0u);
+  if (order == Order::kBackward) std::reverse(numbers.begin(), numbers.end());
+  if (order == Order::kShuffled) std::shuffle(numbers.begin(), numbers.end(), std::minstd_rand(count));
+  std::vector<ThreadPlace> places;
+  for (const unsigned thread : numbers) {
+    const unsigned row = thread / block.x;
+    places.push_back({{thread, thread / 32, thread % 32}, {thread % block.x, row % block.y, row / block.y}});
+  }
   return places;
 }
 
 }  // namespace
-
-const FiberState* CurrentFiber() {
-  const BlockRunner* const runner = BlockRunner::Running();
-  return runner != nullptr ? runner->fiber_state() : nullptr;
-}
 
 const BlockState* CurrentBlock() {
   const BlockRunner* const runner = BlockRunner::Running();
@@ -71,7 +76,7 @@ void RunLaunch(const Launch& launch, Order order) {
   Watcher* const who = watcher;
   if (who != nullptr) who->KernelBegins(launch);
   BlockRunner& runner = Runner();
-  runner.Begin(launch, Places(launch.block.x * launch.block.y * launch.block.z, order), who);
+  runner.Begin(launch, Places(launch.block, order), who);
   const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z;
   // Shuffled blocks go in strides that meet each once.
   uint64_t stride = order == Order::kShuffled ? blocks / 2 + 1 : 1;
@@ -95,7 +100,7 @@ void MeetBlock() {
 }
 
 unsigned Lane() {
-  return BlockRunner::Running()->fiber_state()->lane;
+  return current_fiber->lane;
 }
 
 int CheckSource(unsigned mask, const char* what, int source) {

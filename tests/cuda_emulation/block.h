@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "emulated/launch.h"
+#include "emulated/thread_place.h"
 #include "emulated/vector_types.h"
 
 namespace guildhall::emulation {
@@ -24,13 +25,6 @@ struct Launch {
   std::unique_ptr<KernelCall> call;
 };
 
-// The thread of a kernel that runs.
-struct FiberState {
-  unsigned thread = 0;  // of the block, x fastest
-  unsigned warp = 0;
-  unsigned lane = 0;
-};
-
 // What the host's thread executes just now.
 struct BlockState {
   const Launch* launch = nullptr;
@@ -39,7 +33,9 @@ struct BlockState {
 };
 
 // Null outside of kernels.
-const FiberState* CurrentFiber();
+inline const FiberState* CurrentFiber() {
+  return current_fiber;
+}
 const BlockState* CurrentBlock();
 // The kernel that runs in this thread; outside of kernels the last one that ran anywhere, or "none".
 std::string CurrentKernelName();

@@ -1,6 +1,7 @@
 #include "tests/cuda_emulation/block_runner.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <utility>
 
@@ -10,8 +11,6 @@
 
 namespace guildhall::emulation {
 namespace {
-
-constinit thread_local BlockRunner* running_block = nullptr;
 
 std::string LaneList(unsigned mask) {
   std::string text;
@@ -23,16 +22,12 @@ std::string LaneList(unsigned mask) {
 
 }  // namespace
 
-BlockRunner* BlockRunner::Running() {
-  return running_block;
-}
-
-void BlockRunner::Begin(const Launch& launch, std::vector<unsigned> places, Watcher* watcher) {
+void BlockRunner::Begin(const Launch& launch, std::vector<ThreadPlace> places, Watcher* watcher) {
   watcher_ = watcher;
   places_ = std::move(places);
   state_ = {&launch, {}, shared_.Take(launch.shared_bytes)};
   warps_.resize((places_.size() + 31) / 32);
-  ready_.resize(places_.size() + 1);
+  ready_.resize(std::bit_ceil(places_.size() + 1));
   gridDim = launch.grid;
   blockDim = launch.block;
   dynamic_shared = state_.shared.data();
@@ -63,40 +58,35 @@ void BlockRunner::Run(uint3 block) {
 }
 
 void BlockRunner::RunThreads() {
+  Fiber::Arrive(*running_block->running_);
   for (;;) {
     // Threads that can go on come first: the stacks of one warp are then the ones in the cache.
     BlockRunner& block = *running_block;
     Fiber* next = nullptr;
     while ((next = block.NextReady()) == nullptr && block.begun_ < block.places_.size()) {
-      block.running_->thread = block.places_[block.begun_++];
-      block.Enter(block.running_->thread);
+      block.running_->place = &block.places_[block.begun_++];
+      Enter(*block.running_->place);
       block.state_.launch->call->RunThread();
       block.EndThread();
     }
     if (next == nullptr && block.alive_ > 0) block.ReportHang();
     Fiber* const self = block.running_;
     block.stacks_.Give(self);
-    block.in_thread_ = false;
+    current_fiber = nullptr;
     block.running_ = next;
     Fiber::Switch(*self, next != nullptr ? *next : block.host_);
   }
 }
 
-void BlockRunner::Enter(unsigned thread) {
-  now_ = {thread, thread / 32, thread % 32};
-  const unsigned row = thread / blockDim.x;
-  threadIdx = {thread % blockDim.x, row % blockDim.y, row / blockDim.y};
-  in_thread_ = true;
-}
-
 void BlockRunner::EndThread() {
-  if (watcher_ != nullptr) watcher_->ThreadEnds(now_);
+  const FiberState& now = *current_fiber;
+  if (watcher_ != nullptr) watcher_->ThreadEnds(now);
   EndCopies();
-  Warp& warp = warps_[now_.warp];
-  warp.ended |= 1u << now_.lane;
+  Warp& warp = warps_[now.warp];
+  warp.ended |= 1u << now.lane;
   for (unsigned i = 0; i < warp.open; ++i) {
-    if (warp.meetings[i].mask >> now_.lane & 1u) {
-      Report(StrCat(warp.meetings[i].what, ": lane ", now_.lane, " ended, and lanes ",
+    if (warp.meetings[i].mask >> now.lane & 1u) {
+      Report(StrCat(warp.meetings[i].what, ": lane ", now.lane, " ended, and lanes ",
                     LaneList(warp.meetings[i].arrived), " wait for it"));
     }
   }
@@ -106,7 +96,7 @@ void BlockRunner::EndThread() {
 
 Fiber* BlockRunner::NextReady() {
   if (ready_begin_ == ready_end_) return nullptr;
-  return ready_[ready_begin_++ % ready_.size()];
+  return ready_[ready_begin_++ & (ready_.size() - 1)];
 }
 
 Fiber* BlockRunner::NextToBegin() {
@@ -120,7 +110,7 @@ void BlockRunner::Wait() {
   if (next == nullptr) ReportHang();
   running_ = next;
   Fiber::Switch(*self, *next);
-  Enter(self->thread);
+  Enter(*self->place);
 }
 
 void BlockRunner::MeetBlock() {
@@ -137,9 +127,10 @@ void BlockRunner::ReleaseBarrier() {
 }
 
 void BlockRunner::Meet(unsigned mask, const char* what, void* operand, Combine combine) {
-  Warp& warp = warps_[now_.warp];
-  const unsigned self = 1u << now_.lane;
-  if ((mask & self) == 0) Report(StrCat(what, ": its mask lacks the calling lane ", now_.lane));
+  const FiberState now = *current_fiber;
+  Warp& warp = warps_[now.warp];
+  const unsigned self = 1u << now.lane;
+  if ((mask & self) == 0) Report(StrCat(what, ": its mask lacks the calling lane ", now.lane));
   if ((mask & warp.lanes & ~warp.ended) != mask) {
     Report(StrCat(what, ": its mask has lanes that ended or never were: ",
                   LaneList(mask & ~(warp.lanes & ~warp.ended))));
@@ -148,7 +139,7 @@ void BlockRunner::Meet(unsigned mask, const char* what, void* operand, Combine c
   if (meeting.what != what) {
     Report(StrCat(what, ": lanes ", LaneList(meeting.arrived), " wait at ", meeting.what));
   }
-  meeting.operands[now_.lane] = operand;
+  meeting.operands[now.lane] = operand;
   meeting.arrived |= self;
   if (meeting.arrived != mask) {
     meeting.waiting[meeting.waiting_count++] = running_;
@@ -157,7 +148,7 @@ void BlockRunner::Meet(unsigned mask, const char* what, void* operand, Combine c
   combine(meeting.operands.data(), mask);
   for (unsigned i = 0; i < meeting.waiting_count; ++i) Ready(meeting.waiting[i]);
   warp.Close(meeting);
-  if (watcher_ != nullptr) watcher_->LanesMet(now_.warp, mask, what);
+  if (watcher_ != nullptr) watcher_->LanesMet(now.warp, mask, what);
 }
 
 void BlockRunner::ReportHang() const {

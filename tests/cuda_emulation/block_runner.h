@@ -12,16 +12,20 @@
 
 namespace guildhall::emulation {
 
+class BlockRunner;
+
+// What runs in this thread of the host, or null.
+extern constinit thread_local BlockRunner* running_block;
+
 // A fiber runs threads of the block one after another: one that never waits needs no stack of its own and no
 // switch. Where a thread waits, the next that can go on takes over; when none can, the block hangs, and that
 // is reported.
 class BlockRunner {
  public:
-  // What runs in this thread, or null.
-  static BlockRunner* Running();
+  static BlockRunner* Running() { return running_block; }
 
   // `places`: the block's threads in the order in which they begin.
-  void Begin(const Launch& launch, std::vector<unsigned> places, Watcher* watcher);
+  void Begin(const Launch& launch, std::vector<ThreadPlace> places, Watcher* watcher);
   void Run(uint3 block);
   void End();
 
@@ -31,18 +35,21 @@ class BlockRunner {
 
   const BlockState& state() const { return state_; }
   Watcher* watcher() const { return watcher_; }
-  const FiberState* fiber_state() const { return in_thread_ ? &now_ : nullptr; }
 
  private:
   // A fiber's life: threads of this block, then of the next one.
   static void RunThreads();
 
-  void Enter(unsigned thread);  // from here on it is the one that runs
+  // From here on it is the one that runs.
+  static void Enter(const ThreadPlace& place) {
+    current_fiber = &place.state;
+    threadIdx = place.index;
+  }
   void EndThread();
   void Wait();           // until somebody has put the fiber among the ready ones
   Fiber* NextReady();    // null: none
   Fiber* NextToBegin();  // null: all have begun
-  void Ready(Fiber* fiber) { ready_[ready_end_++ % ready_.size()] = fiber; }
+  void Ready(Fiber* fiber) { ready_[ready_end_++ & (ready_.size() - 1)] = fiber; }
   void ReleaseBarrier();
   [[noreturn]] void ReportHang() const;
 
@@ -50,13 +57,11 @@ class BlockRunner {
   SharedMemory shared_;
   Watcher* watcher_ = nullptr;
   BlockState state_;
-  FiberState now_;
-  bool in_thread_ = false;
-  std::vector<unsigned> places_;
+  std::vector<ThreadPlace> places_;
   std::vector<Warp> warps_;
   Fiber host_;
   Fiber* running_ = nullptr;
-  std::vector<Fiber*> ready_;  // a ring, larger than a block
+  std::vector<Fiber*> ready_;  // a ring, larger than a block; a power of two
   size_t ready_begin_ = 0, ready_end_ = 0;
   std::vector<Fiber*> at_barrier_;
   unsigned begun_ = 0, alive_ = 0;

@@ -13,9 +13,9 @@
 #error "the emulation switches stacks of x86-64"
 #endif
 
-// Keeps what a call must keep and goes on where the other stack was left.
 asm(R"(
 .text
+.globl guildhall_switch_stack
 .p2align 4
 .type guildhall_switch_stack, @function
 guildhall_switch_stack:
@@ -39,24 +39,15 @@ guildhall_switch_stack:
   .cfi_endproc
 .size guildhall_switch_stack, . - guildhall_switch_stack
 )");
-extern "C" void guildhall_switch_stack(void** save, void* load);
 
 namespace guildhall::emulation {
-namespace {
 
-thread_local Fiber* arriving = nullptr;  // who was switched to last, in this thread
-thread_local Fiber* leaving = nullptr;   // and from whom
-
-}  // namespace
-
-Fiber::Fiber(void (*entry)(), std::byte* stack, size_t bytes, size_t colour)
-    : entry_(entry), bottom_(stack), bytes_(bytes) {
-  // Stacks begin at other lines of a page each, or all their hot ends would meet in the same cache sets.
+Fiber::Fiber(void (*entry)(), std::byte* stack, size_t bytes, size_t colour) : bottom_(stack), bytes_(bytes) {
   auto top = reinterpret_cast<uintptr_t>(stack + bytes - colour);
   top &= ~uintptr_t{63};
   auto* words = reinterpret_cast<uintptr_t*>(top) - 8;
   std::memset(words, 0, 8 * sizeof(uintptr_t));
-  words[6] = reinterpret_cast<uintptr_t>(&Fiber::Enter);  // behind six registers; the stack is then 8 off 16
+  words[6] = reinterpret_cast<uintptr_t>(entry);  // behind six registers; the stack is then 8 off 16
   stack_pointer_ = words;
 #ifdef __SANITIZE_THREAD__
   tsan_ = __tsan_create_fiber(0);
@@ -70,34 +61,32 @@ Fiber::~Fiber() {
 #endif
 }
 
-void Fiber::Arrive() {
 #ifdef __SANITIZE_ADDRESS__
+namespace {
+thread_local Fiber* leaving = nullptr;
+}
+
+void Fiber::Leave(Fiber& from, Fiber& to) {
+  leaving = &from;
+  __sanitizer_start_switch_fiber(&from.fake_stack_, to.bottom_, to.bytes_);
+}
+
+void Fiber::Arrive(Fiber& self) {
   const void* bottom = nullptr;
   size_t bytes = 0;
-  __sanitizer_finish_switch_fiber(fake_stack_, &bottom, &bytes);
+  __sanitizer_finish_switch_fiber(self.fake_stack_, &bottom, &bytes);
+  // The host thread's own stack is known from here on.
   if (leaving->bottom_ == nullptr) leaving->bottom_ = bottom, leaving->bytes_ = bytes;
-#endif
 }
-
-void Fiber::Enter() {
-  Fiber* const self = arriving;
-  self->Arrive();
-  self->entry_();
-  __builtin_trap();
-}
-
-void Fiber::Switch(Fiber& from, Fiber& to) {
-  arriving = &to;
-  leaving = &from;
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_start_switch_fiber(&from.fake_stack_, to.bottom_, to.bytes_);
 #endif
+
 #ifdef __SANITIZE_THREAD__
+void Fiber::Leave(Fiber& from, Fiber& to) {
   if (from.tsan_ == nullptr) from.tsan_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(to.tsan_, 0);
-#endif
-  guildhall_switch_stack(&from.stack_pointer_, to.stack_pointer_);
-  from.Arrive();
 }
+
+void Fiber::Arrive(Fiber&) {}
+#endif
 
 }  // namespace guildhall::emulation
