@@ -59,16 +59,13 @@ absl::StatusOr<HostTwin> CudaDeviceMemory::MakeTwin(std::byte* home, size_t byte
 }
 
 // The host waits for the copy alone: the twin is free again, and what is enqueued from now on comes later.
-absl::Status CudaDeviceMemory::Copy(std::byte* to, const std::byte* from, size_t bytes, cudaMemcpyKind kind) {
+absl::Status CudaDeviceMemory::CopyUp(std::byte* to, const std::byte* from, size_t bytes) {
   if (bytes == 0) return absl::OkStatus();
-  // Downloads are for the thread that steps: they may not queue behind a load's uploads.
-  const bool up = kind == cudaMemcpyHostToDevice;
-  const cudaStream_t stream = up ? copies_.get() : steps_;
   GH_ASSIGN_OR_RETURN(const Event done, device_.MakeEvent());
-  cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, stream);
-  if (error == cudaSuccess) error = cudaEventRecord(done.get(), stream);
+  cudaError_t error = cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, copies_.get());
+  if (error == cudaSuccess) error = cudaEventRecord(done.get(), copies_.get());
   if (error == cudaSuccess) error = cudaEventSynchronize(done.get());
-  return StatusOf(error, up ? "a copy to the device" : "a copy from the device");
+  return StatusOf(error, "a copy to the device");
 }
 
 absl::Status CudaDeviceMemory::CopyInPieces(std::byte* to, const std::byte* from, size_t bytes) {
@@ -76,19 +73,23 @@ absl::Status CudaDeviceMemory::CopyInPieces(std::byte* to, const std::byte* from
   for (size_t at = 0; at < bytes; at += kStagingBytes) {
     const size_t piece = std::min(bytes - at, kStagingBytes);
     std::memcpy(staging.data(), from + at, piece);
-    GH_RETURN_IF_ERROR(Copy(to + at, staging.data(), piece, cudaMemcpyHostToDevice));
+    GH_RETURN_IF_ERROR(CopyUp(to + at, staging.data(), piece));
   }
   return absl::OkStatus();
 }
 
 absl::Status CudaDeviceMemory::Upload(const HostTwin& twin) {
   if (twin.size() > kLargestPinnedTwin) return CopyInPieces(twin.home(), twin.data(), twin.size());
-  return Copy(twin.home(), twin.data(), twin.size(), cudaMemcpyHostToDevice);
+  return CopyUp(twin.home(), twin.data(), twin.size());
 }
 
+// For the thread that steps: it may not queue behind a load's uploads, and nothing else is on that stream.
 absl::Status CudaDeviceMemory::Download(const HostTwin& twin, size_t bytes) {
   GH_CHECK_LE(bytes, twin.size());
-  return Copy(twin.data(), twin.home(), bytes, cudaMemcpyDeviceToHost);
+  if (bytes == 0) return absl::OkStatus();
+  cudaError_t error = cudaMemcpyAsync(twin.data(), twin.home(), bytes, cudaMemcpyDeviceToHost, steps_);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(steps_);
+  return StatusOf(error, "a copy from the device");
 }
 
 absl::StatusOr<DeviceBuffer> CudaDeviceMemory::Bring(std::span<const std::byte> bytes,

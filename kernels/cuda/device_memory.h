@@ -33,7 +33,7 @@ class CudaDeviceMemory final : public DeviceMemory {
   CudaDeviceMemory(const Device& device, cudaStream_t steps)
       : device_(device), steps_(steps), pinned_(device) {}
 
-  absl::Status Copy(std::byte* to, const std::byte* from, size_t bytes, cudaMemcpyKind kind);
+  absl::Status CopyUp(std::byte* to, const std::byte* from, size_t bytes);
   // Bytes of pageable host memory, through pinned memory.
   absl::Status CopyInPieces(std::byte* to, const std::byte* from, size_t bytes);
 

@@ -65,7 +65,7 @@ class MappedPages final : public PageMemory {
     GH_RETURN_IF_ERROR(device_.MakeCurrent());
     CUdeviceptr begin = 0;
     const absl::Status reserved =
-        StatusOf(driver_, driver_.address_reserve(&begin, bytes, page_bytes_, 0, 0), "reserving addresses");
+        StatusOf(driver_, driver_.address_reserve(&begin, bytes, 0, 0, 0), "reserving addresses");
     if (!reserved.ok()) return Refused(reserved, "reserve addresses for", bytes);
     return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(begin));
   }

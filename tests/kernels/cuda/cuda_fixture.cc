@@ -8,9 +8,9 @@
 
 namespace guildhall {
 
-CudaFixture::CudaFixture(emulation::Options options, size_t page_bytes) {
+CudaFixture::CudaFixture(emulation::Options options, const std::string& device) {
   emulation::EmulatedDevice::Configure(std::move(options));
-  auto backend = MakeBackend({.device = "cuda", .page_bytes = page_bytes, .cpu = {}});
+  auto backend = MakeBackend({.device = device, .page_bytes = 2 * kMiB, .cpu = {}});
   INFO(backend.status().message());
   REQUIRE(backend.ok());
   backend_ = *std::move(backend);

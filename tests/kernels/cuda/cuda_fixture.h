@@ -19,7 +19,7 @@ inline constexpr size_t kMiB = size_t{1} << 20;
 // A back end on emulated devices that are made anew, without errors of the test before.
 class CudaFixture {
  public:
-  explicit CudaFixture(emulation::Options options = {}, size_t page_bytes = 2 * kMiB);
+  explicit CudaFixture(emulation::Options options = {}, const std::string& device = "cuda");
   ~CudaFixture();  // CHECK: nothing is left on the device or locked
 
   Backend& operator*() { return *backend_; }

@@ -100,10 +100,19 @@ TEST_CASE("cuda memory: copies that fail are told to who asked, and the next one
   const DeviceBuffer buffer = cuda.Upload(Ascending(4));
   auto twin = cuda->memory().MakeTwin(buffer.data(), 16);
   REQUIRE(twin.ok());
-  for (const char* function : {"copy", "cudaMemcpyAsync", "cudaEventRecord", "cudaEventCreateWithFlags"}) {
-    INFO(function);
-    EmulatedDevice::Fail(function, 1, cudaErrorUnknown);
-    const absl::Status failed = cuda->memory().Download(*twin, 16);
+  const struct {
+    const char* function;
+    bool up;
+  } cases[] = {{"copy", true},
+               {"cudaMemcpyAsync", true},
+               {"cudaEventRecord", true},
+               {"cudaEventCreateWithFlags", true},
+               {"copy", false},
+               {"cudaMemcpyAsync", false}};
+  for (const auto& fault : cases) {
+    INFO(fault.function << " " << fault.up);
+    EmulatedDevice::Fail(fault.function, 1, cudaErrorUnknown);
+    const absl::Status failed = fault.up ? cuda->memory().Upload(*twin) : cuda->memory().Download(*twin, 16);
     CHECK(failed.code() == StatusCode::kInternal);
     CHECK_THAT(std::string(failed.message()), Contains("cudaErrorUnknown"));
     CHECK(cuda->memory().Upload(*twin).ok());

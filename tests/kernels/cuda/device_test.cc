@@ -1,5 +1,8 @@
 // Devices that cannot be had are refused in one line that names what was found and what is needed.
+#include <array>
 #include <catch2/catch.hpp>
+#include <functional>
+#include <thread>
 
 #include "kernels/make_backend.h"
 #include "tests/kernels/cuda/cuda_fixture.h"
@@ -55,15 +58,37 @@ TEST_CASE("cuda: a device says what it is") {
   CHECK(cuda->lanes() == 1);
 }
 
-TEST_CASE("cuda: the second device is its own") {
-  emulation::EmulatedDevice::Configure({.devices = {{}, {.memory_bytes = 64 * kMiB}}});
-  const auto backend = MakeBackend({.device = "cuda:1", .page_bytes = 2 * kMiB, .cpu = {}});
-  REQUIRE(backend.ok());
-  CHECK_THAT((*backend)->Describe(), Contains("emulated device 1, 64.0 MiB"));
-  const auto available = (*backend)->memory().Available();
-  REQUIRE(available.ok());
-  CHECK(available->bytes <= 64 * kMiB);
-  CHECK_THAT(available->source, Contains("cuda:1"));
+TEST_CASE("cuda: the second device is its own, on every thread") {
+  CudaFixture cuda({.devices = {{}, {.memory_bytes = 64 * kMiB}}}, "cuda:1");
+  CHECK_THAT(cuda->Describe(), Contains("emulated device 1, 64.0 MiB"));
+  CHECK_THAT(cuda->memory().Available()->source, Contains("cuda:1"));
+  // A new thread's current device is the first one.
+  const auto on_new_thread = [](const std::function<void()>& work) { std::jthread(work).join(); };
+  PageMemory& pages = cuda->memory().pages();
+  std::byte* begin = nullptr;
+  DeviceBuffer from, to;
+  on_new_thread([&] { cuda.PrepareSteps(); });
+  on_new_thread([&] { begin = pages.Reserve(2 * kMiB).value(); });
+  on_new_thread([&] { REQUIRE(pages.Map(begin, 2 * kMiB).ok()); });
+  on_new_thread([&] { from = cuda.Upload(std::array<float, 4>{1, 2, 3, 4}); });
+  on_new_thread([&] { to = cuda.Upload(std::array<float, 4>{}); });
+  on_new_thread([&] {
+    const std::array<int32_t, 1> zero = {};
+    const std::array<int64_t, 1> place = {};
+    const StepData& step = cuda->BeginStep({.tokens = zero,
+                                            .positions = zero,
+                                            .sequence = zero,
+                                            .kv_place = place,
+                                            .set = {},
+                                            .block_table = zero,
+                                            .max_blocks = 1,
+                                            .logit_rows = {}});
+    cuda->GatherRows({.x = from.As<float>(), .row = step.tokens, .y = to.As<float>(), .rows = 1, .width = 4});
+    REQUIRE(cuda->Finish().ok());
+  });
+  on_new_thread([&] { CHECK(cuda.Download(to.data(), 4) == std::vector<float>{1, 2, 3, 4}); });
+  on_new_thread([&] { pages.Unmap(begin, 2 * kMiB); });
+  pages.Unreserve(begin, 2 * kMiB);
 }
 
 }  // namespace
