@@ -10,8 +10,8 @@
 namespace guildhall {
 
 // The quantized formats hold blocks of kQuantBlock neighbours along `in`: integers with one bf16 scale for
-// each block (kInt4Offset: and one bf16 offset). A product with one of them also rounds its input, block by
-// block, to int8; the products of a block are summed exactly in integers.
+// each block (kInt4Offset: and one bf16 offset). What a product with one of them rounds its input to is the
+// back end's choice: int8 by blocks, whose products are then summed exactly in integers, or bf16.
 enum class WeightFormat {
   kF32,
   kBF16,
