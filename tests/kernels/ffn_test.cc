@@ -267,6 +267,31 @@ TEST_CASE("an expert that all rows choose among many gives the bits of each row 
   }
 }
 
+TEST_CASE("an entry without a slot weighs nothing, whatever its weight is") {
+  for (const TestBackend& on : OpTestBackends()) {
+    auto backend = MakeTestBackend(on);
+    Random random(7);
+    const Case c{33, 20, 5, 3, false};
+    const Experts experts(*backend, c, WeightFormat::kF32, random);
+    Routing some(c, kRows, random);
+    Routing all = some;
+    for (size_t i = 0; i < some.slot.size(); ++i) {
+      const bool first_row = i < static_cast<size_t>(c.k);
+      if (!first_row && random.Below(3) != 0) continue;
+      some.slot[i] = -1;
+      all.weight[i] = 0.0f;
+    }
+    const auto x = random.Floats(kRows * c.hidden);
+    const auto before = random.Floats(kRows * c.hidden);
+    // In this order: what the first leaves in scratch memory is no zero.
+    const auto expected = Run(*backend, experts, all, x, before, 0, kRows, true);
+    const auto y = Run(*backend, experts, some, x, before, 0, kRows, true);
+    INFO(on.name);
+    REQUIRE(SameBits(y, expected));
+    REQUIRE(std::equal(before.begin(), before.begin() + c.hidden, y.begin()));
+  }
+}
+
 TEST_CASE("experts of different formats may share a table") {
   for (const TestBackend& on : OpTestBackends()) {
     const std::vector<WeightFormat> formats = on.weight_formats();
