@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ops_internal.h"
+#include "kernels/cuda/ptx.h"
 #include "kernels/cuda/weight_layout.h"
 
 namespace guildhall::cuda {
@@ -17,21 +18,11 @@ __device__ T LoadBits(const std::byte* from) {
   return static_cast<T>(bits);
 }
 
-// An f16 as the number that it is: its exponent's bias is 112 less than a float's, and multiplied so subnormal
-// ones come out right.
-__device__ float WidenF16(uint32_t bits) {
-  const uint32_t magnitude = (bits & 0x7fffu) << 13;
-  const bool finite = (bits & 0x7c00u) != 0x7c00u;
-  const uint32_t wide =
-      finite ? __float_as_uint(__uint_as_float(magnitude) * 0x1p112f) : magnitude | 0x7f800000u;
-  return __uint_as_float(wide | (bits & 0x8000u) << 16);
-}
-
 // Element `index`, widened exactly.
 __device__ float LoadWide(const std::byte* from, WeightFormat format, int64_t index) {
   if (format == WeightFormat::kF32) return __uint_as_float(LoadBits<uint32_t>(from + 4 * index));
   const uint32_t bits = LoadBits<uint16_t>(from + 2 * index);
-  return format == WeightFormat::kBF16 ? __uint_as_float(bits << 16) : WidenF16(bits);
+  return format == WeightFormat::kBF16 ? __uint_as_float(bits << 16) : WidenF16(static_cast<uint16_t>(bits));
 }
 
 // y + scale * B a[token] of one column for one change: part by part, ranks ascending.
