@@ -18,9 +18,7 @@ void Failure::Remember(const absl::Status& status) {
 
 absl::Status Failure::Take(cudaStream_t stream) {
   if (!any() || lost_) return first_;
-  // What can be forgotten is forgotten, and what was still enqueued is over. An error that comes again then
-  // comes from now on at every call.
-  (void)cudaStreamSynchronize(stream);
+  // What can be forgotten is forgotten. An error that comes again then comes from now on at every call.
   (void)cudaGetLastError();
   lost_ = cudaStreamSynchronize(stream) != cudaSuccess;
   if (!lost_) return std::exchange(first_, absl::OkStatus());

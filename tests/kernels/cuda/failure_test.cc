@@ -42,6 +42,7 @@ TEST_CASE(
   const absl::Status failed = steps.Finish();
   CHECK(failed.code() == StatusCode::kInternal);
   CheckText(failed, "gather_rows", "cudaErrorLaunchOutOfResources");
+  CHECK(cudaPeekAtLastError() == cudaSuccess);
   // Nothing was enqueued behind what failed.
   const auto counts = EmulatedDevice::TakeCounts();
   REQUIRE(counts.kernels.size() == 1);
