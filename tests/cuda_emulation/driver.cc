@@ -1,5 +1,5 @@
-// The driver's memory calls, over pages of the devices' own addresses. What a handle's pages hold is lost when
-// they are unmapped, which the driver does not promise to keep either for memory that is given back.
+// The driver's memory calls, over pages of the devices' own addresses. What a handle's pages hold is lost
+// when they are unmapped: more than the driver takes away, for what is still there would hide mistakes.
 #include <cuda.h>
 
 #include <cstring>

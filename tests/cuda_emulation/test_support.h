@@ -39,7 +39,7 @@ inline std::string EndOf(const std::function<void()>& body) {
   close(ends[0]);
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) ? text + "passed" : text;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? text + "passed" : text;
 }
 
 // Device memory that frees itself.
