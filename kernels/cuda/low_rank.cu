@@ -6,14 +6,15 @@
 namespace guildhall::cuda {
 namespace {
 
-// A block has some rows of a segment, of a head. A segment may be shorter than the grid was made for.
+// ChooseTokens finds a tile for a whole segment.
+static_assert(kMostSegmentRows <= 64);
+
+// A block has a segment, of a head.
 template <int kTokens>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks) ShrinkKernel(ShrinkArgs args) {
   const RowSegment segment = args.low_rank.rows.segments[blockIdx.x];
-  const int64_t head = blockIdx.z;
-  const int64_t first = segment.begin + int64_t{blockIdx.y} * kTokens;
-  if (first >= segment.end) return;
-  const int tokens = static_cast<int>(min(int64_t{kTokens}, segment.end - first));
+  const int64_t head = blockIdx.y, first = segment.begin;
+  const int tokens = segment.end - segment.begin;
   const PlainRows rows{args.x + first * args.x_stride + head * args.x_head_stride, args.x_stride};
   float* u = args.low_rank.workspace + (first * args.heads + head) * args.low_rank.stride;
   const int64_t u_stride = args.heads * args.low_rank.stride;
@@ -28,7 +29,7 @@ cudaError_t Shrink(const ShrinkArgs& args, const Context& context) {
   const int64_t longest = args.rows < kMostSegmentRows ? args.rows : kMostSegmentRows;
   return ChooseTokens(longest, [&]<int kTokens>() {
     const dim3 grid(static_cast<unsigned>(args.low_rank.rows.segment_count),
-                    static_cast<unsigned>(DivideUp(longest, kTokens)), static_cast<unsigned>(args.heads));
+                    static_cast<unsigned>(args.heads));
     return Launch(ShrinkKernel<kTokens>, {grid, dim3(kProductThreads), kPlainProductBytes<1, kTokens>},
                   context.stream, args);
   });
