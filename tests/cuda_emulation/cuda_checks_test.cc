@@ -1,4 +1,5 @@
-// What the checking mode finds, each in a process of its own that ends with the finding; and what it lets pass.
+// What the checking mode finds, each in a process of its own that ends with the finding; and what it lets
+// pass.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
