@@ -1,5 +1,5 @@
 // When things happen: late, in the order of streams and events.
-#include <cstring>
+#include <thread>
 
 #include "tests/cuda_emulation/test_support.h"
 
@@ -146,6 +146,30 @@ TEST_CASE("time between events is known when both are reached, unless they were 
   REQUIRE(cudaEventCreateWithFlags(&untimed, cudaEventDisableTiming) == cudaSuccess);
   CHECK(cudaEventElapsedTime(&milliseconds, begin.handle, untimed) == cudaErrorInvalidResourceHandle);
   CHECK(cudaEventDestroy(untimed) == cudaSuccess);
+}
+
+TEST_CASE("a thread loads while another one steps") {
+  const Array<int> loaded(1);
+  const Stream loads, steps;
+  constexpr int kTimes = 50;
+  int wrong = 0;
+  std::thread loader([&] {
+    for (int i = 0; i < kTimes; ++i) {
+      int* fresh = nullptr;
+      int result = -1;
+      if (cudaMalloc(&fresh, sizeof(int)) != cudaSuccess) ++wrong;
+      (void)cudaMemcpyAsync(fresh, &i, sizeof(int), kUp, loads.handle);
+      (void)cudaMemcpyAsync(&result, fresh, sizeof(int), kDown, loads.handle);
+      if (result != i || cudaFree(fresh) != cudaSuccess) ++wrong;
+    }
+  });
+  for (int i = 0; i < kTimes; ++i) {
+    REQUIRE(cuda::Launch(&Set, {1, 1}, steps.handle, loaded.data(), i) == cudaSuccess);
+    REQUIRE(cudaStreamSynchronize(steps.handle) == cudaSuccess);
+  }
+  loader.join();
+  CHECK(wrong == 0);
+  CHECK(loaded.Read() == std::vector<int>{kTimes - 1});
 }
 
 TEST_CASE("streams belong to a device: launches need the current one's") {
