@@ -1,10 +1,10 @@
 # guildhall_library(NAME SOURCES ... LIBRARIES ...): one folder = one static library, with our warnings as errors.
 # guildhall_program(NAME SOURCES ... LIBRARIES ...): a program with a back end, and where a CUDA toolkit is, the same one with
 # CUDA as NAME_cuda beside it: the other objects are compiled once for both. With GUILDHALL_CUDA, NAME has it itself.
-# guildhall_test(NAME [ON_DEVICE] [EMULATED] SOURCES ... LIBRARIES ...): one Catch2 program; every TEST_CASE is a ctest of its
-# own. EMULATED: NAME has the CUDA back end over emulated devices.
-# ON_DEVICE: EMULATED, and all cases but those tagged [cpu] run a second time, over the emulated device (ctest -L cuda). Where
-# a CUDA toolkit is, NAME_cuda runs them on a real one (scripts/gpu-check).
+# guildhall_test(NAME [EMULATED | EMULATED_CASES | ON_DEVICE] [CHECKED] SOURCES ... LIBRARIES ...): one Catch2 program; every
+# TEST_CASE is a ctest of its own. EMULATED: NAME has the CUDA back end over emulated devices. EMULATED_CASES: that, and all cases
+# but those tagged [cpu] run a second time, over the emulated device (label cuda; of those tagged [long], cuda-long). ON_DEVICE:
+# that, and where a CUDA toolkit is, NAME_cuda runs the cases on a real one (scripts/gpu-check).
 # CHECKED: they also run in the checking mode (ctest -L cuda-checked), and with threads and blocks in other orders
 # (ctest -L cuda-order).
 add_library(guildhall_options INTERFACE)
@@ -61,14 +61,24 @@ function(guildhall_program NAME)
   endif()
 endfunction()
 
+# Cases of an EMULATED program, chosen by Catch2's words, over the emulated device.
+function(guildhall_emulated_cases NAME SPEC LABEL)
+  catch_discover_tests(${NAME} TEST_SPEC "${SPEC}" TEST_PREFIX "cuda: ${NAME}: " EXTRA_ARGS --warn NoTests
+                       PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS ${LABEL} ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda)
+endfunction()
+
 function(guildhall_test NAME)
-  cmake_parse_arguments(ARG "ON_DEVICE;EMULATED;CHECKED" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "EMULATED;EMULATED_CASES;ON_DEVICE;CHECKED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_library(${NAME}_objects OBJECT ${ARG_SOURCES})
   target_link_libraries(${NAME}_objects PUBLIC ${ARG_LIBRARIES} guildhall_options test_main)
   target_compile_definitions(${NAME}_objects PRIVATE GUILDHALL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                      GUILDHALL_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  set(_cuda gh_cuda_absent)
+  if(ARG_EMULATED OR ARG_EMULATED_CASES OR ARG_ON_DEVICE)
+    set(_cuda gh_cuda_emulated)
+  endif()
   add_executable(${NAME})
-  target_link_libraries(${NAME} PRIVATE ${NAME}_objects $<IF:$<OR:$<BOOL:${ARG_EMULATED}>,$<BOOL:${ARG_ON_DEVICE}>>,gh_cuda_emulated,gh_cuda_absent>)
+  target_link_libraries(${NAME} PRIVATE ${NAME}_objects ${_cuda})
   if(ARG_ON_DEVICE AND TARGET gh_cuda)
     add_executable(${NAME}_cuda)
     target_link_libraries(${NAME}_cuda PRIVATE ${NAME}_objects gh_cuda)
@@ -77,22 +87,22 @@ function(guildhall_test NAME)
   # A name that matches no test case is a failure: CMake cuts names at semicolons and brackets.
   catch_discover_tests(${NAME} TEST_PREFIX "${NAME}: " EXTRA_ARGS --warn NoTests
                        PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT})
-  if(ARG_ON_DEVICE)
-    catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda: ${NAME}: " EXTRA_ARGS --warn NoTests
-                         PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda)
+  if(ARG_EMULATED_CASES OR ARG_ON_DEVICE)
+    guildhall_emulated_cases(${NAME} "~[cpu]~[long]" cuda)
+    guildhall_emulated_cases(${NAME} "~[cpu][long]" cuda-long)
   endif()
   if(ARG_CHECKED AND TARGET gh_cuda_checked)
     add_executable(${NAME}_checked)
     target_link_libraries(${NAME}_checked PRIVATE ${NAME}_objects gh_cuda_checked)
     catch_discover_tests(${NAME}_checked TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-checked: ${NAME}: " EXTRA_ARGS --warn NoTests
                          PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-checked
-                         ENVIRONMENT "GUILDHALL_TEST_DEVICE=cuda;GUILDHALL_EMULATED_ORDER=shuffled")
+                         ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:shuffled)
     foreach(_order backward shuffled)
       # Catch's CMake script tells calls apart by their arguments: the suite's name is one.
       catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-${_order}: ${NAME}: "
                            EXTRA_ARGS --warn NoTests --name ${_order}
                            PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-order
-                           ENVIRONMENT "GUILDHALL_TEST_DEVICE=cuda;GUILDHALL_EMULATED_ORDER=${_order}")
+                           ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:${_order})
     endforeach()
   endif()
 endfunction()

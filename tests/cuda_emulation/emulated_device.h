@@ -29,7 +29,7 @@ struct Options {
   size_t pinned_bytes = size_t{4} << 30;  // that the host may lock
 };
 
-// GUILDHALL_EMULATED_DEVICES (a number), _MEMORY (bytes of each), _PAGE (bytes), _CAPABILITY ("9.0"),
+// EMULATED_CUDA_DEVICES (a number), _MEMORY (bytes of each), _PAGE (bytes), _CAPABILITY ("9.0"),
 // _DRIVER ("13000"), _ORDER ("forward", "backward", "shuffled"): what a process begins with.
 Options OptionsOfEnvironment();
 

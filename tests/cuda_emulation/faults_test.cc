@@ -91,13 +91,13 @@ TEST_CASE("without a driver, with an old one, and without a device, calls say so
 }
 
 TEST_CASE("the environment says what a process begins with") {
-  setenv("GUILDHALL_EMULATED_DEVICES", "3", 1);
-  setenv("GUILDHALL_EMULATED_MEMORY", "1000000", 1);
-  setenv("GUILDHALL_EMULATED_CAPABILITY", "8.6", 1);
-  setenv("GUILDHALL_EMULATED_ORDER", "backward", 1);
+  setenv("EMULATED_CUDA_DEVICES", "3", 1);
+  setenv("EMULATED_CUDA_MEMORY", "1000000", 1);
+  setenv("EMULATED_CUDA_CAPABILITY", "8.6", 1);
+  setenv("EMULATED_CUDA_ORDER", "backward", 1);
   const Options options = OptionsOfEnvironment();
   for (const char* name : {"DEVICES", "MEMORY", "CAPABILITY", "ORDER"}) {
-    unsetenv(("GUILDHALL_EMULATED_" + std::string(name)).c_str());
+    unsetenv(("EMULATED_CUDA_" + std::string(name)).c_str());
   }
   REQUIRE(options.devices.size() == 3);
   CHECK(options.devices[2].memory_bytes == 1000000);

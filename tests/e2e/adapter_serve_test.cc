@@ -85,7 +85,7 @@ std::string TierOf(v1::Admin::Stub& admin, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("adapters that come, change and go beside requests change no bit of them") {
+TEST_CASE("adapters that come, change and go beside requests change no bit of them", "[long]") {
   const ServerProcess server;
   const auto admin = AdminOf(server);
   const std::vector<v1::GenerateRequest> requests = MixedRequests();
@@ -128,7 +128,8 @@ TEST_CASE("adapters that come, change and go beside requests change no bit of th
   }
 }
 
-TEST_CASE("prefixes are found again, but never across salts, versions or a reload under the same name") {
+TEST_CASE("prefixes are found again, but never across salts, versions or a reload under the same name",
+          "[long]") {
   const ServerProcess server;
   const auto admin = AdminOf(server);
   v1::AdapterInfo first;
@@ -165,7 +166,8 @@ TEST_CASE("prefixes are found again, but never across salts, versions or a reloa
   CheckSame(again, fresh);
 }
 
-TEST_CASE("an adapter that was evicted under a small budget comes back for its task with the same bits") {
+TEST_CASE("an adapter that was evicted under a small budget comes back for its task with the same bits",
+          "[long]") {
   // Room for some of the adapters beside the smallest KV cache, not for all.
   const ServerProcess server({"memory.kv=3MiB", "engine.max_running=4"});
   const auto admin = AdminOf(server);
@@ -184,8 +186,8 @@ TEST_CASE("an adapter that was evicted under a small budget comes back for its t
   CHECK(evicted);
 }
 
-TEST_CASE(
-    "a refused load names the cure and leaves the server, the name and the version before as they were") {
+TEST_CASE("a refused load names the cure and leaves the server, the name and the version before as they were",
+          "[long]") {
   const ServerProcess server;
   const auto admin = AdminOf(server);
   const Answer before = Ask(server.address(), GreedyRequest("measure", "5082 grams in kilograms"));

@@ -24,7 +24,7 @@ Json MustParse(const std::string& text, const std::string& what) {
 
 }  // namespace
 
-TEST_CASE("score serves every adapter kind as merged models and PEFT do, in one mixed batch") {
+TEST_CASE("score serves every adapter kind as merged models and PEFT do, in one mixed batch", "[cpu]") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
     INFO(name);
@@ -66,7 +66,7 @@ TEST_CASE("score serves every adapter kind as merged models and PEFT do, in one 
   }
 }
 
-TEST_CASE("adapters inspect says what a folder changes, or why a base cannot serve it") {
+TEST_CASE("adapters inspect says what a folder changes, or why a base cannot serve it", "[cpu]") {
   const AdapterGolden golden = LoadAdapterGolden("mixed_olmoe");
   const std::string base = LoadGolden(golden.base).directory;
   for (const AdapterGolden::Adapter& adapter : golden.adapters) {
@@ -82,7 +82,7 @@ TEST_CASE("adapters inspect says what a folder changes, or why a base cannot ser
   CHECK(wrong.err.find("expected") != std::string::npos);
 }
 
-TEST_CASE("adapters diff turns a tuned checkpoint into a folder that serves it") {
+TEST_CASE("adapters diff turns a tuned checkpoint into a folder that serves it", "[cpu]") {
   const TempFolder folder;
   const std::string base = LoadGolden("olmoe_f32").directory, out = folder.path() + "/out";
   const Finished same = RunCommand({"adapters", "diff", base, base, out});
@@ -114,7 +114,7 @@ TEST_CASE("adapters diff turns a tuned checkpoint into a folder that serves it")
   CHECK(MustParse(inspected.out, "inspect")["replaced"].size() == 1);
 }
 
-TEST_CASE("experts stats chooses experts, writes their configuration and draws them") {
+TEST_CASE("experts stats chooses experts, writes their configuration and draws them", "[cpu]") {
   const TempFolder folder;
   const std::string text = folder.path() + "/text.txt", config = folder.path() + "/expert_cfg.json",
                     svg = folder.path() + "/map.svg";

@@ -9,7 +9,7 @@
 
 namespace guildhall {
 
-TEST_CASE("score gives transformers' logits and log-probabilities for every family") {
+TEST_CASE("score gives transformers' logits and log-probabilities for every family", "[cpu]") {
   for (const std::string& name : GoldenNames()) {
     const Golden golden = LoadGolden(name);
     INFO(name);
@@ -41,7 +41,7 @@ TEST_CASE("score gives transformers' logits and log-probabilities for every fami
   }
 }
 
-TEST_CASE("inspect says what a folder is, as text and as JSON") {
+TEST_CASE("inspect says what a folder is, as text and as JSON", "[cpu]") {
   const std::string model = std::string(GUILDHALL_SOURCE_DIR) + "/demo/model";
   const Finished text = RunCommand({"inspect", model});
   CHECK(text.exit_code == 0);
@@ -58,7 +58,7 @@ TEST_CASE("inspect says what a folder is, as text and as JSON") {
   CHECK(cuda.err.find("found \"cuda:1x\"") != std::string::npos);
 }
 
-TEST_CASE("quality measures what formats of the weights cost, group by group") {
+TEST_CASE("quality measures what formats of the weights cost, group by group", "[cpu]") {
   const std::string demo = std::string(GUILDHALL_SOURCE_DIR) + "/demo/";
   const TempFolder folder;
   const std::string file = folder.path() + "/examples.json";
@@ -102,7 +102,7 @@ TEST_CASE("quality measures what formats of the weights cost, group by group") {
   CHECK(int8["weight_bytes"] < reference["weight_bytes"]);
 }
 
-TEST_CASE("quality names the example that it cannot read") {
+TEST_CASE("quality names the example that it cannot read", "[cpu]") {
   const TempFolder folder;
   const std::string file = folder.path() + "/examples.json";
   std::ofstream(file) << R"([{"text": "forty-two"}, {"text": "forty-two", "expected": "42"}])";
@@ -112,7 +112,7 @@ TEST_CASE("quality names the example that it cannot read") {
   CHECK(finished.err.find("[1]: expected either messages with expected, or text") != std::string::npos);
 }
 
-TEST_CASE("a command that cannot do its work says why in one line and exits with its code") {
+TEST_CASE("a command that cannot do its work says why in one line and exits with its code", "[cpu]") {
   struct Case {
     std::vector<std::string> arguments;
     int exit_code;
@@ -136,7 +136,7 @@ TEST_CASE("a command that cannot do its work says why in one line and exits with
   }
 }
 
-TEST_CASE("GUILDHALL_ISA refuses a level that does not exist") {
+TEST_CASE("GUILDHALL_ISA refuses a level that does not exist", "[cpu]") {
   const Finished finished =
       RunCommand({"bench", "--shape", "small", "--layers", "1"}, {"GUILDHALL_ISA=sse9"});
   CHECK(finished.exit_code == 1);
@@ -144,7 +144,7 @@ TEST_CASE("GUILDHALL_ISA refuses a level that does not exist") {
   CHECK(finished.err.find("portable") != std::string::npos);
 }
 
-TEST_CASE("bench reports shares of what it measured, as JSON too") {
+TEST_CASE("bench reports shares of what it measured, as JSON too", "[cpu]") {
   const Finished finished = RunCommand({"bench", "--shape", "small", "--layers", "2", "--rounds", "1",
                                         "--seconds", "0.02", "--decode", "1,4", "--prefill", "32", "--json"});
   INFO(finished.err);

@@ -54,7 +54,8 @@ void CheckContinuations(const Golden& golden, const EngineOptions& options, cons
 
 }  // namespace
 
-TEST_CASE("float32 greedy continuations equal transformers' token for token, however they are scheduled") {
+TEST_CASE("float32 greedy continuations equal transformers' token for token, however they are scheduled",
+          "[long]") {
   int cases = 0;
   for (const std::string& name : GoldenNames()) {
     const Golden golden = LoadGolden(name);

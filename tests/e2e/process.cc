@@ -11,9 +11,13 @@
 
 #include "absl/time/clock.h"
 #include "base/check.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 namespace {
+
+// Of emulated devices, which could have pages of 2 MiB only as real ones do: the demo's adapters are small.
+constexpr const char* kSmallPages = "EMULATED_CUDA_PAGE=65536";
 
 std::string ReadAll(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -22,6 +26,7 @@ std::string ReadAll(const std::string& path) {
 
 pid_t Spawn(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
             const std::string& out_path, const std::string& err_path) {
+  const std::string binary = GuildhallBinary();
   const pid_t pid = fork();
   GH_CHECK_GE(pid, 0);
   if (pid != 0) return pid;
@@ -29,8 +34,8 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::vector<std::st
   const int err = err_path == out_path ? out : open(err_path.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
+  unsetenv("GUILDHALL_TEST_DEVICE");  // the tests' own: the program refuses what it does not know
   for (const std::string& entry : environment) putenv(const_cast<char*>(entry.c_str()));
-  const std::string binary = GuildhallBinary();
   std::vector<char*> argv{const_cast<char*>(binary.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -47,7 +52,7 @@ int WaitFor(pid_t pid) {
 }  // namespace
 
 std::string GuildhallBinary() {
-  return std::string(GUILDHALL_BINARY_DIR) + "/bin/guildhall";
+  return std::string(GUILDHALL_BINARY_DIR) + (OnTestDevice() ? "/bin/guildhall_emulated" : "/bin/guildhall");
 }
 
 Finished RunCommand(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
@@ -67,12 +72,14 @@ ServerProcess::ServerProcess(const std::vector<std::string>& settings) {
     arguments.push_back("--set");
     arguments.push_back(setting);
   }
-  for (const std::string& listener : {"server.listen=" + address(), "admin.listen=" + admin_address()}) {
+  std::vector<std::string> own{"server.listen=" + address(), "admin.listen=" + admin_address()};
+  if (OnTestDevice()) own.push_back("device=" + DefaultTestBackend().options.device);
+  for (const std::string& setting : own) {
     arguments.push_back("--set");
-    arguments.push_back(listener);
+    arguments.push_back(setting);
   }
   const std::string log = folder_.path() + "/log";
-  pid_ = Spawn(arguments, {}, log, log);
+  pid_ = Spawn(arguments, {kSmallPages}, log, log);
   for (int tries = 0; tries < 600; ++tries) {
     if (RunCommand({"healthcheck", "--server", address(), "--service", "readiness"}).exit_code == 0) return;
     if (waitpid(pid_, nullptr, WNOHANG) != 0) {

@@ -20,7 +20,7 @@ std::vector<v1::GenerateRequest> Requests() {
 
 }  // namespace
 
-TEST_CASE("a server over a quantized folder answers as one that quantizes at load") {
+TEST_CASE("a server over a quantized folder answers as one that quantizes at load", "[cpu]") {
   const TempFolder folder;
   const std::string out = folder.path() + "/int4";
   const Finished written = RunCommand({"quantize", kModel, out, "--experts", "int4", "--shared-experts",
@@ -52,7 +52,7 @@ TEST_CASE("a server over a quantized folder answers as one that quantizes at loa
   }
 }
 
-TEST_CASE("inspect tells a packed folder, and what it cannot do is refused with the cure") {
+TEST_CASE("inspect tells a packed folder, and what it cannot do is refused with the cure", "[cpu]") {
   const TempFolder folder;
   const std::string out = folder.path() + "/int8";
   REQUIRE(RunCommand({"quantize", kModel, out, "--weights", "int8"}).exit_code == 0);

@@ -12,6 +12,7 @@
 #include "tests/e2e/client.h"
 #include "tests/e2e/process.h"
 #include "tests/support/compare.h"
+#include "tests/support/test_backends.h"
 
 namespace guildhall {
 namespace {
@@ -44,6 +45,11 @@ std::vector<v1::GenerateRequest> MixedRequests(const std::string& address, int p
   return requests;
 }
 
+// An emulated device takes its time: fewer of everything there.
+int Times(int many, int few) {
+  return OnTestDevice() ? few : many;
+}
+
 Json DemoGolden() {
   const auto text = ReadSmallFile(std::string(GUILDHALL_SOURCE_DIR) + "/demo/golden.json", size_t{16} << 20);
   REQUIRE(text.ok());
@@ -54,9 +60,12 @@ Json DemoGolden() {
 
 }  // namespace
 
-TEST_CASE("the served demo answers as transformers does: same prompt ids, same greedy tokens") {
-  // Float arithmetic, as the golden's: the portable level keeps float activations, and here float keys too.
-  const ServerProcess server({"cpu.isa=portable", "memory.kv_dtype=f32"});
+TEST_CASE("the served demo answers as transformers does: same prompt ids, same greedy tokens", "[long]") {
+  // Float arithmetic, as the golden's: the portable level keeps float activations, and here float keys too; a
+  // device keeps those of products with float weights.
+  const ServerProcess server({"cpu.isa=portable", "memory.kv_dtype=f32", "weights.experts=f32",
+                              "weights.shared_experts=f32", "weights.dense=f32", "weights.attention=f32",
+                              "weights.head=f32"});
   auto stub =
       v1::Inference::NewStub(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
   const Json golden = DemoGolden();
@@ -85,11 +94,11 @@ TEST_CASE("the served demo answers as transformers does: same prompt ids, same g
   }
 }
 
-TEST_CASE(
-    "every answer has the same tokens and the same bits of log-probability alone and among all others") {
+TEST_CASE("every answer has the same tokens and the same bits of log-probability alone and among all others",
+          "[long]") {
   const ServerProcess server({"engine.prefill_chunk=7", "engine.token_budget=64"});
-  const std::vector<v1::GenerateRequest> requests = MixedRequests(server.address(), 5);
-  REQUIRE(requests.size() >= 30);
+  const std::vector<v1::GenerateRequest> requests = MixedRequests(server.address(), Times(5, 1));
+  REQUIRE(requests.size() >= static_cast<size_t>(Times(30, 8)));
   std::vector<Answer> alone;
   for (const v1::GenerateRequest& request : requests) alone.push_back(Ask(server.address(), request));
   const std::vector<Answer> together = AskTogether(server.address(), requests);
@@ -116,9 +125,9 @@ TEST_CASE(
   CHECK(accepted > 0);
 }
 
-TEST_CASE("SIGTERM lets the open request end, refuses new ones and exits with 0") {
+TEST_CASE("SIGTERM lets the open request end, refuses new ones and exits with 0", "[long]") {
   ServerProcess server;
-  v1::GenerateRequest request = GreedyRequest("", "hello", 400);
+  v1::GenerateRequest request = GreedyRequest("", "hello", Times(400, 40));
   request.mutable_sampling()->set_ignore_eos(true);
   Answer open;
   std::jthread client([&] { open = Ask(server.address(), request); });
@@ -128,15 +137,15 @@ TEST_CASE("SIGTERM lets the open request end, refuses new ones and exits with 0"
   client.join();
   CHECK(code == 0);
   CHECK(open.status.ok());
-  CHECK(open.end.usage().output_tokens() == 400);
+  CHECK(open.end.usage().output_tokens() == Times(400, 40));
   CHECK_FALSE(Ask(server.address(), request).status.ok());
 }
 
-TEST_CASE("clients that go away leave nothing behind and disturb nobody") {
+TEST_CASE("clients that go away leave nothing behind and disturb nobody", "[long]") {
   const ServerProcess server;
   const v1::GenerateRequest asked = GreedyRequest("math", HeldOutExamples(1).front().prompt);
   const Answer before = Ask(server.address(), asked);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < Times(20, 6); ++round) {
     auto stub =
         v1::Inference::NewStub(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
@@ -169,8 +178,8 @@ TEST_CASE("the server's log tells what a user asks first, one line per request, 
   CHECK(Ask(server.address(), GreedyRequest("math", "a secret 4711 prompt")).status.ok());
   server.Signal(SIGTERM);
   const std::string log = server.Log();
-  for (const char* said :
-       {"guildhall 0.", "back end: cpu", "memory: ", "KV cache", "tasks: ", "ready", "task=\"math\""}) {
+  for (const char* said : {"guildhall 0.", OnTestDevice() ? "back end: cuda" : "back end: cpu",
+                           "memory: ", "KV cache", "tasks: ", "ready", "task=\"math\""}) {
     INFO(said);
     CHECK(log.find(said) != std::string::npos);
   }
@@ -178,12 +187,12 @@ TEST_CASE("the server's log tells what a user asks first, one line per request, 
   CHECK(server.Wait() == 0);
 }
 
-TEST_CASE("held-out examples are answered as transformers answers them, by task") {
+TEST_CASE("held-out examples are answered as transformers answers them, by task", "[long]") {
   const ServerProcess server;
   const auto served = ServedTasks(server.address());
   std::vector<v1::GenerateRequest> requests;
   std::vector<Example> examples;
-  for (const Example& example : HeldOutExamples(25)) {
+  for (const Example& example : HeldOutExamples(Times(25, 3))) {
     if (!served.contains(example.task) || served.at(example.task) != example.adapter) continue;
     examples.push_back(example);
     requests.push_back(GreedyRequest(example.task, example.prompt));

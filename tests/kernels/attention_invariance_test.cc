@@ -47,7 +47,7 @@ void RequireRows(const std::vector<RowId>& ids, const std::vector<float>& y,
 
 }  // namespace
 
-TEST_CASE("attention: a row alone has the bits of the row in its prompt") {
+TEST_CASE("attention: a row alone has the bits of the row in its prompt", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     const auto backend = MakeTestBackend(on, 2);
     for (const AttentionCase& c : Cases(on)) {
@@ -62,7 +62,8 @@ TEST_CASE("attention: a row alone has the bits of the row in its prompt") {
 
 TEST_CASE(
     "attention: prompts in random chunks, mixed with others, on 1 to 3 threads, in other blocks: the same "
-    "bits") {
+    "bits",
+    "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     for (const int threads : on.lanes) {
       const auto backend = MakeTestBackend(on, threads);
@@ -90,7 +91,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("attention: keys in parts over 1 to 3 threads, few heads and many: the same bits") {
+TEST_CASE("attention: keys in parts over 1 to 3 threads, few heads and many: the same bits", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     for (KvFormat format : on.kv_formats()) {
       for (const KvShape& shape : {KvShape{1, 24, 20, true, format}, KvShape{2, 17, 19, false, format}}) {

@@ -48,7 +48,7 @@ void CheckCase(const AttentionCase& c) {
 
 }  // namespace
 
-TEST_CASE("attention with heads of 1 to 130 elements") {
+TEST_CASE("attention with heads of 1 to 130 elements", "[long]") {
   for (int dim = 1; dim <= 130; dim += dim < 35 ? 1 : 7) {
     for (KvFormat format : kKvFormats) {
       CheckCase({Shape(1 + dim % 2, dim, dim, format), 1 + dim % 3, 0, {33, 1}, static_cast<uint64_t>(dim)});
@@ -65,7 +65,7 @@ TEST_CASE("attention whose values are wider or narrower than its keys") {
   CheckCase({Shape(1, 5, 67, KvFormat::kInt8), 3, 0, {40}});
 }
 
-TEST_CASE("attention over lengths around the borders of blocks and spans") {
+TEST_CASE("attention over lengths around the borders of blocks and spans", "[long]") {
   for (int64_t length : {1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 200}) {
     for (KvFormat format : kKvFormats) {
       CheckCase({Shape(1, 32, 32, format), 2, 0, {length}});
@@ -74,13 +74,13 @@ TEST_CASE("attention over lengths around the borders of blocks and spans") {
   }
 }
 
-TEST_CASE("attention for every ratio of heads") {
+TEST_CASE("attention for every ratio of heads", "[long]") {
   for (int64_t group : {1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 31, 33, 40}) {
     for (int kv_heads : {1, 2, 3}) CheckCase({Shape(kv_heads, 16, 16, KvFormat::kBF16), group, 0, {37}});
   }
 }
 
-TEST_CASE("attention through windows that cross blocks and spans") {
+TEST_CASE("attention through windows that cross blocks and spans", "[long]") {
   for (int window : {1, 2, 5, 15, 16, 17, 33, 48, 63, 64, 65, 100, 130}) {
     for (KvFormat format : kKvFormats) {
       CheckCase({Shape(2, 20, 20, format), 2, window, {150}});
@@ -89,7 +89,7 @@ TEST_CASE("attention through windows that cross blocks and spans") {
   }
 }
 
-TEST_CASE("latent attention: values are the beginning of the keys") {
+TEST_CASE("latent attention: values are the beginning of the keys", "[long]") {
   CheckCase({Latent(576, 512, KvFormat::kBF16), 16, 0, {40, 70}});
   CheckCase({Latent(576, 512, KvFormat::kF32), 3, 0, {20}});
   CheckCase({Latent(576, 512, KvFormat::kInt8), 16, 0, {40, 70}});
@@ -108,7 +108,7 @@ TEST_CASE("attention over mixed sequences of one batch") {
   }
 }
 
-TEST_CASE("attention over contexts of several parts, and windows across them") {
+TEST_CASE("attention over contexts of several parts, and windows across them", "[long]") {
   for (KvFormat format : kKvFormats) {
     for (int window : {0, 100, 600}) {
       CheckCase({Shape(1, 16, 16, format), 2, window, {1100}});

@@ -172,7 +172,7 @@ std::vector<float> Run(Backend& backend, const Experts& experts, const Routing& 
 
 }  // namespace
 
-TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
+TEST_CASE("expert_ffn agrees with float64 for every level, format and shape", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     auto backend = MakeTestBackend(on);
     Random random(1);
@@ -214,7 +214,7 @@ TEST_CASE("expert_ffn agrees with float64 for every level, format and shape") {
   }
 }
 
-TEST_CASE("a row's experts give the same bits alone, in any batch, on any number of threads") {
+TEST_CASE("a row's experts give the same bits alone, in any batch, on any number of threads", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
@@ -327,7 +327,7 @@ TEST_CASE("experts of different formats may share a table") {
   }
 }
 
-TEST_CASE("ffn is one expert for all rows, weighed by row") {
+TEST_CASE("ffn is one expert for all rows, weighed by row", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));

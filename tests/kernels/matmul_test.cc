@@ -115,7 +115,7 @@ TEST_CASE("matmul agrees with float64 for every level, format, shape and epilogu
   }
 }
 
-TEST_CASE("a row's product has the same bits alone, in any batch, on any number of threads") {
+TEST_CASE("a row's product has the same bits alone, in any batch, on any number of threads", "[long]") {
   for (const TestBackend& on : OpTestBackends()) {
     std::vector<std::unique_ptr<Backend>> backends;
     for (const int threads : on.lanes) backends.push_back(MakeTestBackend(on, threads));
@@ -193,7 +193,7 @@ TEST_CASE("clip and sigmoid let a NaN through and end at their limits") {
   }
 }
 
-TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch") {
+TEST_CASE("head_matmul agrees with float64 and keeps a row's bits in every batch", "[long]") {
   constexpr int64_t kHeads = 3;
   const std::vector<Shape> shapes = {{1, 1}, {16, 17}, {33, 64}, {100, 31}, {128, 70}};
   for (const TestBackend& on : OpTestBackends()) {

@@ -50,7 +50,7 @@ void CheckGate(GateSpec gate) {
 
 }  // namespace
 
-TEST_CASE("route: softmax over all, top-k, from 1 to 512 experts") {
+TEST_CASE("route: softmax over all, top-k, from 1 to 512 experts", "[long]") {
   for (int experts : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 60, 64, 128, 160}) {
     for (int k : {1, 2, 4, 6, 8}) {
       if (k <= experts) CheckGate(Gate(experts, k));

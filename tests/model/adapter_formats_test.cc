@@ -48,7 +48,8 @@ std::vector<float> MergedLogits(const AdaptedModel& model, const AdapterGolden::
 
 }  // namespace
 
-TEST_CASE("an ESFT adapter over a quantized base is the merged checkpoint quantized the same, to the bit") {
+TEST_CASE("an ESFT adapter over a quantized base is the merged checkpoint quantized the same, to the bit",
+          "[long]") {
   int compared = 0;
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
@@ -72,8 +73,8 @@ TEST_CASE("an ESFT adapter over a quantized base is the merged checkpoint quanti
   CHECK(compared >= 24);
 }
 
-TEST_CASE(
-    "experts that keep their file's format stand in one batch with quantized ones, isolated to the bit") {
+TEST_CASE("experts that keep their file's format stand in one batch with quantized ones, isolated to the bit",
+          "[long]") {
   int differ = 0;
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);

@@ -90,7 +90,7 @@ TEST_CASE("an expert map with one wrong entry, or none, is noticed by the compar
   }
 }
 
-TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
+TEST_CASE("adapters beside a sequence never change its logits, to the bit", "[long]") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
     for (const TestBackend& on : TestBackends()) {
@@ -122,8 +122,8 @@ TEST_CASE("adapters beside a sequence never change its logits, to the bit") {
   }
 }
 
-TEST_CASE(
-    "loads, replacements, evictions and unloads beside a sequence never change its logits, to the bit") {
+TEST_CASE("loads, replacements, evictions and unloads beside a sequence never change its logits, to the bit",
+          "[long]") {
   for (const std::string& name : AdapterGoldenNames()) {
     const AdapterGolden golden = LoadAdapterGolden(name);
     AdaptedModel model(golden, DefaultTestBackend(), 2);

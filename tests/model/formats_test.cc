@@ -45,7 +45,7 @@ NextTokenDifference MeasureGolden(const Golden& golden, const LoadedModel& own, 
 
 }  // namespace
 
-TEST_CASE("each weight format moves the next tokens of every family by no more than its bound") {
+TEST_CASE("each weight format moves the next tokens of every family by no more than its bound", "[long]") {
   const std::vector<std::string> names = GoldenNames();
   for (const TestBackend& on : TestBackends()) {
     std::vector<Bounds> sums(std::size(kChoices), Bounds{0.0, 0.0});

@@ -7,7 +7,7 @@
 #include "tests/support/golden.h"
 
 namespace guildhall {
-TEST_CASE("an int8 KV cache keeps the next token's distribution of every family within a bound") {
+TEST_CASE("an int8 KV cache keeps the next token's distribution of every family within a bound", "[long]") {
   for (const TestBackend& on : TestBackends()) {
     if (!on.Keeps(KvFormat::kInt8)) continue;
     NextTokenDifference all;
@@ -37,7 +37,8 @@ TEST_CASE("an int8 KV cache keeps the next token's distribution of every family 
   }
 }
 
-TEST_CASE("with an int8 KV cache logits do not depend on batch, chunks, blocks or threads, to the bit") {
+TEST_CASE("with an int8 KV cache logits do not depend on batch, chunks, blocks or threads, to the bit",
+          "[long]") {
   for (const std::string& name : GoldenNames()) {
     for (const TestBackend& on : TestBackends()) {
       const Golden golden = LoadGolden(name);

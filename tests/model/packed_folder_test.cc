@@ -100,7 +100,8 @@ const char kMixed[] = "experts=int4,shared_experts=int4_offset,attention=int8,he
 
 }  // namespace
 
-TEST_CASE("a packed folder gives the bits of packing at load, copied and mapped, for every family") {
+TEST_CASE("a packed folder gives the bits of packing at load, copied and mapped, for every family",
+          "[long]") {
   for (const std::string& name : GoldenNames()) {
     const Golden golden = LoadGolden(name);
     const std::vector<int32_t>& tokens = golden.sequences.back().tokens;

@@ -12,8 +12,8 @@ namespace {
 
 // So small that even tiny adapters have several pages, and share some.
 constexpr size_t kPageBytes = size_t{16} << 10;
-// The least that CUDA maps.
-constexpr size_t kCudaPageBytes = size_t{2} << 20;
+// The least that a real device maps.
+constexpr size_t kDevicePageBytes = size_t{2} << 20;
 
 std::unique_ptr<Backend> Make(BackendOptions options, int threads) {
   options.cpu.threads = threads;
@@ -37,11 +37,21 @@ TestBackend CpuLevel(Isa isa) {
   return backend;
 }
 
+// An emulated device has small pages for tests.
+size_t PageBytesOf(std::string_view device) {
+  setenv("EMULATED_CUDA_PAGE", "4096", /*overwrite=*/0);
+  BackendOptions options;
+  options.device = std::string(device);
+  options.page_bytes = kPageBytes;
+  return MakeBackend(options).ok() ? kPageBytes : kDevicePageBytes;
+}
+
 TestBackend CudaDevice(std::string_view device) {
   TestBackend backend;
   backend.name = "cuda/tile64";
   backend.options.device = std::string(device);
-  backend.options.page_bytes = kCudaPageBytes;
+  static const size_t page_bytes = PageBytesOf(device);
+  backend.options.page_bytes = page_bytes;
   backend.make = [options = backend.options](int) { return Make(options, 1); };
   backend.bf16_input = backend.quantized_input = Rounding::kBF16;
   backend.f16_input = Rounding::kTF32;

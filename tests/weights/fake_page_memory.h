@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "base/check.h"
-#include "kernels/cpu/device_memory.h"
+#include "kernels/page_memory.h"
 
 namespace guildhall {
 
@@ -76,11 +76,12 @@ class CountingPageMemory final : public PageMemory {
   std::map<uintptr_t, bool> mapped_;
 };
 
-// Real memory, with the same switch.
+// Pages of a back end, with the same switch.
 class FailingPageMemory final : public PageMemory {
  public:
-  FailingPageMemory(size_t page_bytes, std::shared_ptr<CountingPageMemory::Counts> counts)
-      : memory_(MakeCpuPageMemory(page_bytes)), counts_(std::move(counts)) {}
+  // `memory` outlives it.
+  FailingPageMemory(PageMemory& memory, std::shared_ptr<CountingPageMemory::Counts> counts)
+      : memory_(&memory), counts_(std::move(counts)) {}
 
   size_t page_bytes() const override { return memory_->page_bytes(); }
   absl::StatusOr<std::byte*> Reserve(size_t bytes) override {
@@ -103,7 +104,7 @@ class FailingPageMemory final : public PageMemory {
   }
 
  private:
-  const std::unique_ptr<PageMemory> memory_;
+  PageMemory* const memory_;
   const std::shared_ptr<CountingPageMemory::Counts> counts_;
 };
 

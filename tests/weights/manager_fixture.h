@@ -33,13 +33,20 @@ inline std::stop_token Stopped() {
   return source.get_token();
 }
 
+// Of pages that even tiny adapters fill.
+inline constexpr size_t kFixturePage = 4096;
+
 inline Backend& FixtureBackend() {
-  static const std::unique_ptr<Backend> backend = DefaultTestBackend().make(1);
+  static const std::unique_ptr<Backend> backend = [] {
+    BackendOptions options = DefaultTestBackend().options;
+    options.page_bytes = kFixturePage;
+    return MakeBackend(options).value();
+  }();
   return *backend;
 }
 
 struct ManagerFixture {
-  static constexpr size_t kPage = 4096;
+  static constexpr size_t kPage = kFixturePage;
 
   explicit ManagerFixture(uint64_t budget_bytes = uint64_t{64} << 20, WeightManagerOptions options = {},
                           bool latent = false)
@@ -75,7 +82,7 @@ struct ManagerFixture {
   std::shared_ptr<ByteBudget> budget;
   std::shared_ptr<CountingPageMemory::Counts> pages = std::make_shared<CountingPageMemory::Counts>();
   std::shared_ptr<StepWorkspace> workspace = std::make_shared<StepWorkspace>(FixtureBackend().memory());
-  FailingPageMemory memory{kPage, pages};
+  FailingPageMemory memory{FixtureBackend().memory().pages(), pages};
   std::unique_ptr<WeightManager> manager;
 };
 

@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "kernels/cpu/device_memory.h"
 #include "tests/weights/fake_page_memory.h"
 
 namespace guildhall {
