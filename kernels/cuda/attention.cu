@@ -111,8 +111,8 @@ AttentionWork MakeWork(const AttentionArgs& args) {
 
 }  // namespace
 
-// The path follows from the cache's format alone. Wide values leave registers for fewer queries at once, which
-// changes no bit.
+// The path follows from the cache's format alone. Wide values leave registers, and wide keys shared memory, for
+// fewer queries at once, which changes no bit.
 cudaError_t AttentionOp(const AttentionArgs& args, const Context& context) {
   GH_CHECK_GE(static_cast<size_t>(args.block_stride), CudaKvBlockBytes(args.shape));
   GH_CHECK_EQ(args.block_stride % 16, 0);
@@ -120,7 +120,7 @@ cudaError_t AttentionOp(const AttentionArgs& args, const Context& context) {
   GH_CHECK_EQ(args.heads % args.shape.kv_heads, 0);
   GH_CHECK_GE(args.window, 0);
   const AttentionWork work = MakeWork(args);
-  const bool wide = work.layout.value_columns > 128;
+  const bool wide = work.layout.value_columns > 128 || work.layout.key_columns > 384;
   switch (args.shape.format) {
     case KvFormat::kF32:
       return wide ? LaunchTiles<F32Products<4>>(args, context, 4, work)

@@ -63,6 +63,10 @@ TEST_CASE("attention whose values are wider or narrower than its keys") {
   CheckCase({Shape(3, 67, 5, KvFormat::kBF16), 1, 0, {40}});
   CheckCase({Shape(2, 192, 128, KvFormat::kInt8), 1, 0, {70}});
   CheckCase({Shape(1, 5, 67, KvFormat::kInt8), 3, 0, {40}});
+  for (KvFormat format : kKvFormats) {
+    CheckCase({Shape(1, 400, 24, format), 3, 0, {20}});
+    CheckCase({Shape(1, 24, 600, format), 3, 0, {20}});
+  }
 }
 
 TEST_CASE("attention over lengths around the borders of blocks and spans", "[long]") {
