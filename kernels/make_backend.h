@@ -12,7 +12,7 @@ namespace guildhall {
 
 struct BackendOptions {
   std::string device = "cpu";           // see DeviceName; "auto", which needs a model, is the CPU here
-  size_t page_bytes = size_t{2} << 20;  // of DeviceMemory::pages(); a multiple of what the device can map
+  size_t page_bytes = size_t{2} << 20;  // of DeviceMemory::pages(); rounded up to what the device maps
   CpuOptions cpu;
 };
 

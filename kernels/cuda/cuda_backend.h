@@ -10,7 +10,7 @@
 namespace guildhall {
 
 // `index`: among the devices that the driver shows. FAILED_PRECONDITION, with what is missing, where this
-// build or machine has no such device; INVALID_ARGUMENT for pages that it cannot map.
+// build or machine has no such device. Pages are of `page_bytes`, rounded up to what the device maps.
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(int index, size_t page_bytes);
 
 }  // namespace guildhall

@@ -15,8 +15,7 @@ namespace guildhall::cuda {
 // Owned by the back end, which outlives buffers and twins.
 class CudaDeviceMemory final : public DeviceMemory {
  public:
-  // `steps`: the stream that ops run on; outlives this. INVALID_ARGUMENT for pages that the device cannot
-  // map.
+  // `steps`: the stream that ops run on; outlives this.
   static absl::StatusOr<std::unique_ptr<CudaDeviceMemory>> Make(const Device& device, cudaStream_t steps,
                                                                 size_t page_bytes);
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/align.h"
 #include "base/check.h"
 #include "base/format_bytes.h"
 #include "base/status.h"
@@ -48,14 +49,13 @@ class MappedPages final : public PageMemory {
     for (const CUmemGenericAllocationHandle handle : spare_) (void)driver_.release(handle);
   }
 
-  absl::Status CheckPageBytes() const {
+  absl::Status RoundPageBytes() {
     size_t unit = 0;
     GH_RETURN_IF_ERROR(
         StatusOf(driver_, driver_.allocation_granularity(&unit, &where_, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
                  "asking for the size of pages"));
-    if (page_bytes_ % unit == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(StrCat("memory.page_bytes: expected a multiple of ", unit, " on ",
-                                             device_.name(), ", found ", page_bytes_));
+    page_bytes_ = AlignUp(page_bytes_, unit);
+    return absl::OkStatus();
   }
 
   size_t page_bytes() const override { return page_bytes_; }
@@ -142,7 +142,7 @@ class MappedPages final : public PageMemory {
   const Driver driver_;
   const Device& device_;
   const cudaStream_t steps_;
-  const size_t page_bytes_;
+  size_t page_bytes_;
   CUmemAllocationProp where_ = {};
   std::mutex mutex_;
   std::map<std::byte*, CUmemGenericAllocationHandle> mapped_;
@@ -197,7 +197,7 @@ absl::StatusOr<std::unique_ptr<PageMemory>> MakeCudaPageMemory(const Device& dev
     return std::unique_ptr<PageMemory>(std::make_unique<WholeRanges>(device, steps, page_bytes));
   }
   auto pages = std::make_unique<MappedPages>(*driver, device, steps, page_bytes);
-  GH_RETURN_IF_ERROR(pages->CheckPageBytes());
+  GH_RETURN_IF_ERROR(pages->RoundPageBytes());
   return std::unique_ptr<PageMemory>(std::move(pages));
 }
 

@@ -54,9 +54,9 @@ void CudaFixture::CopyRow(const float* from, float* to) {
   backend_->GatherRows({.x = from, .row = zero_.As<int32_t>(), .y = to, .rows = 1, .width = 4});
 }
 
-absl::Status Refusal(const emulation::Options& options, const std::string& device, size_t page_bytes) {
+absl::Status Refusal(const emulation::Options& options, const std::string& device) {
   emulation::EmulatedDevice::Configure(options);
-  return MakeBackend({.device = device, .page_bytes = page_bytes, .cpu = {}}).status();
+  return MakeBackend({.device = device, .page_bytes = 2 * kMiB, .cpu = {}}).status();
 }
 
 }  // namespace guildhall

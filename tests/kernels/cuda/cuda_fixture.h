@@ -39,7 +39,6 @@ class CudaFixture {
 };
 
 // What MakeBackend says of a device that cannot be had.
-absl::Status Refusal(const emulation::Options& options, const std::string& device = "cuda",
-                     size_t page_bytes = 2 * kMiB);
+absl::Status Refusal(const emulation::Options& options, const std::string& device = "cuda");
 
 }  // namespace guildhall
