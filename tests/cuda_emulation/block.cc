@@ -59,6 +59,10 @@ std::string CurrentKernelName() {
   return last_kernel;
 }
 
+void Fence() {
+  if (Watcher* const who = CurrentWatcher()) who->Fences();
+}
+
 void Watch(Watcher* the_watcher) {
   watcher = the_watcher;
 }

@@ -63,6 +63,7 @@ class Watcher {
   virtual void ThreadEnds(const FiberState&) {}
   // The running thread touches memory.
   virtual void Touches(const Touched&) {}
+  virtual void Fences() {}                                               // __threadfence
   virtual void CopyArrives(const void* /*shared*/, size_t /*bytes*/) {}  // at its wait
 };
 // Null: nobody. Not while kernels run.

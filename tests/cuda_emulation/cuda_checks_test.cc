@@ -113,6 +113,7 @@ TEST_CASE("a wrong kernel is named with what it does", "[cuda_checks]") {
       {Planted::kGlobalRace, "ThroughGlobal", "race: "},
       {Planted::kBlocksWrite, "OfTwoBlocks", "race of blocks: writes 4 bytes from byte 124"},
       {Planted::kBlocksReadWrite, "OfTwoBlocks", "race of blocks: "},
+      {Planted::kFenceForgotten, "LastOfTwoBlocks", "race of blocks: reads 4 bytes"},
       {Planted::kDivergentBarrier, "Divergent", "the block hangs: "},
       {Planted::kLaneOutsideOfMask, "Shuffled", "reads lane 16, which its mask lacks"},
       {Planted::kMisalignedVector, "OfVectors", "misaligned: "},

@@ -54,6 +54,22 @@ __global__ void OfTwoBlocks(PlantedArgs args) {
   atomicAdd(args.counter, 1);
 }
 
+// The block that ends last goes on with what the other wrote.
+__global__ void LastOfTwoBlocks(PlantedArgs args) {
+  auto* const last = reinterpret_cast<int32_t*>(DynamicShared());
+  const int i = static_cast<int>(threadIdx.x);
+  args.out[32 * static_cast<int>(blockIdx.x) + i] = args.in[32 * static_cast<int>(blockIdx.x) + i];
+  if (args.planted != Planted::kFenceForgotten) __threadfence();
+  __syncthreads();
+  if (i == 0) *last = atomicAdd(args.counter, 1);
+  __syncthreads();
+  if (*last != 1) return;
+  __threadfence();
+  args.out[i] = args.out[i] + 1.0f;
+  args.out[32 + i] = args.out[32 + i] + 1.0f;
+  if (i == 0) *args.counter = 0;
+}
+
 // Lanes of one warp at two places that each wait for the other's.
 __global__ void Divergent(PlantedArgs args) {
   const int i = static_cast<int>(threadIdx.x);
@@ -125,6 +141,8 @@ cudaError_t LaunchPlanted(const PlantedArgs& args, cudaStream_t stream) {
     const cudaError_t error = Launch(kernel, {1, kThreads, kSharedBytes}, stream, args);
     if (error != cudaSuccess) return error;
   }
+  const cudaError_t error = Launch(&LastOfTwoBlocks, {2, kThreads / 2, kSharedBytes}, stream, args);
+  if (error != cudaSuccess) return error;
   return Launch(&OfTwoBlocks, {2, kThreads / 2, 0}, stream, args);
 }
 

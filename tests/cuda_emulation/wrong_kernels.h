@@ -19,6 +19,7 @@ enum class Planted {
   kWarpRace,
   kBlocksWrite,
   kBlocksReadWrite,
+  kFenceForgotten,
   kDivergentBarrier,
   kLaneOutsideOfMask,
   kMisalignedVector,

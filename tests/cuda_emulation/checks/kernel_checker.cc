@@ -80,7 +80,12 @@ void KernelChecker::Touches(const Touched& touched) {
   Shadow& shadow = space == Space::kShared ? shared_ : global_;
   const Finding finding = shadow.Note(address, touched.bytes, toucher);
   if (finding.fault != Fault::kNone) ReportFinding(touched, finding);
+  if (space == Space::kGlobal && touched.kind == Touch::kAtomic) clock_.Atomic(CurrentFiber()->thread);
   if (counting_) Count(touched, space, place);
+}
+
+void KernelChecker::Fences() {
+  clock_.Fence(CurrentFiber()->thread);
 }
 
 void KernelChecker::Count(const Touched& touched, Space space, uint32_t place) {
@@ -118,7 +123,7 @@ void KernelChecker::ReportFinding(const Touched& touched, const Finding& finding
     case Fault::kRaceOfBlocks:
       Report(StrCat("race of blocks: ", what, " where a thread of another block of this launch ",
                     finding.before_was_write ? "wrote" : "read",
-                    finding.before.time != 0 ? StrCat(" (", SourceLine(finding.before.pc), ")") : ""));
+                    finding.before.pc != 0 ? StrCat(" (", SourceLine(finding.before.pc), ")") : ""));
   }
   Report(what);
 }

@@ -22,6 +22,7 @@ class KernelChecker final : public Watcher {
   void BlockMet() override;
   void LanesMet(unsigned warp, unsigned mask, std::string_view what) override;
   void Touches(const Touched& touched) override;
+  void Fences() override;
   void CopyArrives(const void* shared, size_t bytes) override;
 
  private:

@@ -77,7 +77,10 @@ void Shadow::Arrive(uintptr_t address, size_t bytes, const Trace& trace) {
 
 Finding Shadow::CheckAgainst(const Trace& before, bool write, const Toucher& toucher) const {
   if (before.time < begin()) return {};
-  if (before.time < clock_.block_begin()) return {Fault::kRaceOfBlocks, write, before};
+  if (before.time < clock_.block_begin()) {
+    const bool handed_over = !shared_ && clock_.HandedOver(before.time, toucher.trace.thread);
+    return handed_over ? Finding{} : Finding{Fault::kRaceOfBlocks, write, before};
+  }
   if (clock_.Before(before.time, before.thread, toucher.trace.thread)) return {};
   return {Fault::kRace, write, before};
 }
@@ -111,8 +114,10 @@ Finding Shadow::CheckRead(const Cell& cell, const Toucher& toucher) const {
     const Finding finding = CheckAgainst(read, false, toucher);
     if (finding.fault != Fault::kNone) return finding;
   }
-  const bool of_other_block = cell.first_read_time >= begin() && cell.first_read_time < clock_.block_begin();
-  return of_other_block ? Finding{Fault::kRaceOfBlocks, false, {}} : Finding{};
+  // Traces of earlier readers are gone: the first one stands for them.
+  if (cell.first_read_time < clock_.block_begin())
+    return CheckAgainst({cell.first_read_time, 0, 0}, false, toucher);
+  return {};
 }
 
 }  // namespace guildhall::emulation

@@ -137,5 +137,10 @@ GH_ATOMICS(unsigned)
 GH_ATOMICS(unsigned long long)
 #undef GH_ATOMICS
 
-inline void __threadfence() {}
+namespace guildhall::emulation {
+void Fence();
+}
+inline void __threadfence() {
+  guildhall::emulation::Fence();
+}
 inline void __threadfence_block() {}
