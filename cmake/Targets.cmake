@@ -5,8 +5,8 @@
 # TEST_CASE is a ctest of its own. EMULATED: NAME has the CUDA back end over emulated devices. EMULATED_CASES: that, and all cases
 # but those tagged [cpu] run a second time, over the emulated device (label cuda; of those tagged [long], cuda-long). ON_DEVICE:
 # that, and where a CUDA toolkit is, NAME_cuda runs the cases on a real one (scripts/gpu-check).
-# CHECKED: they also run in the checking mode (ctest -L cuda-checked), and with threads and blocks in other orders
-# (ctest -L cuda-order).
+# CHECKED: they also run in the checking mode (ctest -L cuda-checked), and with threads and blocks in several orders, which
+# must give the same bits (ctest -L cuda-order).
 add_library(guildhall_options INTERFACE)
 target_include_directories(guildhall_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(guildhall_options INTERFACE
@@ -97,12 +97,9 @@ function(guildhall_test NAME)
     catch_discover_tests(${NAME}_checked TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-checked: ${NAME}: " EXTRA_ARGS --warn NoTests
                          PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-checked
                          ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:shuffled)
-    foreach(_order backward shuffled)
-      # Catch's CMake script tells calls apart by their arguments: the suite's name is one.
-      catch_discover_tests(${NAME} TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-${_order}: ${NAME}: "
-                           EXTRA_ARGS --warn NoTests --name ${_order}
-                           PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-order
-                           ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:${_order})
-    endforeach()
+    find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
+    add_test(NAME "cuda-order: ${NAME}"
+      COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/tests/cuda_emulation/orders_test.py $<TARGET_FILE:${NAME}>)
+    set_tests_properties("cuda-order: ${NAME}" PROPERTIES LABELS cuda-order TIMEOUT ${GUILDHALL_TEST_TIMEOUT})
   endif()
 endfunction()
