@@ -14,7 +14,7 @@ import tomllib
 
 TABLE = "tests/cuda_emulation/mutations.toml"
 TEST_SECONDS = 600
-ENVIRONMENT = {"GUILDHALL_TEST_DEVICE": "cuda", "GUILDHALL_EMULATED_ORDER": "shuffled"}
+ENVIRONMENT = {"GUILDHALL_TEST_DEVICE": "cuda", "EMULATED_CUDA_ORDER": "shuffled"}
 
 
 def read_table(root):

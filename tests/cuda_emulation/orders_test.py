@@ -17,7 +17,7 @@ def run(program, test, order, folder):
     """Whether the test passes, and the checksum of what it read."""
     digest = folder / "digest"
     digest.unlink(missing_ok=True)
-    environment = os.environ | {"GUILDHALL_TEST_DEVICE": "cuda", "GUILDHALL_EMULATED_ORDER": order,
+    environment = os.environ | {"GUILDHALL_TEST_DEVICE": "cuda", "EMULATED_CUDA_ORDER": order,
                                 "GUILDHALL_TEST_DIGEST": str(digest)}
     name = "".join("\\" + c if c in ",[]*\\" else c for c in test)
     done = subprocess.run([program, name, "--warn", "NoTests"], env=environment, text=True, stdout=subprocess.PIPE,

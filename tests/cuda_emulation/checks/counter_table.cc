@@ -17,7 +17,7 @@ void PrintAtEnd() {
 CounterTable& CounterTable::Get() {
   static CounterTable& table = *[] {
     static CounterTable the_table;
-    if (std::getenv("GUILDHALL_EMULATION_COUNTERS") != nullptr) {
+    if (std::getenv("EMULATED_CUDA_COUNTERS") != nullptr) {
       the_table.Enable(true);
       std::atexit(&PrintAtEnd);
     }

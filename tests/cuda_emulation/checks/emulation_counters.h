@@ -16,7 +16,7 @@ struct KernelAccesses {
   uint64_t bank_conflicts = 0;                 // of them, those that other addresses would spare
 };
 
-// Counting takes time and is off at first, unless GUILDHALL_EMULATION_COUNTERS is set: then it is on, and the
+// Counting takes time and is off at first, unless EMULATED_CUDA_COUNTERS is set: then it is on, and the
 // table goes to the standard error when the process ends.
 class EmulationCounters {
  public:
