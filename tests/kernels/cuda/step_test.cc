@@ -69,7 +69,7 @@ TEST_CASE("cuda step: all arrays arrive, in one copy") {
   CHECK(Read(*cuda, data.logit_rows, 2) == rows.logit_rows);
 }
 
-TEST_CASE("cuda step: sets become segments, cut where they are long; base rows are in none") {
+TEST_CASE("cuda step: sets become segments, cut where they are long, and base rows are in none") {
   CudaFixture cuda;
   Rows rows(200);
   rows.set.assign(200, 1);
@@ -93,7 +93,7 @@ TEST_CASE("cuda step: sets become segments, cut where they are long; base rows a
   CHECK(data.logit_sets.segment_count == 2);
 }
 
-TEST_CASE("cuda step: the arrays stay at one address; a larger step gets room for itself") {
+TEST_CASE("cuda step: the arrays stay at one address, and a larger step gets room for itself") {
   CudaFixture cuda;
   const int32_t* const small = cuda->BeginStep(Rows(3).Of()).tokens;
   REQUIRE(cuda->Finish().ok());
