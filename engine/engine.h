@@ -92,9 +92,9 @@ class Engine {
   void Start();
 
   // Takes the request into the queue or refuses at once: NOT_FOUND (task), RESOURCE_EXHAUSTED (queue or the
-  // task's quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context or
-  // over what the KV cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped, the device lost).
-  // Exactly one RequestEnd follows an OK.
+  // task's quota; the message says which and its size), OUT_OF_RANGE (prompt + max_tokens over the context
+  // or over what the KV cache can ever hold; with the numbers), UNAVAILABLE (draining, stopped, the device
+  // lost). Exactly one RequestEnd follows an OK.
   absl::Status Submit(std::shared_ptr<Request> request);
 
   // No new requests from now on; returns when all have ended or `limit` passes (then the rest is cancelled).

@@ -9,8 +9,8 @@
 
 namespace guildhall {
 
-// One block of each column of a panel. value ~ scale * (code - bias) + offset, where the bias is 128 for kInt8,
-// 8 for kInt4 and 0 for kInt4Offset.
+// One block of each column of a panel. value ~ scale * (code - bias) + offset, where the bias is 128 for
+// kInt8, 8 for kInt4 and 0 for kInt4Offset.
 struct PanelBlock {
   uint16_t scale[kPanelColumns];   // bf16
   uint16_t offset[kPanelColumns];  // bf16; zeros except for kInt4Offset

@@ -111,8 +111,8 @@ AttentionWork MakeWork(const AttentionArgs& args) {
 
 }  // namespace
 
-// The path follows from the cache's format alone. Wide values leave registers, and wide keys shared memory, for
-// fewer queries at once, which changes no bit.
+// The path follows from the cache's format alone. Wide values leave registers, and wide keys shared memory,
+// for fewer queries at once, which changes no bit.
 cudaError_t AttentionOp(const AttentionArgs& args, const Context& context) {
   GH_CHECK_GE(static_cast<size_t>(args.block_stride), CudaKvBlockBytes(args.shape));
   GH_CHECK_EQ(args.block_stride % 16, 0);

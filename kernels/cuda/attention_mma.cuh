@@ -75,7 +75,8 @@ class MmaProducts {
     CopyAsyncCommit();
   }
 
-  // Leaves the queries' raw scores of the 64 keys from `token` on in shared memory. Then the values are there.
+  // Leaves the queries' raw scores of the 64 keys from `token` on in shared memory. Then the values are
+  // there.
   __device__ void Score(int) {
     if (work_.layout.latent) {
       CopyAsyncWait<0>();

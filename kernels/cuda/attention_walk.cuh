@@ -1,5 +1,5 @@
-// What attention over each format of cache has in common: how a step's rows are cut into tiles of queries, and
-// what is known of each query.
+// What attention over each format of cache has in common: how a step's rows are cut into tiles of queries,
+// and what is known of each query.
 //
 // A row's order of summation depends on its position and window alone: keys in tiles of 64 at absolute
 // positions, an online softmax over the tiles of a split (1024 tokens, at absolute positions, too), splits

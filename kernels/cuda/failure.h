@@ -19,8 +19,8 @@ class Failure {
   // Nothing more is enqueued until it is taken.
   bool any() const { return !first_.ok(); }
 
-  // The first failure; `stream` has been awaited. INTERNAL: the device goes on. UNAVAILABLE: it is lost to this
-  // process, and every later call says so again.
+  // The first failure; `stream` has been awaited. INTERNAL: the device goes on. UNAVAILABLE: it is lost to
+  // this process, and every later call says so again.
   absl::Status Take(cudaStream_t stream);
 
  private:

@@ -1,10 +1,10 @@
 // How one KV block of one layer lies in device memory.
 //
-// Per key head: keys (16, key_columns), then values (16, value_columns), then with int8 scales (2, 16) floats,
-// of the key and the value, or of the latent and the rotary part. Rows are filled up with zeros to multiples
-// of 16 numbers: one step of a matrix instruction, 16-byte aligned in every format. Latent attention has keys
-// alone, in two parts that are filled up apart: the latent part, which is the value, and the rotary part,
-// which always has columns.
+// Per key head: keys (16, key_columns), then values (16, value_columns), then with int8 scales (2, 16)
+// floats, of the key and the value, or of the latent and the rotary part. Rows are filled up with zeros to
+// multiples of 16 numbers: one step of a matrix instruction, 16-byte aligned in every format. Latent
+// attention has keys alone, in two parts that are filled up apart: the latent part, which is the value, and
+// the rotary part, which always has columns.
 //
 // A token with a key or value that is no finite number of the format is stored as a key of NaN and a value of
 // zeros (int8: by its scale): who sees the token gets NaN, and for who does not, the weight 0 times the value

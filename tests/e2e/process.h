@@ -10,7 +10,8 @@
 
 namespace guildhall {
 
-// The binary of this build; over the emulated device, where tests run on that (tests/support/test_backends.h).
+// The binary of this build; over the emulated device, where tests run on that
+// (tests/support/test_backends.h).
 std::string GuildhallBinary();
 
 struct Finished {
@@ -25,8 +26,8 @@ Finished RunCommand(const std::vector<std::string>& arguments,
 // A server on the demo model. Its listeners are unix:FOLDER/inference and unix:FOLDER/admin.
 class ServerProcess {
  public:
-  // On the device of the tests. `settings` are KEY=VALUE of --set. Returns when readiness is SERVING; ends the
-  // test program if that takes 120 s.
+  // On the device of the tests. `settings` are KEY=VALUE of --set. Returns when readiness is SERVING; ends
+  // the test program if that takes 120 s.
   explicit ServerProcess(const std::vector<std::string>& settings = {});
   ~ServerProcess();  // kills it if it still runs
   ServerProcess(const ServerProcess&) = delete;

@@ -1,5 +1,5 @@
-// The engine over a real model: what the prefix cache, chunks, neighbours and preemption leave of an answer is
-// all of it, to the bit, on every back end.
+// The engine over a real model: what the prefix cache, chunks, neighbours and preemption leave of an answer
+// is all of it, to the bit, on every back end.
 #include <catch2/catch.hpp>
 #include <random>
 

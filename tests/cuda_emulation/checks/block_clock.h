@@ -17,8 +17,8 @@ class BlockClock {
   // At a __syncwarp of those lanes.
   void WarpBarrier(unsigned warp, unsigned mask);
 
-  // The thread's __threadfence, and its atomic on global memory. With both, a block hands what it did to a later
-  // one: fence, barrier, atomic there; atomic, barrier, fence here.
+  // The thread's __threadfence, and its atomic on global memory. With both, a block hands what it did to a
+  // later one: fence, barrier, atomic there; atomic, barrier, fence here.
   void Fence(unsigned thread) { fences_[thread] = now_; }
   void Atomic(unsigned thread);
 

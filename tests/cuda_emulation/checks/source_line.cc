@@ -17,8 +17,8 @@ std::string ProgramPath() {
   return bytes > 0 ? std::string(path, static_cast<size_t>(bytes)) : std::string();
 }
 
-// What binutils say of the innermost function that is not the emulation's: "/folder/product.cu:41 (discriminator
-// 2)" or "??:0".
+// What binutils say of the innermost function that is not the emulation's: "/folder/product.cu:41
+// (discriminator 2)" or "??:0".
 std::string AskAddr2Line(uint32_t place) {
   char command[4200];
   std::snprintf(command, sizeof command, "addr2line -i -e '%s' 0x%x 2>/dev/null", ProgramPath().c_str(),
