@@ -50,6 +50,7 @@ absl::Status CheckTask(const TaskConfig& task, const std::map<std::string, Adapt
   for (const TaskAdapter& adapter : task.adapters) {
     if (preload.contains(adapter.name)) continue;
     std::vector<std::string> names;
+    names.reserve(preload.size());
     for (const auto& [name, unused] : preload) names.push_back(name);
     const auto near = NearestName(adapter.name, names);
     return absl::InvalidArgumentError(StrCat(where, "adapters: there is no adapters.preload.", adapter.name,

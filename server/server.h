@@ -41,7 +41,7 @@ class Server {
   bool RunUntilDrained();
 
   std::span<const std::unique_ptr<Listener>> listeners() const { return listeners_; }
-  // Null where there is none of that name.
+  // Null where there is none of that name. Not beside RunUntilDrained, which ends them.
   const Listener* listener(std::string_view name) const;
   int64_t open_streams() const { return streams_.open(); }
   const ServerState& state() const { return state_; }

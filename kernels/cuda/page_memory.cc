@@ -110,7 +110,7 @@ class MappedPages final : public PageMemory {
       handle = spare_.back();
       spare_.pop_back();
     }
-    const absl::Status mapped =
+    absl::Status mapped =
         StatusOf(driver_, driver_.map(AddressOf(page), page_bytes_, 0, handle, 0), "mapping a page");
     if (mapped.ok()) {
       mapped_.emplace(page, handle);

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "adapters/adapter_folder.h"
+#include "base/check.h"
 #include "tests/support/test_backends.h"
 
 namespace guildhall {
@@ -101,7 +102,7 @@ void Gate::Pass() {
 
 void Gate::AwaitVisitor() {
   std::unique_lock lock(mutex_);
-  REQUIRE(changed_.wait_for(lock, std::chrono::seconds(20), [this] { return visitors_ > 0; }));
+  GH_CHECK(changed_.wait_for(lock, std::chrono::seconds(20), [this] { return visitors_ > 0; }));
 }
 
 AdapterWorld::AdapterWorld() : root(folder / "root") {

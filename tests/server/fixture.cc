@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/check.h"
 #include "base/status.h"
 #include "server/grpc/grpc_listeners.h"
 
@@ -56,12 +57,12 @@ absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config) 
 }
 
 std::string InferenceTarget(const Server& server) {
-  REQUIRE(server.listener("requests") != nullptr);
+  GH_CHECK(server.listener("requests") != nullptr);
   return server.listener("requests")->Target();
 }
 
 std::string AdminTarget(const Server& server) {
-  REQUIRE(server.listener("administration") != nullptr);
+  GH_CHECK(server.listener("administration") != nullptr);
   return server.listener("administration")->Target();
 }
 
@@ -77,6 +78,8 @@ TestServer::TestServer(ScriptedModel::Options model, const ServerConfig& config,
   INFO(server.status().ToString());
   REQUIRE(server.ok());
   server_ = *std::move(server);
+  requests_ = InferenceTarget(*server_);
+  administration_ = AdminTarget(*server_);
   DeployedModel deployed;
   deployed.model = &model_;
   deployed.eos_tokens = {2};
@@ -96,15 +99,14 @@ std::shared_ptr<grpc::Channel> TestServer::Channel() const {
   grpc::ChannelArguments arguments;
   // Each channel its own connection, whatever others of the process do.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  auto channel =
-      grpc::CreateCustomChannel(InferenceTarget(*server_), grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(requests_, grpc::InsecureChannelCredentials(), arguments);
   // On a busy machine a connection may fail at first, which is not what the tests are about.
   channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
   return channel;
 }
 
 std::unique_ptr<v1::Admin::Stub> TestServer::Admin() const {
-  return v1::Admin::NewStub(grpc::CreateChannel(AdminTarget(*server_), grpc::InsecureChannelCredentials()));
+  return v1::Admin::NewStub(grpc::CreateChannel(administration_, grpc::InsecureChannelCredentials()));
 }
 
 v1::GetStatusResponse TestServer::Status() const {

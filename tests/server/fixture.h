@@ -27,7 +27,7 @@ ServerConfig TestConfig();
 
 // With the listeners that speak gRPC.
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config);
-// What clients connect to; fails the test where there is no such listener.
+// What clients connect to, before the server closes its listeners. CHECKs that there is such a listener.
 std::string InferenceTarget(const Server& server);
 std::string AdminTarget(const Server& server);
 
@@ -59,6 +59,7 @@ class TestServer {
  private:
   ScriptedModel model_;
   std::unique_ptr<Server> server_;
+  std::string requests_, administration_;  // what clients connect to, while the server may be closing it
 };
 
 // A whole answer.
