@@ -102,8 +102,8 @@ TEST_CASE("every answer has the same tokens and the same bits of log-probability
   std::vector<Answer> alone;
   for (const v1::GenerateRequest& request : requests) alone.push_back(Ask(server.address(), request));
   const std::vector<Answer> together = AskTogether(server.address(), requests);
-  // A server that chunks, batches and caches otherwise, on another number of threads. Adapters are padded on a
-  // device: what all of them need there at once is more.
+  // A server that chunks, batches and caches otherwise, on another number of threads. Adapters are padded on
+  // a device: what all of them need there at once is more.
   const ServerProcess other({"engine.prefill_chunk=64", "engine.prefix_cache=false", "cpu.threads=1",
                              OnTestDevice() ? "memory.kv=12MiB" : "memory.kv=4MiB"});
   const std::vector<Answer> elsewhere = AskTogether(other.address(), requests);
