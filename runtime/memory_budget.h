@@ -23,7 +23,7 @@ struct MemoryAmount {
 absl::StatusOr<MemoryAmount> ParseMemoryAmount(std::string_view text);
 
 // What may be used of it: so many bytes, a share, or with "auto" all. INVALID_ARGUMENT as ParseMemoryAmount.
-absl::StatusOr<AvailableMemory> LimitMemory(AvailableMemory available, std::string_view amount);
+absl::StatusOr<AvailableMemory> LimitMemory(AvailableMemory available, std::string_view text);
 
 struct KvBudgetQuestion {
   std::string budget =
