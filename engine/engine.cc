@@ -62,7 +62,7 @@ struct Engine::Impl {
   std::thread thread;
 };
 
-Engine::Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
+Engine::Engine(LanguageModel& model, EngineOptions options, const std::vector<TaskPolicy>& tasks,
                WeightManager* weights)
     : impl_(std::make_unique<Impl>(model, std::move(options), tasks, weights)) {}
 

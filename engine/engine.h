@@ -85,7 +85,7 @@ class Engine {
  public:
   // `model` and `weights` outlive the engine. `weights`: null where no request brings adapters. `tasks` as
   // for PutTask.
-  Engine(LanguageModel& model, EngineOptions options, std::vector<TaskPolicy> tasks,
+  Engine(LanguageModel& model, EngineOptions options, const std::vector<TaskPolicy>& tasks,
          WeightManager* weights = nullptr);
   ~Engine();  // Stop()
 

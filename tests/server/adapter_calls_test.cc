@@ -108,16 +108,19 @@ TEST_CASE(
   const AdapterWorld world;
   AdapterServer server(AdapterConfigFor(world));
   server.gate().Close();
+  v1::AdapterInfo meanwhile;
   std::jthread opener([&] {
     server.gate().AwaitVisitor();
-    CHECK(server.Info("math").state() == v1::AdapterInfo::STATE_LOADING);
+    meanwhile = server.Info("math");
     server.gate().Open();
   });
   v1::LoadAdapterRequest request = LoadRequestOf("math", "e");
   request.set_pin(true);
   v1::AdapterInfo loaded;
-  REQUIRE(server.Load(request, &loaded).ok());
+  const grpc::Status load = server.Load(request, &loaded);
   opener.join();
+  REQUIRE(load.ok());
+  CHECK(meanwhile.state() == v1::AdapterInfo::STATE_LOADING);
   CHECK(loaded.kind() == "esft");
   CHECK(loaded.version() > 0);
   CHECK(loaded.path() == "e");

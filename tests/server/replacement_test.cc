@@ -125,7 +125,8 @@ TEST_CASE("a task that may not go on with what is being loaded is not put meanwh
   AdapterServer server(AdapterConfigFor(world));
   const uint64_t first = server.LoadVersion("m", "a");
   server.gate().Close();
-  std::jthread load([&] { CHECK(Replace(server, "m", "e", first).ok()); });
+  grpc::Status replaced;
+  std::jthread load([&] { replaced = Replace(server, "m", "e", first); });
   server.gate().AwaitVisitor();
   const grpc::Status half = server.Put("half", {{"m", 0.5f}});
   const auto detail = Detail<google::rpc::PreconditionFailure>(half);
@@ -134,6 +135,7 @@ TEST_CASE("a task that may not go on with what is being loaded is not put meanwh
   CHECK(server.Put("full", {{"m", 1.0f}}).ok());
   server.gate().Open();
   load.join();
+  CHECK(replaced.ok());
   CHECK(server.Put("half", {{"m", 0.5f}}).error_code() == grpc::INVALID_ARGUMENT);
   CHECK(Serves(server, "full"));
 }
