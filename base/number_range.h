@@ -11,8 +11,10 @@ struct NumberRange {
   double max = std::numeric_limits<double>::infinity();
   bool above_min = false;  // the smallest value itself is not in it
 
-  // Not for NaN.
-  bool Contains(double value) const { return Holds(value, min, max); }
+  // Not for NaN. What is `min` as a float is not above it.
+  bool Contains(double value) const {
+    return Holds(value, min, max) && (!above_min || static_cast<float>(value) > static_cast<float>(min));
+  }
   // By the floats nearest to the bounds.
   bool Contains(float value) const { return Holds(value, static_cast<float>(min), static_cast<float>(max)); }
 

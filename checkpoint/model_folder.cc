@@ -57,7 +57,9 @@ absl::StatusOr<ModelFolder> ReadModelFolder(const std::string& directory, const 
   // What config.json gets wrong would come back as missing and extra tensors.
   const bool config_good = folder.problems.empty();
   folder.files = TensorFiles::Open(directory, folder.problems);
-  if (config_good && !folder.files.files().empty()) {
+  // Where no file could be opened, its problem stands for all that would be missing. Without any problem the
+  // binding is made in every case: a folder is only good once each weight has its tensor.
+  if (config_good && (!folder.files.files().empty() || folder.problems.empty())) {
     folder.binding = BindWeights(folder.config, folder.files, folder.problems);
   }
   const auto embedding = folder.binding.weights.find({WeightRole::kEmbedding});

@@ -49,6 +49,10 @@ absl::StatusOr<std::unordered_map<std::string, std::string>> ParseShardIndex(std
   GH_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kIndex, limits));
   GH_ASSIGN_OR_RETURN(const JsonObject index, JsonObject::From(json, std::string(kIndex)));
   GH_ASSIGN_OR_RETURN(const JsonObject map, index.Object("weight_map"));
+  if (map.json().empty()) {
+    return absl::InvalidArgumentError(
+        StrCat(kIndex, ": weight_map: expected a file for each tensor, found an empty object"));
+  }
   std::unordered_map<std::string, std::string> shards;
   for (const auto& [name, file] : map.json().items()) {
     if (!file.is_string() || !IsPlainShardName(file.get_ref<const std::string&>())) {

@@ -23,7 +23,7 @@ bool ValidTaskId(std::string_view id) {
 }
 
 bool ValidAdapterName(std::string_view name) {
-  return MadeOf(name, "._-") && !name.empty();
+  return MadeOf(name, "._-") && !name.empty() && name != "." && name != "..";
 }
 
 }  // namespace guildhall

@@ -54,6 +54,8 @@ struct SamplingField {
 };
 
 inline constexpr double kMaxToken = std::numeric_limits<int32_t>::max();
+// A logit divided by less might leave the range of a float.
+inline constexpr double kLeastPenalty = 1e-6;
 
 // At min_p = 1 nothing but ties would be left; that is what temperature 0 says.
 inline constexpr SamplingField kSamplingFields[] = {
@@ -76,7 +78,7 @@ inline constexpr SamplingField kSamplingFields[] = {
     {"repetition_penalty",
      "over prompt and output; 1: none",
      SamplingField::Number{&PartialSampling::repetition_penalty, &SamplingParams::repetition_penalty},
-     {0, 100, true}},
+     {kLeastPenalty, 100}},
     {"presence_penalty",
      "over the output",
      SamplingField::Number{&PartialSampling::presence_penalty, &SamplingParams::presence_penalty},

@@ -51,8 +51,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
 // Before the weight manager is asked: the client's own mistakes, with the field.
 absl::Status AdapterCatalog::CheckPaths(const AdapterConfig& adapter) const {
   if (!ValidAdapterName(adapter.name)) {
-    return FieldError(
-        "name", StrCat("expected 1 to 128 letters, digits and . _ -, found ", Quote(adapter.name, 150)));
+    return FieldError("name", StrCat(kAdapterNameRule, ", found ", Quote(adapter.name, 150)));
   }
   const auto check = [](const absl::Status& status, const char* field) {
     if (!absl::IsInvalidArgument(status)) return status;

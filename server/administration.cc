@@ -317,10 +317,14 @@ absl::Status Administration::Save() {
   const absl::Status status = WriteStateFile(config_.state_file, state_);
   if (status.ok()) return status;
   Log().error("{}", std::string(status.message()));
+  constexpr std::string_view kLost = "this is in force, but the next start will not know of it: ";
+  if (absl::IsResourceExhausted(status)) {
+    return absl::ResourceExhaustedError(
+        StrCat(kLost, "the disk of adapters.state_file is full: make room and change anything again"));
+  }
   return PreconditionError(
       "STATE_FILE", "adapters.state_file",
-      "this is in force, but the next start will not know of it: the server cannot write "
-      "adapters.state_file, and its log says why");
+      StrCat(kLost, "the server cannot write adapters.state_file, and its log says why"));
 }
 
 }  // namespace guildhall

@@ -80,8 +80,15 @@ absl::StatusOr<RunTimeState> Parse(const std::string& path) {
   return state;
 }
 
+// A full disk passes; whoever asked may try again.
+absl::Status WriteError(int error) {
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return full ? absl::ResourceExhaustedError(std::strerror(error))
+              : absl::FailedPreconditionError(std::strerror(error));
+}
+
 absl::Status WriteWhole(const std::string& path, std::string_view text) {
-  const auto failure = [] { return absl::FailedPreconditionError(std::strerror(errno)); };
+  const auto failure = [] { return WriteError(errno); };
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
   if (fd < 0) return failure();
   absl::Status status;
@@ -126,12 +133,12 @@ absl::Status WriteStateFile(const std::string& path, const RunTimeState& state) 
   const std::string unfinished = path + ".new";
   absl::Status status = WriteWhole(unfinished, DumpJson(json, 2) + "\n");
   if (status.ok() && std::rename(unfinished.c_str(), path.c_str()) != 0) {
-    status = absl::FailedPreconditionError(std::strerror(errno));
+    status = WriteError(errno);
   }
   if (!status.ok()) {
     unlink(unfinished.c_str());
-    return absl::FailedPreconditionError(
-        StrCat("adapters.state_file: ", path, " cannot be written: ", std::string(status.message())));
+    return absl::Status(status.code(), StrCat("adapters.state_file: ", path,
+                                              " cannot be written: ", std::string(status.message())));
   }
   SyncFolder(path);
   return absl::OkStatus();

@@ -21,7 +21,8 @@ struct RunTimeState {
 absl::StatusOr<RunTimeState> ReadStateFile(const std::string& path);
 
 // Atomically: readers and a crash see the old or the new content, whole; only the owner may read it.
-// FAILED_PRECONDITION with the path and why it cannot be written.
+// With the path and why it cannot be written: RESOURCE_EXHAUSTED where the disk is full, else
+// FAILED_PRECONDITION.
 absl::Status WriteStateFile(const std::string& path, const RunTimeState& state);
 
 }  // namespace guildhall

@@ -278,7 +278,7 @@ TEST_CASE("checkpoint: shards by their index") {
     CHECK_THAT(Open(folder).message(), Contains("%2e%2e.safetensors: cannot open"));
   }
   SECTION("an index that is no index") {
-    for (const char* text : {"", "[]", "{}", "{\"weight_map\": 3}",
+    for (const char* text : {"", "[]", "{}", "{\"weight_map\": 3}", "{\"weight_map\": {}}",
                              "{\"weight_map\": {\"a\": \"x.safetensors\", \"a\": \"x.safetensors\"}}"}) {
       folder.Write("model.safetensors.index.json", std::string(text));
       opened = Open(folder);

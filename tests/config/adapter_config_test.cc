@@ -79,6 +79,10 @@ TEST_CASE("mistakes about adapters are named, with the nearest right word") {
              Catch::Contains("adapters.preload.m") && Catch::Contains("did you mean \"path\"?"));
   CHECK_THAT(Refusal(FromFile(R"({"adapters": {"preload": {"a b": {"path": "x"}}}})")),
              Catch::Contains("\"a b\" is no adapter's name"));
+  for (const std::string name : {".", ".."}) {
+    CHECK_THAT(Refusal(FromFile(R"({"adapters": {"preload": {")" + name + R"(": {"path": "x"}}}})")),
+               Catch::Contains("is no adapter's name") && Catch::Contains("neither . nor .."));
+  }
   CHECK_THAT(Refusal(FromFile(R"({"adapters": []})")), Catch::Contains("adapters: expected an object"));
   CHECK_THAT(Refusal(FromFile(R"({"adapters": {"roots": ["r"], "preload": {"math": {"path": "m"}}},
                                   "tasks": {"t": {"adapters": ["mth"]}}})")),

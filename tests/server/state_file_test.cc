@@ -1,7 +1,9 @@
 // What was changed at run time is there after a restart; a file that is broken is never used in part.
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -183,6 +185,26 @@ TEST_CASE("adapters and tasks of the run before come back, and those taken away 
   fs::rename(world.root + "/away", world.root + "/a");
   const AdapterServer server(config);
   CHECK(Ask(*server.Inference(), ScoreRequest("t", {1, 2})).status.ok());
+}
+
+TEST_CASE("state: a full disk is a want of resources, and leaves the old file whole") {
+  const TempFolder folder;
+  const std::string path = folder / "state.json";
+  REQUIRE(WriteStateFile(path, SomeState()).ok());
+  const std::string before = Read(path);
+  // A limit on the size of files is met as a full disk is: in the middle of a write.
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &old) == 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{16, old.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const absl::Status status = WriteStateFile(path, SomeState());
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &old) == 0);
+  std::signal(SIGXFSZ, ignored);
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK_THAT(std::string(status.message()), Catch::Contains(path));
+  CHECK(Read(path) == before);
+  CHECK_FALSE(std::filesystem::exists(path + ".new"));
 }
 
 TEST_CASE("a change that cannot be kept is told, and is in force") {

@@ -108,7 +108,7 @@ TEST_CASE("every fractional number of a request at its edges") {
              [](auto& r, float v) { r.mutable_sampling()->set_temperature(v); });
   CheckFloat("sampling.top_p", 0, false, 1, [](auto& r, float v) { r.mutable_sampling()->set_top_p(v); });
   CheckFloat("sampling.min_p", 0, true, 0.999f, [](auto& r, float v) { r.mutable_sampling()->set_min_p(v); });
-  CheckFloat("sampling.repetition_penalty", 0, false, 100,
+  CheckFloat("sampling.repetition_penalty", 1e-6f, true, 100,
              [](auto& r, float v) { r.mutable_sampling()->set_repetition_penalty(v); });
   CheckFloat("sampling.presence_penalty", -2, true, 2,
              [](auto& r, float v) { r.mutable_sampling()->set_presence_penalty(v); });
