@@ -74,17 +74,20 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
         const auto backend = MakeTestBackend(on);
         TestWeights w = MakeWeights(random, SourceOf(format), out, in);
         const PackedWeights packed = PackWeightsAs(*backend, w, format);
-        Change wide, parts, gained;
+        Change wide, parts, gained, only_gain;
         wide.Add(*backend, dtype, 0, out, in, 70, 0.5f, random);
         const int64_t cut = out / 3 + 1;
         parts.Add(*backend, DType::kF32, 0, cut, in, 3, 2.0f, random);
         parts.Add(*backend, DType::kF32, cut, out - cut, in, 5, -0.25f, random);
         gained.gain = random.Floats(out);
         gained.Add(*backend, DType::kF32, 0, out, in, 1, 1.0f, random);
-        const auto changes = OnDevice(
-            *backend, std::vector<LowRank>{wide.Pack(*backend), parts.Pack(*backend), gained.Pack(*backend)});
-        const LowRankTerm a{changes.data(), 1.0f}, b{changes.data() + 1, 0.75f}, c{changes.data() + 2, 1.0f};
-        TestSets sets(*backend, {{{a}}, {{a, b}}, {{}}, {{c, b}}});
+        only_gain.gain = random.Floats(out);
+        const auto changes =
+            OnDevice(*backend, std::vector<LowRank>{wide.Pack(*backend), parts.Pack(*backend),
+                                                    gained.Pack(*backend), only_gain.Pack(*backend)});
+        const LowRankTerm a{changes.data(), 1.0f}, b{changes.data() + 1, 0.75f}, c{changes.data() + 2, 1.0f},
+            d{changes.data() + 3, 1.0f};
+        TestSets sets(*backend, {{{a}}, {{a, b}}, {{}}, {{c, d, b}}});
         const std::vector<int32_t> row_set = RowSetsOf();
         const std::vector<float> x = ExactInputs(random, kRows * in), bias = random.Floats(out);
         const auto workspace = FilledOnDevice(*backend, kRows * kStride, 0.0f);
@@ -112,7 +115,9 @@ TEST_CASE("a product with low-rank changes by row is the product of the merged w
           // The base's product alone rounds its input.
           std::vector<double> y = Times(w, RoundedInputs(input, on.RoundingOf(format), 0, 0).values);
           if (task == 3) {
-            for (size_t i = 0; i < width; ++i) y[i] *= static_cast<double>(gained.gain[i]);
+            for (size_t i = 0; i < width; ++i) {
+              y[i] *= static_cast<double>(gained.gain[i]) + static_cast<double>(only_gain.gain[i]) - 1.0;
+            }
             gained.AddTo(input, 1.0, y);
           }
           if (task == 0 || task == 1) wide.AddTo(input, 1.0, y);
