@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string>
 
+#include "tests/support/temp_folder.h"
+
 namespace guildhall {
 namespace {
 
@@ -18,20 +20,14 @@ using Catch::Matchers::Contains;
 // A folder of this test's own, removed at its end.
 class Folder {
  public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "guildhall-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string Path(const std::string& name) const { return (path_ / name).string(); }
+  std::string Path(const std::string& name) const { return folder_ / name; }
   std::string Write(const std::string& name, const std::string& bytes) const {
     std::ofstream(Path(name), std::ios::binary) << bytes;
     return Path(name);
   }
 
  private:
-  std::filesystem::path path_;
+  TempFolder folder_;
 };
 
 TEST_CASE("mapped file: holds the bytes of the file, also after a move and after the name is gone") {

@@ -1,8 +1,6 @@
 // Folders of packed weights: the same bits as packing at load, and every damage refused by name.
 #include "model/packed_folder.h"
 
-#include <stdlib.h>
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +13,7 @@
 #include "tests/model/runner.h"
 #include "tests/support/compare.h"
 #include "tests/support/golden.h"
+#include "tests/support/temp_folder.h"
 #include "tools/quantize_folder.h"
 
 namespace guildhall {
@@ -26,17 +25,11 @@ using Catch::Contains;
 // A place on the disk that goes with its owner.
 class Place {
  public:
-  Place() {
-    std::string folder = (fs::temp_directory_path() / "guildhall-packed-XXXXXX").string();
-    REQUIRE(mkdtemp(folder.data()) != nullptr);
-    root_ = folder;
-  }
-  ~Place() { fs::remove_all(root_); }
-  std::string operator/(const std::string& name) const { return (root_ / name).string(); }
-  const fs::path& root() const { return root_; }
+  std::string operator/(const std::string& name) const { return folder_ / name; }
+  fs::path root() const { return folder_.path(); }
 
  private:
-  fs::path root_;
+  TempFolder folder_;
 };
 
 template <typename T>

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "kernels/cpu/available_memory.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 namespace {
@@ -135,12 +136,9 @@ TEST_CASE("What may be taken of a device's memory") {
 class System {
  public:
   System() {
-    std::string name = (std::filesystem::temp_directory_path() / "guildhall_memory_XXXXXX").string();
-    root_ = std::string(mkdtemp(name.data())) + "/";
     Write("proc/meminfo",
           "MemTotal:       16000000 kB\nMemFree:         100 kB\nMemAvailable:    8000000 kB\n");
   }
-  ~System() { std::filesystem::remove_all(root_); }
   void Write(const std::string& path, const std::string& text) {
     const std::filesystem::path full = root_ + path;
     std::filesystem::create_directories(full.parent_path());
@@ -154,7 +152,8 @@ class System {
   const std::string& root() const { return root_; }
 
  private:
-  std::string root_;
+  const TempFolder folder_;
+  const std::string root_ = folder_.path() + "/";
 };
 
 TEST_CASE("Without a control group MemAvailable counts") {

@@ -11,6 +11,7 @@
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
 #include "tests/support/npy.h"
+#include "tests/support/temp_folder.h"
 #include "tools/npy.h"
 
 namespace guildhall {
@@ -116,43 +117,30 @@ TEST_CASE("An error names the sequence and leaves nothing running") {
   CHECK(engine.Status().kv_blocks_free == 64);
 }
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "guildhall_npy_XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string File(const char* name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
 TEST_CASE("A .npy file reads back as it was written, its data on a border of 64 bytes") {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   for (const int64_t columns : {1, 3, 1000}) {
-    auto writer = NpyWriter::Create(folder.File("a.npy"), 2, columns);
+    auto writer = NpyWriter::Create(folder / "a.npy", 2, columns);
     REQUIRE(writer.ok());
     std::vector<float> values(static_cast<size_t>(2 * columns));
     std::iota(values.begin(), values.end(), 0.5f);
     REQUIRE(writer->Append(std::span(values).first(static_cast<size_t>(columns))).ok());
     REQUIRE(writer->Append(std::span(values).subspan(static_cast<size_t>(columns))).ok());
     REQUIRE(writer->Close().ok());
-    const NpyArray array = ReadNpy(folder.File("a.npy"));
+    const NpyArray array = ReadNpy(folder / "a.npy");
     CHECK(array.shape == std::vector<int64_t>{2, columns});
     CHECK(array.values == values);
-    CHECK((std::filesystem::file_size(folder.File("a.npy")) - values.size() * 4) % 64 == 0);
+    CHECK((std::filesystem::file_size(folder / "a.npy") - values.size() * 4) % 64 == 0);
   }
 }
 
 TEST_CASE("The first bytes of a .npy file are those of its format, version 1.0") {
-  const TemporaryFolder folder;
-  auto writer = NpyWriter::Create(folder.File("a.npy"), 1, 2);
+  const TempFolder folder;
+  auto writer = NpyWriter::Create(folder / "a.npy", 1, 2);
   REQUIRE(writer.ok());
   REQUIRE(writer->Append(std::vector<float>{1.0f, 2.0f}).ok());
   REQUIRE(writer->Close().ok());
-  std::ifstream file(folder.File("a.npy"), std::ios::binary);
+  std::ifstream file(folder / "a.npy", std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
   CHECK(bytes.substr(0, 10) == std::string("\x93NUMPY\x01\x00\x76\x00", 10));
   CHECK(bytes.substr(10, 61) == "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }  ");
@@ -161,11 +149,11 @@ TEST_CASE("The first bytes of a .npy file are those of its format, version 1.0")
 }
 
 TEST_CASE("A .npy file that cannot be written or is left incomplete is an error that names it") {
-  const TemporaryFolder folder;
-  const auto absent = NpyWriter::Create(folder.File("absent/a.npy"), 1, 1);
+  const TempFolder folder;
+  const auto absent = NpyWriter::Create(folder / "absent/a.npy", 1, 1);
   CHECK(std::string(absent.status().message()).find("absent/a.npy: No such file or directory") !=
         std::string::npos);
-  auto writer = NpyWriter::Create(folder.File("a.npy"), 2, 1);
+  auto writer = NpyWriter::Create(folder / "a.npy", 2, 1);
   REQUIRE(writer.ok());
   REQUIRE(writer->Append(std::vector<float>{1.0f}).ok());
   CHECK(writer->Close().code() == absl::StatusCode::kFailedPrecondition);
