@@ -187,7 +187,17 @@ absl::Status Run(const Flags& flags) {
 
 void AddFlags(CLI::App& app, Flags& flags) {
   OpShape& shape = flags.shape;
-  app.add_option("--device", flags.backend.device, "cpu, cuda or cuda:1")->capture_default_str();
+  app.add_option("--device", flags.backend.device, "auto, cpu, cuda or cuda:1")->capture_default_str();
+  app.add_option_function<std::string>(
+         "--products",
+         [&flags](const std::string& text) {
+           const auto products = ParseDeviceProducts(text);
+           if (!products)
+             throw CLI::ValidationError("--products", "expected exact or library, found " + text);
+           flags.backend.products = *products;
+         },
+         "of many rows on a CUDA device: exact, or library (cuBLAS), to compare with")
+      ->default_str("exact");
   app.add_option("--isa", flags.backend.cpu.isa,
                  "portable, avx2 or avx512; default: GUILDHALL_ISA or the best");
   app.add_option("--threads", flags.backend.cpu.threads, "0: the allowed CPUs")

@@ -1,4 +1,4 @@
-// --device, for all commands that compute.
+// --device and --device-products, for all commands that compute.
 #pragma once
 
 #include "kernels/make_backend.h"
@@ -9,7 +9,7 @@ class App;
 
 namespace guildhall {
 
-// --device: auto, cpu, cuda or cuda:1, checked when it is parsed.
+// --device: auto, cpu, cuda or cuda:1; --device-products: exact or library; checked when they are parsed.
 void AddDeviceFlag(CLI::App& command, BackendOptions& backend);
 
 }  // namespace guildhall

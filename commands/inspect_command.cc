@@ -13,7 +13,6 @@
 #include "commands/commands.h"
 #include "commands/device_flag.h"
 #include "model/packed_folder.h"
-#include "runtime/backend_choice.h"
 
 namespace guildhall {
 namespace {
@@ -32,8 +31,7 @@ int Fail(const absl::Status& status, int code) {
 
 // What would serve the folder here, and the memory that it can still give.
 absl::StatusOr<std::string> DeviceText(const BackendOptions& options) {
-  const auto any = [](Backend&) { return absl::OkStatus(); };
-  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, ChooseBackend(options, any));
+  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Backend> backend, MakeBackend(options));
   const auto available = backend->memory().Available();
   if (!available.ok()) return StrCat(backend->Describe(), ", memory unknown");
   return StrCat(backend->Describe(), ", ", FormatBytes(available->bytes), " available (", available->source,

@@ -17,7 +17,7 @@ namespace {
 
 struct ServeFlags {
   std::vector<std::string> files, settings;
-  std::string model, device, listen, admin_listen, trace;
+  std::string model, device, device_products, listen, admin_listen, trace;
   bool check_config = false;
 };
 
@@ -30,6 +30,7 @@ ConfigSources SourcesOf(const ServeFlags& flags) {
   };
   set("model.path", flags.model, "--model");
   set("device", flags.device, "--device");
+  set("device_products", flags.device_products, "--device-products");
   set("server.listen", flags.listen, "--listen");
   set("admin.listen", flags.admin_listen, "--admin-listen");
   set("engine.trace", flags.trace, "--trace");
@@ -70,6 +71,7 @@ void AddServeCommand(CLI::App& app, Action& action) {
       ->envname("GUILDHALL_CONFIG");
   command->add_option("-m,--model", flags->model, "model folder (model.path)");
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:1 (device)");
+  command->add_option("--device-products", flags->device_products, "exact or library (device_products)");
   command->add_option("-l,--listen", flags->listen, "HOST:PORT or unix:PATH for requests (server.listen)");
   command->add_option("--admin-listen", flags->admin_listen, "the same for administration (admin.listen)");
   command

@@ -82,6 +82,11 @@ void AddModelKeys(KeyList<ServerConfig>& keys) {
             &ModelConfig::ignore_config_keys);
   root.Add("device", "what computes: cpu, cuda, cuda:1 ...; auto: a CUDA device that has room, else the CPU",
            &ServerConfig::device);
+  root.Add("device_products",
+           "who computes products of many rows on a CUDA device: exact, the same bits whatever a request is "
+           "batched with; or library, cuBLAS, which does not keep them",
+           &ServerConfig::device_products)
+      .choices = {"exact", "library"};
   root.Add("device_memory",
            "what may be taken of the device's memory: bytes (40GiB), a share of what is free (50%), or auto: "
            "all that is free",

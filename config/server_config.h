@@ -175,9 +175,10 @@ struct LogConfig {
 
 struct ServerConfig {
   ModelConfig model;
-  std::string device = "auto";           // see DeviceName
-  std::string device_memory = "auto";    // that may be taken of it: bytes, a share of what is free, or all
-  std::string on_device_error = "exit";  // what the process does when the device is lost: or "stay"
+  std::string device = "auto";            // see DeviceName
+  std::string device_products = "exact";  // who computes products of many rows on it: or "library"
+  std::string device_memory = "auto";     // that may be taken of it: bytes, a share of what is free, or all
+  std::string on_device_error = "exit";   // what the process does when the device is lost: or "stay"
   WeightsConfig weights;
   CpuConfig cpu;
   MemoryConfig memory;

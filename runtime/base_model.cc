@@ -6,7 +6,6 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "checkpoint/model_folder.h"
-#include "runtime/backend_choice.h"
 
 namespace guildhall {
 namespace {
@@ -93,7 +92,7 @@ absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const P
     GH_ASSIGN_OR_RETURN(model.memory, PlanMemory(options, checkpoint, backend, decoder, packed.get()));
     return absl::OkStatus();
   };
-  GH_ASSIGN_OR_RETURN(model.backend, ChooseBackend(options.backend, plan));
+  GH_ASSIGN_OR_RETURN(model.backend, MakeBackend(options.backend, plan));
   decoder.kv_blocks = model.memory.kv_blocks;
   if (on_plan) on_plan(checkpoint.spec(), *model.backend, model.memory);
   if (packed != nullptr) {

@@ -11,6 +11,7 @@ struct ModelInfo {
   std::string architecture;  // as config.json names it
   std::string dtype;
   std::string backend;
+  std::string device_products;  // "exact"; "library": isolation to the bit is off
   int64_t vocabulary = 0;
   int64_t context_tokens = 0;
   int64_t layers = 0;

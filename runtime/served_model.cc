@@ -30,6 +30,7 @@ ModelInfo ServedModel::Info() const {
   info.architecture = spec().architecture;
   info.dtype = std::string(DTypeName(spec().dtype));
   info.backend = base_.backend->Describe();
+  info.device_products = DeviceProductsName(products_);
   info.vocabulary = spec().vocabulary;
   info.context_tokens = spec().max_positions;
   info.layers = static_cast<int64_t>(spec().layers.size());

@@ -48,9 +48,12 @@ class ServedModel {
 
  private:
   explicit ServedModel(const ServedModelOptions& options)
-      : path_(options.base.path), profile_(options.profile, options.trace) {}
+      : path_(options.base.path),
+        products_(options.base.backend.products),
+        profile_(options.profile, options.trace) {}
 
   const std::string path_;
+  const DeviceProducts products_;
   BaseModel base_;
   std::unique_ptr<WeightManager> weights_;
   ServeProfile profile_;  // goes before the back end that it measures

@@ -41,6 +41,10 @@ absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
   options.map_weights = config.weights.map;
   options.verify_weights = config.weights.verify;
   options.backend.device = config.device;
+  options.backend.products = *ParseDeviceProducts(config.device_products);  // one of the key's choices
+  if (options.backend.products == DeviceProducts::kLibrary) {
+    Log().warn("device_products: library: an answer's bits may depend on what it is batched with");
+  }
   options.device_memory = config.device_memory;
   options.backend.cpu.threads = static_cast<int>(config.cpu.threads);
   options.backend.cpu.pin = config.cpu.pin;

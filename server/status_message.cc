@@ -18,6 +18,7 @@ void FillModel(const ModelInfo& from, v1::ModelStatus& to) {
   to.set_vocabulary(from.vocabulary);
   to.set_context_tokens(from.context_tokens);
   to.set_backend(from.backend);
+  to.set_device_products(from.device_products);
   to.set_experts(from.experts);
   to.set_experts_per_token(from.experts_per_token);
   to.set_layers(from.layers);

@@ -142,7 +142,7 @@ cudaError_t AppendKvOp(const AppendKvArgs& args, const Context& context) {
   const int64_t items = args.rows * args.shape.kv_heads;
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>((items + kWarps - 1) / kWarps)),
                           .block = dim3(kLanes, kWarps)};
-  return Launch(AppendRows, shape, context.stream, args, KvLayout(args.shape));
+  return Launch(AppendRows, shape, context, args, KvLayout(args.shape));
 }
 
 }  // namespace guildhall::cuda

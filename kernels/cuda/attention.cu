@@ -86,7 +86,7 @@ cudaError_t LaunchTiles(const AttentionArgs& args, const Context& context, int e
                   static_cast<unsigned>(DivideUp(layout.value_columns, work.panel)));
   return Launch(AttendTiles<Products>,
                 {.grid = grid, .block = dim3(kAttentionThreads), .shared_bytes = static_cast<size_t>(shared)},
-                context.stream, work);
+                context, work);
 }
 
 AttentionWork MakeWork(const AttentionArgs& args) {

@@ -12,6 +12,7 @@
 #include "kernels/cuda/device_memory.h"
 #include "kernels/cuda/failure.h"
 #include "kernels/cuda/kv_layout.h"
+#include "kernels/cuda/library_products.h"
 #include "kernels/cuda/observed_op.h"
 #include "kernels/cuda/ops_internal.h"
 #include "kernels/cuda/packing.h"
@@ -38,31 +39,44 @@ class CudaBackend final : public Backend {
   CudaBackend(Device device, Stream stream) : device_(std::move(device)), stream_(std::move(stream)) {
     context_.stream = stream_.get();
     context_.multiprocessors = device_.multiprocessors();
+    context_.allowances = &allowances_;
   }
   ~CudaBackend() override { (void)cudaStreamSynchronize(stream_.get()); }
 
-  absl::Status Init(size_t page_bytes) {
-    GH_ASSIGN_OR_RETURN(memory_, CudaDeviceMemory::Make(device_, stream_.get(), page_bytes));
+  absl::Status Init(const CudaOptions& options) {
+    if (options.products == DeviceProducts::kLibrary) {
+      GH_RETURN_IF_ERROR(device_.MakeCurrent());
+      GH_ASSIGN_OR_RETURN(library_, LibraryProducts::Make(options.library));
+    }
+    GH_ASSIGN_OR_RETURN(memory_, CudaDeviceMemory::Make(device_, stream_.get(), options.page_bytes));
     GH_ASSIGN_OR_RETURN(op_begins_, device_.MakeEvent(/*timed=*/true));
     GH_ASSIGN_OR_RETURN(op_ends_, device_.MakeEvent(/*timed=*/true));
     step_ = std::make_unique<CudaStep>(*memory_, stream_.get());
     return absl::OkStatus();
   }
 
-  std::string Describe() const override { return device_.Describe(); }
+  std::string Describe() const override {
+    if (library_ == nullptr) return device_.Describe();
+    return StrCat(device_.Describe(), ", products of ", library_->Describe(), " (no isolation to the bit)");
+  }
   int lanes() const override { return 1; }
   void Observe(OpObserver* observer) override { observer_ = observer; }
 
   size_t ScratchBytes(const StepLimits& limits) const override {
     Arena sizes;
     Divide(limits, sizes);
-    return sizes.bytes();
+    return sizes.bytes() + (library_ == nullptr ? 0 : library_->ScratchBytes());
   }
   absl::Status Prepare(const StepLimits& limits) override {
     context_.scratch = {};
     scratch_ = DeviceBuffer();  // the old memory goes before the new is asked for
     GH_ASSIGN_OR_RETURN(scratch_, memory_->Allocate(ScratchBytes(limits), "scratch memory of a step"));
-    Arena arena(scratch_.data());
+    std::byte* place = scratch_.data();
+    if (library_ != nullptr) {
+      library_->UseScratch(place);
+      place += library_->ScratchBytes();
+    }
+    Arena arena(place);
     context_.scratch = Divide(limits, arena);
     int32_t* arrived = context_.scratch.arrived;
     return StatusOf(cudaMemsetAsync(arrived, 0, sizeof(*arrived), stream_.get()), "clearing scratch memory");
@@ -101,6 +115,16 @@ class CudaBackend final : public Backend {
   void Run(OpKind kind, cudaError_t (*op)(const Args&, const Context&), const Args& args) {
     if (failure_.any()) return;
     if (observer_ != nullptr) return RunObserved(kind, op, args);
+    Enqueue(kind, op, args);
+  }
+
+  template <typename Args>
+  void Enqueue(OpKind kind, cudaError_t (*op)(const Args&, const Context&), const Args& args) {
+    if constexpr (requires { library_->Takes(args); }) {
+      if (library_ != nullptr && library_->Takes(args)) {
+        return failure_.Remember(OpName(kind), library_->Run(args, context_, *memory_));
+      }
+    }
     failure_.Remember(OpName(kind), op(args, context_));
   }
 
@@ -108,15 +132,15 @@ class CudaBackend final : public Backend {
   void RunObserved(OpKind kind, cudaError_t (*op)(const Args&, const Context&), const Args& args) {
     observer_->OpBegins(kind, WeightsOf(args));
     float ms = 0.0f;
+    failure_.Remember(OpName(kind), cudaEventRecord(op_begins_.get(), stream_.get()));
+    Enqueue(kind, op, args);
     const auto timed = [&]() -> cudaError_t {
-      cudaError_t error = cudaEventRecord(op_begins_.get(), stream_.get());
-      if (error == cudaSuccess) error = op(args, context_);
-      if (error == cudaSuccess) error = cudaEventRecord(op_ends_.get(), stream_.get());
+      cudaError_t error = cudaEventRecord(op_ends_.get(), stream_.get());
       if (error == cudaSuccess) error = cudaEventSynchronize(op_ends_.get());
       if (error == cudaSuccess) error = cudaEventElapsedTime(&ms, op_begins_.get(), op_ends_.get());
       return error;
     };
-    failure_.Remember(OpName(kind), timed());
+    if (!failure_.any()) failure_.Remember(OpName(kind), timed());
     const int64_t end = SteadyNs(), begin = end - static_cast<int64_t>(static_cast<double>(ms) * 1e6);
     const OpCost cost = failure_.any() ? OpCost() : CostOnHost(args, step_->host_data(), *memory_);
     // The device is one lane that is busy all the time.
@@ -129,7 +153,9 @@ class CudaBackend final : public Backend {
   const Stream stream_;
   std::unique_ptr<CudaDeviceMemory> memory_;
   std::unique_ptr<CudaStep> step_;
+  std::unique_ptr<LibraryProducts> library_;  // null: all products are exact
   DeviceBuffer scratch_;
+  SharedAllowances allowances_;
   Context context_;
   Failure failure_;
   OpObserver* observer_ = nullptr;
@@ -139,11 +165,11 @@ class CudaBackend final : public Backend {
 }  // namespace
 }  // namespace cuda
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(int index, size_t page_bytes) {
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(int index, const CudaOptions& options) {
   GH_ASSIGN_OR_RETURN(cuda::Device device, cuda::Device::Open(index));
   GH_ASSIGN_OR_RETURN(cuda::Stream stream, device.MakeStream(/*urgent=*/true));
   auto backend = std::make_unique<cuda::CudaBackend>(std::move(device), std::move(stream));
-  GH_RETURN_IF_ERROR(backend->Init(page_bytes));
+  GH_RETURN_IF_ERROR(backend->Init(options));
   return std::unique_ptr<Backend>(std::move(backend));
 }
 

@@ -5,6 +5,7 @@
 #include "base/format_bytes.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "kernels/no_cuda_device.h"
 
 namespace guildhall::cuda {
 namespace {
@@ -15,8 +16,8 @@ constexpr const char* kNeeded = "a CUDA device of compute capability 8.0 or newe
 
 absl::Status CheckDriver(int driver, int runtime) {
   if (driver == 0) {
-    return absl::FailedPreconditionError(StrCat("device \"cuda\": no NVIDIA driver was found, and CUDA ",
-                                                VersionText(runtime), " needs one; use device \"cpu\""));
+    return NoCudaDevice(StrCat("device \"cuda\": no NVIDIA driver was found, and CUDA ", VersionText(runtime),
+                               " needs one; use device \"cpu\""));
   }
   if (driver < runtime) {
     return absl::FailedPreconditionError(StrCat("device \"cuda\": driver for CUDA ", VersionText(driver),
@@ -32,9 +33,8 @@ absl::StatusOr<int> CountDevices() {
   if (error != cudaErrorNoDevice) GH_RETURN_IF_ERROR(StatusOf(error, "counting devices"));
   (void)cudaGetLastError();
   if (count > 0) return count;
-  return absl::FailedPreconditionError(
-      StrCat("device \"cuda\": the driver shows no device to this process, needed is ", kNeeded,
-             ": see CUDA_VISIBLE_DEVICES and what the container was given"));
+  return NoCudaDevice(StrCat("device \"cuda\": the driver shows no device to this process, needed is ",
+                             kNeeded, ": see CUDA_VISIBLE_DEVICES and what the container was given"));
 }
 
 // "580.159.03" of the loaded kernel module; else what CUDA version the driver is for.

@@ -9,8 +9,8 @@
 // same holds for the formats of a slot's matrices: they are chosen among inside the kernel, by all threads of
 // a block alike. An entry's sums depend on its row and its slot, never on its group.
 #include "base/check.h"
+#include "kernels/cuda/ffn_job.cuh"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/low_rank.cuh"
 #include "kernels/cuda/math.h"
 #include "kernels/cuda/ops_internal.h"
 #include "kernels/cuda/product_tile.cuh"
@@ -18,43 +18,7 @@
 namespace guildhall::cuda {
 namespace {
 
-// ExpertFfnArgs and FfnArgs brought to one form.
-struct FfnJob {
-  const float* x;
-  const FfnWeights* table;  // (slots); null: `only` is the one slot's
-  FfnWeights only;
-  const int32_t* group_begin;  // null: the one slot's entries are 0, 1, 2, ...
-  const int32_t* group_entry;
-  const int32_t* slot_of;  // (rows, k) < 0: no entry; null: all are there
-  const int32_t* expert;   // (rows, k) or null: all 0
-  const float* weight;     // (rows, k) or null: all 1
-  float* y;
-  float* h;          // (rows * k, width)
-  float* entry_out;  // (rows * k, hidden)
-  int64_t rows, k, slots, hidden, width;
-  int64_t x_stride, y_stride;
-  LowRankRows gate_up_low_rank, down_low_rank;
-};
-
 // ---- Entries of a slot ----
-
-// Places of the grouping.
-struct Places {
-  int64_t begin, end;
-};
-__device__ Places PlacesOf(const FfnJob& job, int64_t slot) {
-  if (job.group_begin == nullptr) return {0, job.rows};
-  return {job.group_begin[slot], job.group_begin[slot + 1]};
-}
-__device__ int32_t EntryAt(const FfnJob& job, int64_t place) {
-  return job.group_entry == nullptr ? static_cast<int32_t>(place) : job.group_entry[place];
-}
-__device__ int32_t RowOf(const FfnJob& job, int32_t entry) {
-  return static_cast<int32_t>(static_cast<uint32_t>(entry) / static_cast<uint32_t>(job.k));
-}
-__device__ int64_t ExpertOf(const FfnJob& job, int64_t entry) {
-  return job.expert == nullptr ? 0 : job.expert[entry];
-}
 
 // The entries of a tile of tokens, in shared memory.
 template <int kTokens>
@@ -146,19 +110,6 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks) ShrinkKernel(
   });
 }
 
-// One output of an entry's product with its changes.
-__device__ float WithChanges(const FfnJob& job, const LowRankRows& low_rank, int64_t entry, int64_t row,
-                             int32_t module, int64_t output, float sum) {
-  const LowRankTerms terms = TermsOf(low_rank, row);
-  if (terms.count == 0) return sum;
-  return ApplyTerms(terms,
-                    {.index = ExpertOf(job, entry),
-                     .module = module,
-                     .output = output,
-                     .gain = module * job.width + output},
-                    low_rank.workspace + entry * low_rank.stride, sum);
-}
-
 // ---- The products ----
 
 // Calls body(token, output of the strip, output) for those of a finished tile, by all threads.
@@ -234,115 +185,130 @@ __global__ void __launch_bounds__(kCombineThreads) CombineKernel(FfnJob job) {
 // ---- Launchers ----
 
 // Of `out` outputs: strips, tiles of `tokens` of a group of the usual size, slots.
-dim3 GridOf(const FfnJob& job, int64_t out, int64_t usual, int tokens) {
-  return {static_cast<unsigned>(DivideUp(out, kStripOutputs)), static_cast<unsigned>(DivideUp(usual, tokens)),
-          static_cast<unsigned>(job.slots)};
+dim3 GridOf(const FfnJob& job, int64_t out, int tokens) {
+  return {static_cast<unsigned>(DivideUp(out, kStripOutputs)),
+          static_cast<unsigned>(DivideUp(job.usual, tokens)), static_cast<unsigned>(job.slots)};
 }
 
 template <bool kDown>
-cudaError_t Shrink(const FfnJob& job, int64_t usual, const Context& context) {
+cudaError_t Shrink(const FfnJob& job, const Context& context) {
   if ((kDown ? job.down_low_rank : job.gate_up_low_rank).none()) return cudaSuccess;
-  return ChooseTokens(usual, [&]<int kTokens>() {
+  return ChooseTokens(job.usual, [&]<int kTokens>() {
     return Launch(ShrinkKernel<kDown, kTokens>,
-                  {GridOf(job, 1, usual, kTokens), dim3(kProductThreads),
+                  {GridOf(job, 1, kTokens), dim3(kProductThreads),
                    Shared<kPlainProductBytes<1, kTokens>, kTokens>::kBytes},
-                  context.stream, job);
+                  context, job);
   });
 }
 
-cudaError_t GateUp(const FfnJob& job, int64_t usual, const Context& context) {
-  return ChooseTokens(usual, [&]<int kTokens>() {
+cudaError_t GateUp(const FfnJob& job, const Context& context) {
+  return ChooseTokens(job.usual, [&]<int kTokens>() {
     return Launch(GateUpKernel<kTokens>,
-                  {GridOf(job, job.width, usual, kTokens), dim3(kProductThreads),
+                  {GridOf(job, job.width, kTokens), dim3(kProductThreads),
                    Shared<kAnyProductBytes<2, kTokens>, kTokens>::kBytes},
-                  context.stream, job);
+                  context, job);
   });
 }
 
-cudaError_t Down(const FfnJob& job, int64_t usual, const Context& context) {
-  return ChooseTokens(usual, [&]<int kTokens>() {
+cudaError_t Down(const FfnJob& job, const Context& context) {
+  return ChooseTokens(job.usual, [&]<int kTokens>() {
     return Launch(DownKernel<kTokens>,
-                  {GridOf(job, job.hidden, usual, kTokens), dim3(kProductThreads),
+                  {GridOf(job, job.hidden, kTokens), dim3(kProductThreads),
                    Shared<kAnyProductBytes<1, kTokens>, kTokens>::kBytes},
-                  context.stream, job);
+                  context, job);
   });
 }
 
-cudaError_t Combine(const FfnJob& job, const Context& context) {
-  const dim3 grid(static_cast<unsigned>(job.rows),
-                  static_cast<unsigned>(DivideUp(job.hidden, kCombineThreads)));
-  return Launch(CombineKernel, {grid, dim3(kCombineThreads)}, context.stream, job);
-}
-
-// `usual`: how many entries of a slot there may well be.
-cudaError_t RunJob(const FfnJob& job, int64_t usual, const Context& context) {
+cudaError_t RunJob(const FfnJob& job, const Context& context) {
   if (job.rows == 0) return cudaSuccess;
-  cudaError_t error = Shrink<false>(job, usual, context);
-  if (error == cudaSuccess) error = GateUp(job, usual, context);
-  if (error == cudaSuccess) error = Shrink<true>(job, usual, context);
-  if (error == cudaSuccess) error = Down(job, usual, context);
-  if (error == cudaSuccess) error = Combine(job, context);
+  cudaError_t error = ShrinkGateUp(job, context);
+  if (error == cudaSuccess) error = GateUp(job, context);
+  if (error == cudaSuccess) error = ShrinkDown(job, context);
+  if (error == cudaSuccess) error = Down(job, context);
+  if (error == cudaSuccess) error = CombineEntries(job, context);
   return error;
 }
 
 }  // namespace
 
-cudaError_t ExpertFfnOp(const ExpertFfnArgs& args, const Context& context) {
-  GH_CHECK_GE(args.rows, 0);
-  GH_CHECK(args.table != nullptr && args.group_begin != nullptr && args.group_entry != nullptr);
-  const FfnJob job{.x = args.x,
-                   .table = args.table,
-                   .only = {},
-                   .group_begin = args.group_begin,
-                   .group_entry = args.group_entry,
-                   .slot_of = args.slot,
-                   .expert = args.expert,
-                   .weight = args.weight,
-                   .y = args.y,
-                   .h = context.scratch.hidden,
-                   .entry_out = context.scratch.entry_out,
-                   .rows = args.rows,
-                   .k = args.k,
-                   .slots = args.slots,
-                   .hidden = args.hidden,
-                   .width = args.width,
-                   .x_stride = args.x_stride,
-                   .y_stride = args.y_stride,
-                   .gate_up_low_rank = args.gate_up_low_rank,
-                   .down_low_rank = args.down_low_rank};
-  // Twice as many as there would be if all slots had equally many.
-  const int64_t usual = DivideUp(2 * args.rows * args.k, args.slots);
-  return RunJob(job, usual < args.rows ? usual : args.rows, context);
+cudaError_t ShrinkGateUp(const FfnJob& job, const Context& context) {
+  return Shrink<false>(job, context);
 }
 
-cudaError_t FfnOp(const FfnArgs& args, const Context& context) {
+cudaError_t ShrinkDown(const FfnJob& job, const Context& context) {
+  return Shrink<true>(job, context);
+}
+
+cudaError_t CombineEntries(const FfnJob& job, const Context& context) {
+  const dim3 grid(static_cast<unsigned>(job.rows),
+                  static_cast<unsigned>(DivideUp(job.hidden, kCombineThreads)));
+  return Launch(CombineKernel, {grid, dim3(kCombineThreads)}, context, job);
+}
+
+FfnJob JobOf(const ExpertFfnArgs& args, const Context& context) {
+  GH_CHECK_GE(args.rows, 0);
+  GH_CHECK(args.table != nullptr && args.group_begin != nullptr && args.group_entry != nullptr);
+  // Twice as many as there would be if all slots had equally many.
+  const int64_t usual = DivideUp(2 * args.rows * args.k, args.slots);
+  return {.x = args.x,
+          .table = args.table,
+          .only = {},
+          .group_begin = args.group_begin,
+          .group_entry = args.group_entry,
+          .slot_of = args.slot,
+          .expert = args.expert,
+          .weight = args.weight,
+          .y = args.y,
+          .h = context.scratch.hidden,
+          .entry_out = context.scratch.entry_out,
+          .rows = args.rows,
+          .k = args.k,
+          .slots = args.slots,
+          .hidden = args.hidden,
+          .width = args.width,
+          .x_stride = args.x_stride,
+          .y_stride = args.y_stride,
+          .gate_up_low_rank = args.gate_up_low_rank,
+          .down_low_rank = args.down_low_rank,
+          .usual = usual < args.rows ? usual : args.rows};
+}
+
+FfnJob JobOf(const FfnArgs& args, const Context& context) {
   GH_CHECK_GE(args.rows, 0);
   GH_CHECK(!args.w.gate_up.empty() && !args.w.down.empty());
   GH_CHECK_EQ(args.w.gate_up.out, 2 * args.width);
   GH_CHECK_EQ(args.w.gate_up.in, args.hidden);
   GH_CHECK_EQ(args.w.down.out, args.hidden);
   GH_CHECK_EQ(args.w.down.in, args.width);
-  const FfnJob job{.x = args.x,
-                   .table = nullptr,
-                   .only = args.w,
-                   .group_begin = nullptr,
-                   .group_entry = nullptr,
-                   .slot_of = nullptr,
-                   .expert = nullptr,
-                   .weight = args.weight,
-                   .y = args.y,
-                   .h = context.scratch.hidden,
-                   .entry_out = context.scratch.entry_out,
-                   .rows = args.rows,
-                   .k = 1,
-                   .slots = 1,
-                   .hidden = args.hidden,
-                   .width = args.width,
-                   .x_stride = args.x_stride,
-                   .y_stride = args.y_stride,
-                   .gate_up_low_rank = args.gate_up_low_rank,
-                   .down_low_rank = args.down_low_rank};
-  return RunJob(job, args.rows, context);
+  return {.x = args.x,
+          .table = nullptr,
+          .only = args.w,
+          .group_begin = nullptr,
+          .group_entry = nullptr,
+          .slot_of = nullptr,
+          .expert = nullptr,
+          .weight = args.weight,
+          .y = args.y,
+          .h = context.scratch.hidden,
+          .entry_out = context.scratch.entry_out,
+          .rows = args.rows,
+          .k = 1,
+          .slots = 1,
+          .hidden = args.hidden,
+          .width = args.width,
+          .x_stride = args.x_stride,
+          .y_stride = args.y_stride,
+          .gate_up_low_rank = args.gate_up_low_rank,
+          .down_low_rank = args.down_low_rank,
+          .usual = args.rows};
+}
+
+cudaError_t ExpertFfnOp(const ExpertFfnArgs& args, const Context& context) {
+  return RunJob(JobOf(args, context), context);
+}
+
+cudaError_t FfnOp(const FfnArgs& args, const Context& context) {
+  return RunJob(JobOf(args, context), context);
 }
 
 }  // namespace guildhall::cuda

@@ -16,6 +16,11 @@ void Failure::Remember(const absl::Status& status) {
   if (!any()) first_ = status;
 }
 
+void Failure::Remember(std::string_view where, const absl::Status& status) {
+  if (status.ok() || any()) return;
+  first_ = absl::InternalError(StrCat("cuda: failed at ", where, ": ", status.message()));
+}
+
 absl::Status Failure::Take(cudaStream_t stream) {
   if (!any() || lost_) return first_;
   // What can be forgotten is forgotten. An error that comes again then comes from now on at every call.

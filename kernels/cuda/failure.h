@@ -16,6 +16,7 @@ class Failure {
   // The first one stays. `where`: the op that was told of it; it may be an earlier one's.
   void Remember(std::string_view where, cudaError_t error);
   void Remember(const absl::Status& status);
+  void Remember(std::string_view where, const absl::Status& status);
   // Nothing more is enqueued until it is taken.
   bool any() const { return !first_.ok(); }
 

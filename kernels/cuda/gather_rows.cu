@@ -21,7 +21,7 @@ cudaError_t GatherRowsOp(const GatherRowsArgs& args, const Context& context) {
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(DivideUp(args.width, kThreads))),
       .block = dim3(kThreads)};
-  return Launch(CopyRows, shape, context.stream, args);
+  return Launch(CopyRows, shape, context, args);
 }
 
 }  // namespace guildhall::cuda

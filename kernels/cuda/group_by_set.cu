@@ -36,11 +36,11 @@ cudaError_t GroupBySetOp(const GroupBySetArgs& args, const Context& context) {
   const SlotGroups groups{args.slot, args.rows, args.slots, args.group_begin, args.group_entry};
   if (args.rows <= kOneBlockRows) {
     const LaunchShape shape{.grid = dim3(1), .block = dim3(kThreads)};
-    return Launch(ChooseAndGroup, shape, context.stream, args, groups);
+    return Launch(ChooseAndGroup, shape, context, args, groups);
   }
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(DivideUp(args.rows, kThreads))),
                           .block = dim3(kThreads)};
-  const cudaError_t error = Launch(ChooseSlots, shape, context.stream, args);
+  const cudaError_t error = Launch(ChooseSlots, shape, context, args);
   if (error != cudaSuccess) return error;
   return LaunchGroupBySlot(groups, context);
 }

@@ -77,18 +77,18 @@ cudaError_t LaunchGroupBySlot(const SlotGroups& groups, const Context& context) 
   const int64_t count = groups.entries / least;
   if (count <= 1) {
     const LaunchShape shape{.grid = dim3(blocks), .block = dim3(kThreads)};
-    return Launch(GroupAtOnce, shape, context.stream, groups);
+    return Launch(GroupAtOnce, shape, context, groups);
   }
   const int64_t size = DivideUp(groups.entries, count);
   const Chunks chunks{size, DivideUp(groups.entries, size), context.scratch.rows};
   const LaunchShape shape{.grid = dim3(blocks, static_cast<unsigned>(chunks.count)), .block = dim3(kThreads)};
-  cudaError_t error = Launch(CountChunks, shape, context.stream, groups, chunks);
+  cudaError_t error = Launch(CountChunks, shape, context, groups, chunks);
   if (error != cudaSuccess) return error;
   const LaunchShape one{
       .grid = dim3(1), .block = dim3(kScanThreads), .shared_bytes = kScanThreads * sizeof(int32_t)};
-  error = Launch(ScanCounts, one, context.stream, groups, chunks);
+  error = Launch(ScanCounts, one, context, groups, chunks);
   if (error != cudaSuccess) return error;
-  return Launch(PlaceChunks, shape, context.stream, groups, chunks);
+  return Launch(PlaceChunks, shape, context, groups, chunks);
 }
 
 }  // namespace guildhall::cuda

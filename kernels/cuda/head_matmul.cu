@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks) HeadMatMulKer
     const LowRankTerms terms = TermsOf(args.low_rank, row);
     if (terms.count > 0) {
       const float* u = args.low_rank.workspace + (row * args.w.heads + head) * args.low_rank.stride;
-      sum = ApplyTerms(terms, {.index = head, .output = output, .gain = output}, u, sum);
+      sum = ApplyTerms(terms, {.index = head, .output = output, .gain = output}, ShrunkRow{u}, sum);
     }
     args.y[row * args.y_stride + head * args.y_head_stride + output] = sum;
   }
@@ -63,7 +63,7 @@ cudaError_t Multiply(const HeadMatMulArgs& args, const Context& context) {
     const dim3 grid(static_cast<unsigned>(DivideUp(args.w.first.out, kStripOutputs)),
                     static_cast<unsigned>(DivideUp(args.rows, kTokens)), static_cast<unsigned>(args.w.heads));
     return Launch(HeadMatMulKernel<kFormat, kTokens>,
-                  {grid, dim3(kProductThreads), kProductBytes<kFormat, 1, kTokens>}, context.stream, args);
+                  {grid, dim3(kProductThreads), kProductBytes<kFormat, 1, kTokens>}, context, args);
   });
 }
 

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "kernels/cuda/context.h"
+
 namespace guildhall::cuda {
 
 struct LaunchShape {
@@ -14,23 +16,33 @@ struct LaunchShape {
   size_t shared_bytes = 0;  // of the dynamic block; kernels have no other shared memory
 };
 
-// An empty grid is nothing to do. More than 48 KiB of shared memory are asked for here.
+// Of dynamic shared memory that a kernel has without asking.
+inline constexpr size_t kFreeSharedBytes = size_t{48} << 10;
+
+inline cudaError_t AllowShared(const void* kernel, size_t bytes, const Context& context) {
+  SharedAllowances::Place* const place =
+      context.allowances == nullptr ? nullptr : context.allowances->Of(kernel);
+  if (place != nullptr && place->bytes >= bytes) return cudaSuccess;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (error == cudaSuccess && place != nullptr) *place = {kernel, bytes};
+  return error;
+}
+
+// An empty grid is nothing to do. More than kFreeSharedBytes are asked for here.
 template <typename... Parameters, typename... Arguments>
-cudaError_t Launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+cudaError_t Launch(void (*kernel)(Parameters...), const LaunchShape& shape, const Context& context,
                    Arguments&&... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return cudaSuccess;
-  constexpr size_t kFree = size_t{48} << 10;
-  if (shape.shared_bytes > kFree) {
-    const cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shape.shared_bytes));
+  if (shape.shared_bytes > kFreeSharedBytes) {
+    const cudaError_t error = AllowShared(reinterpret_cast<const void*>(kernel), shape.shared_bytes, context);
     if (error != cudaSuccess) return error;
   }
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
+  config.stream = context.stream;
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 

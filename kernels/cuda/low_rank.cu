@@ -31,7 +31,7 @@ cudaError_t Shrink(const ShrinkArgs& args, const Context& context) {
     const dim3 grid(static_cast<unsigned>(args.low_rank.rows.segment_count),
                     static_cast<unsigned>(args.heads));
     return Launch(ShrinkKernel<kTokens>, {grid, dim3(kProductThreads), kPlainProductBytes<1, kTokens>},
-                  context.stream, args);
+                  context, args);
   });
 }
 

@@ -19,17 +19,18 @@ __device__ inline LowRankTerms TermsOf(const LowRankRows& rows, int64_t row) {
   return set < 0 ? LowRankTerms{} : rows.rows.tables[set].products[rows.product];
 }
 
-// sum += B u of one output of a part.
-__device__ inline float Expand(const LowRankPart& part, int64_t output, const float* u, float sum) {
+// sum += B u of one output of a part; u(r): element r of the part's A x.
+template <typename U>
+__device__ inline float Expand(const LowRankPart& part, int64_t output, U u, float sum) {
   if (part.dtype == DType::kBF16) {
     const auto* b = reinterpret_cast<const uint16_t*>(part.b);
     for (int64_t r = 0; r < part.rank; ++r) {
       const uint32_t bits = b[PlaceInB(part.out, output, r)];
-      sum = __fmaf_rn(u[r], __uint_as_float(bits << 16), sum);
+      sum = __fmaf_rn(u(r), __uint_as_float(bits << 16), sum);
     }
   } else {
     const auto* b = reinterpret_cast<const float*>(part.b);
-    for (int64_t r = 0; r < part.rank; ++r) sum = __fmaf_rn(u[r], b[PlaceInB(part.out, output, r)], sum);
+    for (int64_t r = 0; r < part.rank; ++r) sum = __fmaf_rn(u(r), b[PlaceInB(part.out, output, r)], sum);
   }
   return sum;
 }
@@ -42,8 +43,18 @@ struct ChangedOutput {
   int64_t gain = 0;    // its place among the gains
 };
 
-// W x of one row with the changes `terms`; `u` is what ShrinkTerms gave for the row.
-__device__ inline float ApplyTerms(const LowRankTerms& terms, const ChangedOutput& at, const float* u,
+// What ShrinkTerms gave for a row.
+struct ShrunkRow {
+  const float* u;
+
+  __device__ float At(const LowRankTerm&, const LowRankPart& part, int64_t begin, int64_t r) const {
+    return u[begin + part.rank_begin + r];
+  }
+};
+
+// W x of one row with the changes `terms`. `u`: as ShrunkRow, whose `begin` is where the term's begins.
+template <typename U>
+__device__ inline float ApplyTerms(const LowRankTerms& terms, const ChangedOutput& at, const U& u,
                                    float sum) {
   float factor = 1.0f;
   bool gains = false;
@@ -54,16 +65,19 @@ __device__ inline float ApplyTerms(const LowRankTerms& terms, const ChangedOutpu
     gains = true;
   }
   if (gains) sum *= factor;
+  int64_t begin = 0;
   for (int64_t i = 0; i < terms.count; ++i) {
-    const LowRank& change = terms.terms[i].change[at.index];
+    const LowRankTerm& term = terms.terms[i];
+    const LowRank& change = term.change[at.index];
     if (change.a.data == nullptr) continue;
     for (int64_t p = 0; p < change.part_count; ++p) {
       const LowRankPart& part = change.parts[p];
       const int64_t output = at.output - part.out_begin;
       if (part.module != at.module || output < 0 || output >= part.out) continue;
-      sum = Expand(part, output, u + part.rank_begin, sum);
+      sum = Expand(
+          part, output, [&](int64_t r) { return u.At(term, part, begin, r); }, sum);
     }
-    u += change.a.out;
+    begin += change.a.out;
   }
   return sum;
 }

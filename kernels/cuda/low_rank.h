@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/context.h"
 #include "kernels/low_rank.h"
+#include "kernels/ops.h"
 
 namespace guildhall::cuda {
 
@@ -18,5 +19,14 @@ struct ShrinkArgs {
   LowRankRows low_rank;
 };
 cudaError_t Shrink(const ShrinkArgs& args, const Context& context);
+
+inline ShrinkArgs ShrinkOf(const MatMulArgs& args) {
+  return {.x = args.x,
+          .x_stride = args.x_stride,
+          .x_head_stride = 0,
+          .rows = args.rows,
+          .heads = 1,
+          .low_rank = args.low_rank};
+}
 
 }  // namespace guildhall::cuda

@@ -1,29 +1,12 @@
 #include "base/check.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/low_rank.cuh"
 #include "kernels/cuda/low_rank.h"
-#include "kernels/cuda/math.h"
+#include "kernels/cuda/matmul_epilogue.cuh"
 #include "kernels/cuda/ops_internal.h"
 #include "kernels/cuda/product_tile.cuh"
 
 namespace guildhall::cuda {
 namespace {
-
-// What becomes of W x on its way to y.
-__device__ float Finish(const MatMulArgs& args, int64_t row, int64_t output, float sum, float before) {
-  const LowRankTerms terms = TermsOf(args.low_rank, row);
-  if (terms.count > 0) {
-    const float* u = args.low_rank.workspace + row * args.low_rank.stride;
-    sum = ApplyTerms(terms, {.output = output, .gain = output}, u, sum);
-  }
-  if (args.bias != nullptr) sum += args.bias[output];
-  if (args.clip > 0.0f) {
-    sum = sum > args.clip ? args.clip : sum;
-    sum = sum < -args.clip ? -args.clip : sum;
-  }
-  if (args.sigmoid) sum = Sigmoid(sum);
-  return args.accumulate ? before + sum : sum;
-}
 
 // A block has a strip of outputs for some rows.
 template <WeightFormat kFormat, int kTokens>
@@ -49,7 +32,7 @@ cudaError_t Multiply(const MatMulArgs& args, const Context& context) {
     const dim3 grid(static_cast<unsigned>(DivideUp(args.w.out, kStripOutputs)),
                     static_cast<unsigned>(DivideUp(args.rows, kTokens)));
     return Launch(MatMulKernel<kFormat, kTokens>,
-                  {grid, dim3(kProductThreads), kProductBytes<kFormat, 1, kTokens>}, context.stream, args);
+                  {grid, dim3(kProductThreads), kProductBytes<kFormat, 1, kTokens>}, context, args);
   });
 }
 
@@ -60,13 +43,7 @@ cudaError_t MatMulOp(const MatMulArgs& args, const Context& context) {
   GH_CHECK(!args.w.empty());
   if (args.rows == 0) return cudaSuccess;
   if (!args.low_rank.none()) {
-    const cudaError_t error = Shrink({.x = args.x,
-                                      .x_stride = args.x_stride,
-                                      .x_head_stride = 0,
-                                      .rows = args.rows,
-                                      .heads = 1,
-                                      .low_rank = args.low_rank},
-                                     context);
+    const cudaError_t error = Shrink(ShrinkOf(args), context);
     if (error != cudaSuccess) return error;
   }
   switch (args.w.format) {

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <type_traits>
 #include <vector>
 
-#include "kernels/cuda/device_memory.h"
+#include "kernels/cuda/bring_to_host.h"
 #include "kernels/op_cost.h"
 #include "kernels/ops.h"
 
@@ -32,23 +31,11 @@ inline OpCost CostOnHost(AttentionArgs args, const StepData& step, DeviceMemory&
   return CostOf(args);
 }
 
-// Copies `count` values from the device; false: that failed.
-template <typename T>
-bool BringToHost(const T* home, int64_t count, DeviceMemory& memory, std::vector<T>& to) {
-  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-  auto* const place = reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(home));
-  const auto twin = memory.MakeTwin(place, bytes);
-  if (!twin.ok() || !memory.Download(*twin, bytes).ok()) return false;
-  const T* const values = twin->template As<T>();
-  to.assign(values, values + count);
-  return true;
-}
-
 inline OpCost CostOnHost(ExpertFfnArgs args, const StepData&, DeviceMemory& memory) {
   std::vector<int32_t> begin;
   std::vector<FfnWeights> table;
-  if (!BringToHost(args.group_begin, args.slots + 1, memory, begin)) return {};
-  if (!BringToHost(args.table, args.slots, memory, table)) return {};
+  if (!BringToHost(args.group_begin, args.slots + 1, memory, begin).ok()) return {};
+  if (!BringToHost(args.table, args.slots, memory, table).ok()) return {};
   args.group_begin = begin.data();
   args.table = table.data();
   return CostOf(args);

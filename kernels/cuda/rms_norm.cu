@@ -53,7 +53,7 @@ cudaError_t RmsNormOp(const RmsNormArgs& args, const Context& context) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(args.rows * args.groups)),
                           .block = dim3(kWarpLanes, warps),
                           .shared_bytes = kMostWarps * sizeof(float)};
-  return Launch(NormVectors, shape, context.stream, args);
+  return Launch(NormVectors, shape, context, args);
 }
 
 }  // namespace guildhall::cuda

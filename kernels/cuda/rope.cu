@@ -34,7 +34,7 @@ cudaError_t RopeOp(const RopeArgs& args, const Context& context) {
   const LaunchShape shape{
       .grid = dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(DivideUp(pairs, kThreads))),
       .block = dim3(kThreads)};
-  return Launch(RotatePairs, shape, context.stream, args);
+  return Launch(RotatePairs, shape, context, args);
 }
 
 }  // namespace guildhall::cuda

@@ -130,13 +130,13 @@ cudaError_t RouteOp(const RouteArgs& args, const Context& context) {
   float* scores = context.scratch.scores;
   if (args.rows <= kOneLaunchRows && entries <= kOneLaunchEntries) {
     if (gate_bytes > shape.shared_bytes) shape.shared_bytes = gate_bytes;
-    return Launch(RouteAtOnce, shape, context.stream, args, groups, scores, context.scratch.arrived);
+    return Launch(RouteAtOnce, shape, context, args, groups, scores, context.scratch.arrived);
   }
-  cudaError_t error = Launch(ScoreRows, shape, context.stream, args, scores);
+  cudaError_t error = Launch(ScoreRows, shape, context, args, scores);
   if (error != cudaSuccess) return error;
   shape.grid = dim3(static_cast<unsigned>(DivideUp(args.rows, kWarps)));
   shape.shared_bytes = gate_bytes;
-  error = Launch(ChooseRows, shape, context.stream, args, scores);
+  error = Launch(ChooseRows, shape, context, args, scores);
   if (error != cudaSuccess) return error;
   return LaunchGroupBySlot(groups, context);
 }

@@ -27,10 +27,12 @@ struct Options {
   int driver_version = 13000;  // 0: no driver
   Order order = Order::kForward;
   size_t pinned_bytes = size_t{4} << 30;  // that the host may lock
+  bool cublas = true;                     // the machine has cuBLASLt, of which there is a stand-in
 };
 
 // EMULATED_CUDA_DEVICES (a number), _MEMORY (bytes of each), _PAGE (bytes), _CAPABILITY ("9.0"),
-// _DRIVER ("13000"), _ORDER ("forward", "backward", "shuffled"): what a process begins with.
+// _DRIVER ("13000"), _ORDER ("forward", "backward", "shuffled"), _CUBLAS ("1", "0"): what a process begins
+// with. And _FAULT ("kernel:500:719:sticky"), as EmulatedDevice::Fail.
 Options OptionsOfEnvironment();
 
 // What happened since the last Configure.

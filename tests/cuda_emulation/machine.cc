@@ -1,6 +1,7 @@
 #include "tests/cuda_emulation/machine.h"
 
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -10,10 +11,23 @@
 namespace guildhall::emulation {
 namespace {
 
+std::unique_ptr<Machine> MachineOfEnvironment() {
+  auto machine = std::make_unique<Machine>(OptionsOfEnvironment());
+  if (const char* const fault = std::getenv("EMULATED_CUDA_FAULT")) {
+    std::istringstream fields(fault);
+    std::string function, nth, error, sticky;
+    std::getline(fields, function, ':');
+    std::getline(fields, nth, ':');
+    std::getline(fields, error, ':');
+    std::getline(fields, sticky, ':');
+    machine->faults.Plan(function, std::stoi(nth), std::stoi(error), sticky == "sticky");
+  }
+  return machine;
+}
+
 std::unique_ptr<Machine>& TheMachine() {
   // Never destroyed: threads may still call while the process ends.
-  static auto* const machine =
-      new std::unique_ptr<Machine>(std::make_unique<Machine>(OptionsOfEnvironment()));
+  static auto* const machine = new std::unique_ptr<Machine>(MachineOfEnvironment());
   return *machine;
 }
 
@@ -83,6 +97,7 @@ Options OptionsOfEnvironment() {
   device.page_bytes = std::stoull(text("EMULATED_CUDA_PAGE", "2097152"));
   options.devices.assign(std::stoull(text("EMULATED_CUDA_DEVICES", "1")), device);
   options.driver_version = std::stoi(text("EMULATED_CUDA_DRIVER", "13000"));
+  options.cublas = text("EMULATED_CUDA_CUBLAS", "1") == "1";
   const std::string order = text("EMULATED_CUDA_ORDER", "forward");
   if (order == "backward") options.order = Order::kBackward;
   if (order == "shuffled") options.order = Order::kShuffled;

@@ -136,14 +136,15 @@ __global__ void ByMatrices(PlantedArgs args) {
 
 cudaError_t LaunchPlanted(const PlantedArgs& args, cudaStream_t stream) {
   constexpr size_t kSharedBytes = 1024;
+  const Context context{.stream = stream};
   for (void (*const kernel)(PlantedArgs) : {&ThroughShared, &ThroughGlobal, &ThroughWarp, &Divergent,
                                             &Shuffled, &OfVectors, &ByCopies, &ByMatrices}) {
-    const cudaError_t error = Launch(kernel, {1, kThreads, kSharedBytes}, stream, args);
+    const cudaError_t error = Launch(kernel, {1, kThreads, kSharedBytes}, context, args);
     if (error != cudaSuccess) return error;
   }
-  const cudaError_t error = Launch(&LastOfTwoBlocks, {2, kThreads / 2, kSharedBytes}, stream, args);
+  const cudaError_t error = Launch(&LastOfTwoBlocks, {2, kThreads / 2, kSharedBytes}, context, args);
   if (error != cudaSuccess) return error;
-  return Launch(&OfTwoBlocks, {2, kThreads / 2, 0}, stream, args);
+  return Launch(&OfTwoBlocks, {2, kThreads / 2, 0}, context, args);
 }
 
 }  // namespace guildhall::cuda

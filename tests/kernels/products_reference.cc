@@ -120,7 +120,18 @@ std::vector<double> Dequantized(const std::byte* packed, WeightFormat format, in
 
 namespace {
 
-// Makes the values those of the codes of a quantized format.
+// A value as products take it.
+double RoundedValue(double value, Rounding rounding) {
+  const auto single = static_cast<float>(value);
+  if (rounding == Rounding::kBF16) return static_cast<double>(BF16ToFloat(FloatToBF16(single)));
+  // To 10 bits behind the point, ties away from 0.
+  if (rounding == Rounding::kTF32) {
+    return static_cast<double>(std::bit_cast<float>((std::bit_cast<uint32_t>(single) + 0x1000u) & ~0x1fffu));
+  }
+  return value;
+}
+
+// Makes the values those of the codes of a quantized format, which a library gets rounded.
 void TakeCodes(TestWeights& weights, WeightFormat format) {
   if (!IsQuantized(format)) return;
   const TensorView view = weights.View();
@@ -128,6 +139,8 @@ void TakeCodes(TestWeights& weights, WeightFormat format) {
   const Buffer packed = PackOnHost(*portable, StackOf({&view, 1}, format), {&view, 1});
   weights.values = Dequantized(packed.data(), format, (weights.out + 15) / 16, weights.in);
   weights.values.resize(static_cast<size_t>(weights.out * weights.in));
+  if (TestProducts() == DeviceProducts::kExact) return;
+  for (double& value : weights.values) value = RoundedValue(value, Rounding::kBF16);
 }
 
 }  // namespace
@@ -162,17 +175,6 @@ void AddInt8Block(std::span<const double> block, double relative, double absolut
     const bool border = off > 0 && std::nearbyint(exact - near) != std::nearbyint(exact + near);
     inputs.slack.push_back(std::abs(inputs.values.back()) * off + (border ? step : 0.0));
   }
-}
-
-// A value as products take it.
-double RoundedValue(double value, Rounding rounding) {
-  const auto single = static_cast<float>(value);
-  if (rounding == Rounding::kBF16) return static_cast<double>(BF16ToFloat(FloatToBF16(single)));
-  // To 10 bits behind the point, ties away from 0.
-  if (rounding == Rounding::kTF32) {
-    return static_cast<double>(std::bit_cast<float>((std::bit_cast<uint32_t>(single) + 0x1000u) & ~0x1fffu));
-  }
-  return value;
 }
 
 }  // namespace

@@ -49,6 +49,8 @@ size_t PageBytesOf(std::string_view device) {
 TestBackend CudaDevice(std::string_view device) {
   TestBackend backend;
   backend.name = "cuda/tile64";
+  backend.options.products = TestProducts();
+  backend.options.library = {.rows = 0, .part_bytes = 34 << 10};  // what tests have is small
   backend.options.device = std::string(device);
   static const size_t page_bytes = PageBytesOf(device);
   backend.options.page_bytes = page_bytes;
@@ -108,6 +110,11 @@ TestBackend DefaultTestBackend() {
 
 bool OnTestDevice() {
   return !TestDevice().empty();
+}
+
+DeviceProducts TestProducts() {
+  const char* const products = std::getenv("GUILDHALL_TEST_PRODUCTS");
+  return products == nullptr ? DeviceProducts::kExact : ParseDeviceProducts(products).value();
 }
 
 }  // namespace guildhall

@@ -54,4 +54,7 @@ TestBackend DefaultTestBackend();
 // Whether GUILDHALL_TEST_DEVICE names a device.
 bool OnTestDevice();
 
+// Who computes the products there: GUILDHALL_TEST_PRODUCTS ("library").
+DeviceProducts TestProducts();
+
 }  // namespace guildhall

@@ -48,7 +48,7 @@ __global__ void MmaProduct(const uint16_t* a, const uint16_t* b, float* y, int c
 std::vector<float> MmaOf(const Matrix& a, const Matrix& b, int columns) {
   const DeviceArray<uint16_t> left(a), right(b);
   const DeviceArray<float> y(static_cast<size_t>(kRows) * static_cast<size_t>(columns));
-  Check(cuda::Launch(MmaProduct, {1, 128}, nullptr, static_cast<const uint16_t*>(left.get()),
+  Check(cuda::Launch(MmaProduct, {1, 128}, {}, static_cast<const uint16_t*>(left.get()),
                      static_cast<const uint16_t*>(right.get()), y.get(), columns, kSize),
         "MmaProduct");
   Check(cudaDeviceSynchronize(), "MmaProduct");
