@@ -10,6 +10,7 @@
 #include "config/environment.h"
 #include "config/loader.h"
 #include "server/grpc/grpc_listeners.h"
+#include "server/net/descriptor_limit.h"
 #include "server/serve.h"
 
 namespace guildhall {
@@ -49,6 +50,7 @@ absl::Status ServeWith(const ServeFlags& flags) {
   }
   const LogConfig& log = loaded.config.log;
   GH_RETURN_IF_ERROR(SetUpLog(log.level, log.format == "json" ? LogFormat::kJson : LogFormat::kText));
+  Log().info("{}", RaiseDescriptorLimit());
   LoadProgress progress("loading " + loaded.config.model.path);
   return Serve(loaded.config, GrpcListeners(), [&](size_t done, size_t all) { progress.Update(done, all); });
 }

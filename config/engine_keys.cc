@@ -22,6 +22,13 @@ void AddLimitsKeys(KeyGroup<ServerConfig, LimitsConfig> limits) {
              {1, 4096});
   limits.Add("streams_per_connection", "open calls of one connection", &LimitsConfig::streams_per_connection,
              {1, 65536});
+  limits.Add("connections", "connections of the clients' listener; 0: what the descriptors allow",
+             &LimitsConfig::connections, {0, 1 << 20});
+  limits.Add("connections_per_host", "connections of one address; 0: seven eighths of all",
+             &LimitsConfig::connections_per_host, {0, 1 << 20});
+  limits.Add("resets_per_second",
+             "calls that their client leaves before they are answered; a connection with more is closed",
+             &LimitsConfig::resets_per_second, {1, 1e6});
   limits.Add("prompt_tokens", "longest prompt; 0: the model's context", &LimitsConfig::prompt_tokens,
              {0, kMaxInt32});
   limits.Add("max_tokens", "largest max_tokens; 0: the model's context", &LimitsConfig::max_tokens,

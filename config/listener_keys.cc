@@ -21,6 +21,14 @@ void AddServerKeys(KeyGroup<ServerConfig, ListenerConfig> server) {
                 {0.1, 3600});
   server.Add("handshake_timeout_s", "seconds for a connection's handshake",
              &ListenerConfig::handshake_timeout_s, {0.1, 600});
+  server.Add("idle_timeout_s", "seconds until a connection without calls is closed",
+             &ListenerConfig::idle_timeout_s, {1, 86400});
+  server.Add("request_timeout_s", "seconds until the message of a call must be there",
+             &ListenerConfig::request_timeout_s, {1, 3600});
+  server.Add("reflection", "tell clients the interface (grpc.reflection)", &ListenerConfig::reflection);
+  server.Add("socket_group",
+             "group whose members may connect to the clients' Unix socket; empty: the process's own",
+             &ListenerConfig::socket_group);
   server.Add("drain_limit_s", "seconds that running requests get at shutdown", &ListenerConfig::drain_limit_s,
              {0, 86400});
   constexpr double kMiB = 1 << 20;

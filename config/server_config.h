@@ -122,6 +122,9 @@ struct LimitsConfig {
   int64_t metadata_bytes = 8192;
   int64_t concurrent_requests = 512;     // open Generate calls of all clients
   int64_t streams_per_connection = 256;  // HTTP/2 streams
+  int64_t connections = 0;               // of the clients' listener; 0: what the descriptors allow
+  int64_t connections_per_host = 0;      // the same, of one address; 0: seven eighths of them
+  double resets_per_second = 100.0;      // calls that their client leaves, of one connection
   int64_t prompt_tokens = 0;             // 0: the model's context
   int64_t max_tokens = 0;                // 0: the model's context
   double time_limit_s = 3600.0;
@@ -154,6 +157,10 @@ struct ListenerConfig {
   TlsConfig tls;
   KeepaliveConfig keepalive;
   double handshake_timeout_s = 10.0;
+  double idle_timeout_s = 600.0;    // a connection without calls is closed
+  double request_timeout_s = 60.0;  // until the message of a call is there
+  bool reflection = true;           // grpc.reflection on the clients' listener
+  std::string socket_group;         // of the clients' Unix socket, mode 0660; empty: the process's own
   double drain_limit_s = 30.0;
   int64_t memory_quota_bytes = int64_t{256} << 20;  // of gRPC's own buffers
 };

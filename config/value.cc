@@ -82,6 +82,8 @@ absl::Status Read(const Given& given, std::string& out) {
     return given.Expected(key.number_too ? "a string or a number" : "a string");
   }
   std::string text = number ? DumpJson(given.value) : given.value.get<std::string>();
+  // Else a variable that was never filled would open what it should close.
+  if (key.secret && text.empty()) return given.Expected("a secret of one character or more");
   if (!key.choices.empty() && std::find(key.choices.begin(), key.choices.end(), text) == key.choices.end()) {
     std::string list;
     for (const std::string& choice : key.choices) {

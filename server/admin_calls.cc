@@ -1,5 +1,7 @@
 #include "server/admin_calls.h"
 
+#include <strings.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -28,29 +30,29 @@ bool SameSecret(std::string_view given, std::string_view secret) {
   return difference == 0;
 }
 
-absl::Status AdminCalls::CheckToken(const Call& call) const {
+absl::Status AdminCalls::Authorize(const std::optional<std::string>& authorization) const {
   if (token_.empty()) return absl::OkStatus();
-  const std::optional<std::string> given = call.authorization();
-  if (!given) {
+  if (!authorization) {
     return absl::UnauthenticatedError("this listener needs the metadata \"authorization: Bearer TOKEN\"");
   }
-  std::string_view value = *given;
-  const bool bearer = value.substr(0, kBearer.size()) == kBearer;
+  std::string_view value = *authorization;
+  const bool bearer =
+      value.size() >= kBearer.size() && strncasecmp(value.data(), kBearer.data(), kBearer.size()) == 0;
   if (bearer) value.remove_prefix(kBearer.size());
   if (SameSecret(value, token_) && bearer) return absl::OkStatus();
   return absl::PermissionDeniedError("the token in the metadata \"authorization\" is not the configured one");
 }
 
 absl::StatusOr<std::shared_ptr<const Deployment>> AdminCalls::Enter(const Call& call) const {
-  GH_RETURN_IF_ERROR(CheckToken(call));
+  GH_RETURN_IF_ERROR(Authorize(call.authorization()));
   return state_.ForRequest();
 }
 
 absl::Status AdminCalls::GetStatus(const v1::GetStatusRequest&, const Call& call,
                                    v1::GetStatusResponse& response) const {
   return Guarded([&]() -> absl::Status {
-    GH_RETURN_IF_ERROR(CheckToken(call));
-    FillStatus(state_, streams_, response);
+    GH_RETURN_IF_ERROR(Authorize(call.authorization()));
+    FillStatus(state_, streams_, listeners_, response);
     return absl::OkStatus();
   });
 }
@@ -58,7 +60,7 @@ absl::Status AdminCalls::GetStatus(const v1::GetStatusRequest&, const Call& call
 absl::Status AdminCalls::Drain(const v1::DrainRequest& request, const Call& call,
                                v1::DrainResponse& response) const {
   return Guarded([&]() -> absl::Status {
-    GH_RETURN_IF_ERROR(CheckToken(call));
+    GH_RETURN_IF_ERROR(Authorize(call.authorization()));
     absl::Duration limit = drain_limit_;
     if (request.has_limit()) {
       GH_ASSIGN_OR_RETURN(limit, ReadDuration(request.limit(), "limit"));

@@ -11,6 +11,7 @@
 #include "config/server_config.h"
 #include "server/admin_calls.h"
 #include "server/generate_call.h"
+#include "server/listener_counts.h"
 #include "server/server_state.h"
 
 namespace guildhall {
@@ -24,9 +25,11 @@ class Listener {
   virtual std::string Target() const = 0;     // what a client connects to, with the port that was chosen
   virtual std::string_view protection() const = 0;  // "mutual TLS", "TLS" or "no TLS"
 
-  // For its health service, if its protocol has one: whether requests are served. Not before the first call.
+  // For its health service, if its protocol has one: whether requests are served. Not before
+  // the first call.
   virtual void SetReady(bool ready) = 0;
-  // Refuses new calls, lets open ones finish until `deadline`, cancels the rest and waits for their handlers.
+  // Refuses new calls, lets open ones finish until `deadline`, cancels the rest and waits
+  // for their handlers.
   virtual void Shutdown(absl::Time deadline) = 0;
 };
 
@@ -35,6 +38,7 @@ struct ServedCalls {
   const ServerState& state;
   GenerateCalls& generate;
   const AdminCalls& admin;
+  CountsOfListeners& counts;
 };
 
 // Starts one; null where the configuration wants none. Errors name the key of its address.

@@ -21,6 +21,10 @@ absl::StatusOr<std::string> AdminToken(const AdminConfig& admin) {
   GH_ASSIGN_OR_RETURN(std::string token, ReadSmallFile(admin.token_file, kMaxTokenBytes));
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
   if (token.empty()) return absl::InvalidArgumentError("admin.token_file: the file is empty");
+  if (token.find_first_of("\r\n") != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "admin.token_file: expected the token on one line, found several lines");
+  }
   return token;
 }
 
@@ -30,7 +34,7 @@ Server::Server(const ServerConfig& config, std::string admin_token)
     : config_(config),
       streams_(config.limits.concurrent_requests),
       generate_(state_, streams_),
-      admin_(state_, streams_, std::move(admin_token), absl::Seconds(config.server.drain_limit_s)) {}
+      admin_(state_, streams_, counts_, std::move(admin_token), absl::Seconds(config.server.drain_limit_s)) {}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config,
                                                       std::span<const StartListener> listeners) {
@@ -39,7 +43,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     GH_ASSIGN_OR_RETURN(token, AdminToken(config.admin));
   }
   std::unique_ptr<Server> server(new Server(config, std::move(token)));
-  const ServedCalls calls{server->state_, server->generate_, server->admin_};
+  const ServedCalls calls{server->state_, server->generate_, server->admin_, server->counts_};
   for (const StartListener& start : listeners) {
     GH_ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener, start(server->config_, calls));
     if (listener != nullptr) server->listeners_.push_back(std::move(listener));
@@ -80,8 +84,8 @@ bool Server::RunUntilDrained() {
 }
 
 void Server::CloseListeners() {
-  // The handlers' last messages are on their way: a short grace, and what a client does not read is cut off
-  // then.
+  // The handlers' last messages are on their way: a short grace, and what a client does not read is
+  // cut off then.
   const absl::Time deadline = absl::Now() + kCloseGrace;
   StopWatching();
   for (const auto& listener : listeners_) listener->Shutdown(deadline);

@@ -17,13 +17,14 @@
 #include "server/deployment.h"
 #include "server/generate_call.h"
 #include "server/listener.h"
+#include "server/listener_counts.h"
 #include "server/open_streams.h"
 #include "server/server_state.h"
 
 namespace guildhall {
 
-// Thread-safe after Start. Its listeners are ready while requests are served: not while loading or draining,
-// nor after repeated numeric failures, nor when the device is lost.
+// Thread-safe after Start. Its listeners are ready while requests are served: not while loading or
+// draining, nor after repeated numeric failures, nor when the device is lost.
 class Server {
  public:
   // Opens the listeners in the state "loading". The error of the first that cannot be opened, or of an
@@ -35,9 +36,9 @@ class Server {
   void Publish(std::shared_ptr<const Deployment> deployment);
   void BeginDrain() { state_.BeginDrain(std::nullopt); }
 
-  // Blocks until a drain is asked for (BeginDrain or Admin.Drain) or the device is lost (on_device_error:
-  // exit), lets open requests end within the limit, closes the listeners and stops the engine. True: all had
-  // ended by themselves.
+  // Blocks until a drain is asked for (BeginDrain or Admin.Drain) or the device is lost
+  // (on_device_error: exit), lets open requests end within the limit, closes the listeners and
+  // stops the engine. True: all had ended by themselves.
   bool RunUntilDrained();
 
   std::span<const std::unique_ptr<Listener>> listeners() const { return listeners_; }
@@ -58,6 +59,7 @@ class Server {
   ServerState state_;
   OpenStreams streams_;
   GenerateCalls generate_;
+  CountsOfListeners counts_;
   const AdminCalls admin_;
   std::vector<std::unique_ptr<Listener>> listeners_;
 

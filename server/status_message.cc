@@ -75,6 +75,20 @@ void FillTasks(const Deployment& deployment, const EngineStatus& engine, v1::Get
   }
 }
 
+void FillListener(const ListenerCounts& from, v1::ListenerStatus& to) {
+  to.set_name(from.name);
+  to.set_connections(from.connections);
+  to.set_connections_most(from.connections_most);
+  to.set_accepted_connections(from.accepted_connections);
+  to.set_refused_connections(from.refused_connections);
+  to.set_idle_connections_closed(from.idle_connections_closed);
+  to.set_hostile_connections_closed(from.hostile_connections_closed);
+  to.set_accept_failures(from.accept_failures);
+  to.set_calls(from.calls);
+  to.set_refused_calls(from.refused_calls);
+  to.set_reset_calls(from.reset_calls);
+}
+
 v1::GetStatusResponse::State StateOf(ServerState::Phase phase, bool healthy) {
   if (phase == ServerState::Phase::kLoading) return v1::GetStatusResponse::STATE_LOADING;
   if (phase == ServerState::Phase::kDraining) return v1::GetStatusResponse::STATE_DRAINING;
@@ -96,10 +110,12 @@ void FillAdapterList(const Deployment& deployment, v1::ListAdaptersResponse& to)
   }
 }
 
-void FillStatus(const ServerState& state, const OpenStreams& streams, v1::GetStatusResponse& to) {
+void FillStatus(const ServerState& state, const OpenStreams& streams, const CountsOfListeners& listeners,
+                v1::GetStatusResponse& to) {
   to.set_version(Version());
   SetTimestamp(state.started_at(), *to.mutable_started_at());
   to.set_open_streams(streams.open());
+  listeners.ForEach([&](const ListenerCounts& counts) { FillListener(counts, *to.add_listeners()); });
   const auto phase = state.phase();
   const auto deployment = state.deployment();
   bool healthy = true;

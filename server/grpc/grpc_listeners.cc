@@ -1,45 +1,93 @@
 #include "server/grpc/grpc_listeners.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "base/status.h"
-#include "server/grpc/admin_service.h"
+#include "server/grpc/admin_methods.h"
 #include "server/grpc/grpc_server.h"
-#include "server/grpc/inference_service.h"
+#include "server/grpc/inference_methods.h"
+#include "server/net/descriptor_limit.h"
 
 namespace guildhall {
 namespace {
 
-constexpr int64_t kSpareThreads = 64;  // for calls that are short: status, health, tokenizing
+constexpr int64_t kSpareThreads = 64;      // for calls that are short, and to refuse others
+constexpr int64_t kQueries = 256;          // open at a time
+constexpr int64_t kAdminCalls = 64;        // the same
+constexpr int64_t kAdminConnections = 64;  // the listener is for few, who must get through
+constexpr int64_t kWatchesOfConnection = 8;
+constexpr int64_t kReflectionsOfConnection = 4;
+constexpr int64_t kMostConnections = 8192;  // where the configuration says nothing
+constexpr int64_t kOtherDescriptors = 512;  // of files, the engine and gRPC
+constexpr int64_t kDescriptors = 2;         // of a connection: gRPC's own and the one that ends it
+
+// What the descriptors of the process allow.
+int64_t MostConnections(const LimitsConfig& limits) {
+  if (limits.connections > 0) return limits.connections;
+  const int64_t descriptors = DescriptorLimit();
+  const int64_t others = std::min(kOtherDescriptors, descriptors / 2);
+  return std::clamp((descriptors - others) / kDescriptors - kAdminConnections, int64_t{8}, kMostConnections);
+}
+
+ConnectionLimits Connections(const LimitsConfig& limits, int64_t in_all) {
+  ConnectionLimits connections;
+  connections.in_all = in_all;
+  // One address leaves some to the others.
+  connections.per_host =
+      limits.connections_per_host > 0 ? limits.connections_per_host : std::max<int64_t>(1, in_all * 7 / 8);
+  connections.calls = limits.streams_per_connection;
+  connections.calls_of_kind.fill(limits.streams_per_connection);
+  connections.calls_of_kind[IndexOf(CallKind::kWatch)] = kWatchesOfConnection;
+  connections.calls_of_kind[IndexOf(CallKind::kReflection)] = kReflectionsOfConnection;
+  connections.resets_per_second = limits.resets_per_second;
+  return connections;
+}
+
+GrpcServerOptions Common(const ServerConfig& config) {
+  GrpcServerOptions options;
+  options.listener = config.server;
+  options.limits = config.limits;
+  return options;
+}
 
 absl::StatusOr<std::unique_ptr<Listener>> StartInference(const ServerConfig& config,
                                                          const ServedCalls& calls) {
-  GrpcServerOptions options;
+  GrpcServerOptions options = Common(config);
   options.name = "requests";
-  options.key = "server.listen";
-  GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.server.listen, options.key));
+  options.key = "server";
+  GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.server.listen, "server.listen"));
   options.tls = config.server.tls;
-  options.listener = config.server;
-  options.limits = config.limits;
-  options.threads = config.limits.concurrent_requests + kSpareThreads;
-  options.service_name = v1::Inference::service_full_name();
-  return GrpcServer::Start(options, std::make_unique<InferenceService>(calls.state, calls.generate));
+  options.connections = Connections(config.limits, MostConnections(config.limits));
+  // Those beyond the limit of requests get a thread to be refused by name.
+  const int64_t requests = config.limits.concurrent_requests + kSpareThreads / 2;
+  options.threads.threads = config.limits.concurrent_requests + kSpareThreads;
+  options.threads.calls[IndexOf(CallKind::kGenerate)] = requests;
+  options.threads.calls[IndexOf(CallKind::kQuery)] = kQueries;
+  options.socket_group = config.server.socket_group;
+  options.service_name = "guildhall.v1.Inference";
+  options.reflection = config.server.reflection;
+  options.methods = InferenceMethods(calls.state, calls.generate);
+  return GrpcServer::Start(std::move(options), calls.counts.Add("requests"));
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> StartAdmin(const ServerConfig& config, const ServedCalls& calls) {
   if (!config.admin.enabled) return nullptr;
-  GrpcServerOptions options;
+  GrpcServerOptions options = Common(config);
   options.name = "administration";
-  options.key = "admin.listen";
-  GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.admin.listen, options.key));
+  options.key = "admin";
+  GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.admin.listen, "admin.listen"));
   options.tls = config.admin.tls;
-  options.listener = config.server;
-  options.limits = config.limits;
-  options.private_socket = true;
-  options.service_name = v1::Admin::service_full_name();
+  options.connections = Connections(config.limits, kAdminConnections);
+  options.threads.threads = kAdminCalls;
+  options.threads.calls[IndexOf(CallKind::kAdmin)] = kAdminCalls;
+  options.socket_mode = 0600;
+  options.service_name = "guildhall.v1.Admin";
   options.serves_always = true;
-  return GrpcServer::Start(options, std::make_unique<AdminService>(calls.admin));
+  options.methods = AdminMethods(calls.admin);
+  options.authorize = [&admin = calls.admin](const auto& given) { return admin.Authorize(given); };
+  return GrpcServer::Start(std::move(options), calls.counts.Add("administration"));
 }
 
 }  // namespace

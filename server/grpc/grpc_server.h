@@ -11,31 +11,39 @@
 #include "absl/time/time.h"
 #include "config/listen_address.h"
 #include "config/server_config.h"
-#include "server/grpc/reflection_service.h"
+#include "server/grpc/door.h"
+#include "server/grpc/health.h"
+#include "server/grpc/reflection.h"
 #include "server/listener.h"
+#include "server/net/acceptor.h"
 
 namespace guildhall {
 
 struct GrpcServerOptions {
   std::string name;  // of the listener
-  std::string key;   // of the configuration, for messages: "server.listen"
+  std::string key;   // of the configuration, for messages: "server"
   ListenAddress address;
   TlsConfig tls;
-  ListenerConfig listener;  // keepalive, handshake, memory quota
+  ListenerConfig listener;  // keepalive, handshake, memory quota, timeouts
   LimitsConfig limits;
-  int64_t threads = 64;         // most calls that are served at a time
-  bool private_socket = false;  // a Unix socket that only the owner may connect to
-  std::string service_name;     // in full: "guildhall.v1.Inference"
-  bool serves_always = false;   // the service is healthy also while no request is served
+  ConnectionLimits connections;
+  CallThreads::Limits threads;
+  unsigned socket_mode = 0660;  // of a Unix socket
+  std::string socket_group;
+  std::string service_name;    // in full: "guildhall.v1.Inference"
+  bool serves_always = false;  // the service is healthy also while no request is served
+  bool reflection = true;
+  std::vector<GrpcMethod> methods;  // of the service
+  Authorize authorize;              // null: everybody
 };
 
 // Serves one service, health (grpc.health.v1) and both versions of reflection. "liveness" says that the
 // process lives; "", "readiness" and the service's name say that requests are served.
 class GrpcServer final : public Listener {
  public:
-  // FAILED_PRECONDITION "port N is in use" and the like; INVALID_ARGUMENT for TLS files that cannot be read.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                           std::unique_ptr<grpc::Service> service);
+  // FAILED_PRECONDITION "port N is in use" and the like; INVALID_ARGUMENT for TLS files that cannot
+  // be read. The counts outlive it.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(GrpcServerOptions options, ListenerCounts& counts);
   ~GrpcServer() override;  // shuts down at once
 
   std::string_view name() const override { return options_.name; }
@@ -45,14 +53,19 @@ class GrpcServer final : public Listener {
   void Shutdown(absl::Time deadline) override;
 
  private:
-  GrpcServer(const GrpcServerOptions& options, std::unique_ptr<grpc::Service> service)
-      : options_(options), service_(std::move(service)) {}
+  GrpcServer(GrpcServerOptions options, ListenerCounts& counts);
+  DoorOptions ForDoor();
+  void SetArguments(grpc::ServerBuilder& builder) const;
 
   const GrpcServerOptions options_;
-  const std::unique_ptr<grpc::Service> service_;
-  std::unique_ptr<ReflectionService> reflection_;
+  ConnectionTable connections_;
+  Health health_;
+  const Reflection reflection_;
+  Door door_;
   int port_ = 0;  // that was chosen; 0 for Unix sockets
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> hand_over_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace guildhall

@@ -204,6 +204,10 @@ TEST_CASE("secrets are neither printed nor quoted in errors") {
   CHECK_THAT(text, !Catch::Contains("hunter2"));
   CHECK_THAT(text, Catch::Contains("admin.token = \"***\""));
   CHECK_THAT(Refusal(FromFile(R"({"admin": {"token": 4711}})")), !Catch::Contains("4711"));
+  // An empty one would open what it should close.
+  CHECK_THAT(Refusal(FromFile(R"({"admin": {"token": ""}})")),
+             Catch::Contains("admin.token: expected a secret"));
+  CHECK_THAT(Refusal(FromSet("admin.token", "")), Catch::Contains("admin.token"));
 }
 
 TEST_CASE("keys that need or exclude each other are checked together") {

@@ -48,6 +48,7 @@ DOORS = [
     ),
     ("nlohmann_json (base/json.h wraps it)", ("nlohmann/",), ("base/",)),
     ("spdlog (base/log.h wraps it)", ("spdlog/", "fmt/"), ("base/",)),
+    ("OpenSSL", ("openssl/",), ("server/grpc/",)),
     ("CLI11", ("CLI/",), ("client/", "commands/", "bench/", "main.cc")),
     ("Catch2", ("catch2/",), ("tests/",)),
     ("the Rust interface (private to text/)", ("text/rust/", "text/c_api.h"), ("text/",)),

@@ -130,7 +130,8 @@ TEST_CASE("a write that is blocked for longer than the stall limit cancels its c
 
 TEST_CASE("administration is for who knows the token, by whatever transport it comes") {
   Calls calls;
-  const AdminCalls admin(calls.state, calls.streams, "correct horse", absl::Seconds(1));
+  const CountsOfListeners listeners;
+  const AdminCalls admin(calls.state, calls.streams, listeners, "correct horse", absl::Seconds(1));
   PlainCall call;
   v1::GetStatusResponse status;
   CHECK(absl::IsUnauthenticated(admin.GetStatus({}, call, status)));

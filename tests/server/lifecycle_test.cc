@@ -246,6 +246,9 @@ TEST_CASE("the token may come from a file") {
   auto server = StartServer(config);
   REQUIRE(server.ok());
   CHECK(AdminStatus(AdminTarget(**server), "Bearer from a file").ok());
+  // Several lines are no token: nobody could send it.
+  std::ofstream(config.admin.token_file) << "from a file\nand more\n";
+  CHECK_THAT(std::string(StartServer(config).status().message()), Catch::Contains("several lines"));
 }
 
 TEST_CASE("a drain lets open requests end, refuses new ones, and then the server is gone") {

@@ -1,10 +1,15 @@
-#include "server/grpc/reflection_service.h"
+#include "server/grpc/reflection.h"
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <algorithm>
 #include <set>
+
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "server/error_details.h"
+#include "server/grpc/status_mapping.h"
 
 namespace guildhall {
 namespace {
@@ -54,9 +59,7 @@ void GiveExtensionNumbers(const std::string& name, Response& response) {
   for (const pb::FieldDescriptor* extension : extensions) answer.add_extension_number(extension->number());
 }
 
-}  // namespace
-
-Response ReflectionService::Answer(const Request& request) const {
+Response AnswerTo(const Request& request, const std::vector<std::string>& services) {
   Response response;
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
@@ -76,7 +79,7 @@ Response ReflectionService::Answer(const Request& request) const {
       break;
     case Request::kListServices:
       response.mutable_list_services_response();
-      for (const std::string& name : services_)
+      for (const std::string& name : services)
         response.mutable_list_services_response()->add_service()->set_name(name);
       break;
     default:
@@ -86,13 +89,66 @@ Response ReflectionService::Answer(const Request& request) const {
   return response;
 }
 
-grpc::Status ReflectionService::ServerReflectionInfo(grpc::ServerContext*,
-                                                     grpc::ServerReaderWriter<Response, Request>* stream) {
-  Request request;
-  while (stream->Read(&request)) {
-    if (!stream->Write(Answer(request))) break;
+// Question and answer by turns, within the time of a conversation.
+class ReflectionCall final : public GrpcCall {
+ public:
+  ReflectionCall(CallContext& context, ConnectionTable::Ticket ticket, const Reflection& reflection,
+                 WaitingCalls& waiting)
+      : GrpcCall(context, std::move(ticket)), reflection_(reflection), waiting_(waiting) {
+    waiting_.Enter(*this, place_);
+    StartRead(&in_);
   }
-  return grpc::Status::OK;
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return End(absl::OkStatus());
+    if (!reflection_.Answer(in_, out_)) return End(FieldError("request", "the message cannot be read"));
+    const std::lock_guard lock(mutex_);
+    if (!ended_) StartWrite(&out_);
+  }
+  void OnWriteDone(bool ok) override {
+    if (ok)
+      StartRead(&in_);
+    else
+      End(absl::CancelledError("the client left"));
+  }
+  void TurnAway(const absl::Status& status) override { End(status); }
+
+ private:
+  void Ended() override { waiting_.Leave(place_); }
+
+  void End(const absl::Status& status) {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+    Finish(ToGrpcStatus(status));
+  }
+
+  const Reflection& reflection_;
+  WaitingCalls& waiting_;
+  WaitingCalls::Place place_;
+  grpc::ByteBuffer in_, out_;
+  std::mutex mutex_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+bool Reflection::Answer(grpc::ByteBuffer& request, grpc::ByteBuffer& response) const {
+  Request question;
+  if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, Request>(&request, &question).ok()) return false;
+  bool own = false;
+  response.Clear();
+  grpc::GenericSerialize<grpc::ProtoBufferWriter, Response>(AnswerTo(question, services_), &response, &own);
+  return true;
+}
+
+std::vector<GrpcMethod> Reflection::Methods() const {
+  const auto make = [this](CallContext& context, ConnectionTable::Ticket ticket,
+                           const CallRooms& rooms) -> GrpcCall* {
+    return new ReflectionCall(context, std::move(ticket), *this, rooms.conversations);
+  };
+  return {{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", CallKind::kReflection, make},
+          {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", CallKind::kReflection, make}};
 }
 
 }  // namespace guildhall

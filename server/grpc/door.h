@@ -1,0 +1,59 @@
+// Every call of a gRPC listener comes through here before anything of it is read: a method that
+// exists, metadata within their limit, room on its connection, the right to make it.
+#pragma once
+
+#include <grpcpp/generic/async_generic_service.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/call_threads.h"
+#include "server/grpc/method.h"
+#include "server/grpc/waiting_calls.h"
+#include "server/listener_counts.h"
+#include "server/net/connection_table.h"
+
+namespace guildhall {
+
+// Whether the credentials that came with a call let it in; health is asked without.
+using Authorize = std::function<absl::Status(const std::optional<std::string>& authorization)>;
+
+struct DoorOptions {
+  std::vector<GrpcMethod> methods;
+  Authorize authorize;  // null: everybody
+  int64_t metadata_bytes = 8192;
+  size_t waiting_calls = 4096;    // whose message has not come
+  size_t conversations = 32;      // reflection streams
+  double request_timeout_s = 60;  // until a call's message is there
+  CallThreads::Limits threads;
+};
+
+// Thread-safe. No call holds a thread while it waits for its client.
+class Door final : public grpc::CallbackGenericService {
+ public:
+  // The table and the counts outlive it.
+  Door(DoorOptions options, ConnectionTable& connections, ListenerCounts& counts);
+
+  grpc::ServerGenericBidiReactor* CreateReactor(CallContext* context) override;
+  // Turns away who has been waited for too long; to be called about once a second.
+  void Tick();
+
+ private:
+  absl::Status Admit(const CallContext& context, const GrpcMethod* method) const;
+  absl::Status CheckMetadata(const CallContext& context) const;
+
+  std::unordered_map<std::string, GrpcMethod> methods_;  // by path
+  const Authorize authorize_;
+  const int64_t metadata_bytes_;
+  ConnectionTable& connections_;
+  ListenerCounts& counts_;
+  WaitingCalls requests_, conversations_;
+  CallThreads threads_;
+  const CallRooms rooms_;
+};
+
+}  // namespace guildhall
