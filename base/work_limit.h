@@ -8,8 +8,9 @@
 
 namespace guildhall {
 
-// Handed down to whatever may take long for one request: it calls Check between pieces of a few milliseconds, so that
-// the end of a call is seen within 50 ms. Without fields the work is never ended. Thread-safe if `cancelled` is.
+// Handed down to whatever may take long for one request: it calls Check between pieces of a few
+// milliseconds, so that the end of a call is seen within 50 ms. Without fields the work is never ended.
+// Thread-safe if `cancelled` is.
 struct WorkLimit {
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> cancelled = {};  // cheap, from any thread; empty: never

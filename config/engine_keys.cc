@@ -29,6 +29,8 @@ void AddLimitsKeys(KeyGroup<ServerConfig, LimitsConfig> limits) {
   limits.Add("resets_per_second",
              "calls that their client leaves before they are answered; a connection with more is closed",
              &LimitsConfig::resets_per_second, {1, 1e6});
+  limits.Add("prompt_bytes", "longest text of a prompt, as its template renders it",
+             &LimitsConfig::prompt_bytes, {1, 16 << 20});
   limits.Add("prompt_tokens", "longest prompt; 0: the model's context", &LimitsConfig::prompt_tokens,
              {0, kMaxInt32});
   limits.Add("max_tokens", "largest max_tokens; 0: the model's context", &LimitsConfig::max_tokens,

@@ -125,8 +125,10 @@ struct LimitsConfig {
   int64_t connections = 0;               // of the clients' listener; 0: what the descriptors allow
   int64_t connections_per_host = 0;      // the same, of one address; 0: seven eighths of them
   double resets_per_second = 100.0;      // calls that their client leaves, of one connection
-  int64_t prompt_tokens = 0;             // 0: the model's context
-  int64_t max_tokens = 0;                // 0: the model's context
+  // Of a text as it is encoded, its template rendered.
+  int64_t prompt_bytes = int64_t{4} << 20;
+  int64_t prompt_tokens = 0;  // 0: the model's context
+  int64_t max_tokens = 0;     // 0: the model's context
   double time_limit_s = 3600.0;
   int64_t chat_messages = 1024;
   int64_t stop_strings = 16;

@@ -14,6 +14,7 @@
 #include "server/administration.h"
 #include "server/state_file.h"
 #include "server/task_registry.h"
+#include "server/text_gate.h"
 #include "server/validate.h"
 #include "text/folder.h"
 
@@ -24,6 +25,7 @@ struct Deployment {
   TextAssets text;
   std::unique_ptr<TaskRegistry> tasks;
   ServedLimits limits;
+  std::unique_ptr<TextGate> text_gate = std::make_unique<TextGate>();
   ModelInfo model;
   std::vector<MemoryItem> memory;
   int64_t stream_capacity = 256;

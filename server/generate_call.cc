@@ -75,8 +75,11 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
                              "sampling.stop: the model folder has no tokenizer, so there is no text "
                              "to look for stop strings in; use stop_token_ids");
   }
+  const WorkLimit work{std::min(call.deadline(), absl::Now() + validated.time_limit),
+                       [&call] { return call.cancelled(); }};
   GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
-                      BuildPrompt(*validated.task, validated.input, deployment.text, deployment.limits));
+                      BuildPrompt(*validated.task, validated.input,
+                                  {deployment.text, deployment.limits, *deployment.text_gate, work}));
   validated.input = std::string();  // not needed any more; a long prompt would be kept twice
   GH_RETURN_IF_ERROR(FitLength(deployment.limits, static_cast<int64_t>(prompt.ids.size()), validated));
   prepared.request = std::make_shared<Request>();
@@ -86,7 +89,7 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   request.prompt = std::move(prompt.ids);
   request.sampling = validated.sampling;
   request.speculation = validated.speculation;
-  request.deadline = std::min(call.deadline(), absl::Now() + validated.time_limit);
+  request.deadline = work.deadline;
   request.stream = std::make_shared<TokenStream>(static_cast<size_t>(deployment.stream_capacity));
   request.cache_salt = std::move(validated.cache_salt);
   prepared.prompt_text = std::move(prompt.text);

@@ -14,14 +14,17 @@
 namespace guildhall {
 namespace {
 
-absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request,
+absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request, const Call& call,
                           v1::TokenizeResponse& response) {
   GH_ASSIGN_OR_RETURN(const auto task, deployment.tasks->Find(request.task()));
   if (deployment.text.tokenizer == nullptr) {
     return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer");
   }
   GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*task, input, deployment.text, deployment.limits));
+  const WorkLimit work{call.deadline(), [&call] { return call.cancelled(); }};
+  GH_ASSIGN_OR_RETURN(
+      BuiltPrompt prompt,
+      BuildPrompt(*task, input, {deployment.text, deployment.limits, *deployment.text_gate, work}));
   if (request.has_token_ids()) {
     GH_ASSIGN_OR_RETURN(prompt.text, deployment.text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
   }
@@ -35,11 +38,11 @@ absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeReques
 
 }  // namespace
 
-absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request,
+absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request, const Call& call,
                             v1::TokenizeResponse& response) {
   return Guarded([&]() -> absl::Status {
     GH_ASSIGN_OR_RETURN(const auto deployment, state.ForRequest());
-    return TokenizeInto(*deployment, request, response);
+    return TokenizeInto(*deployment, request, call, response);
   });
 }
 

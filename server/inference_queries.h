@@ -3,13 +3,14 @@
 
 #include "absl/status/status.h"
 #include "guildhall/v1/inference.pb.h"
+#include "server/call.h"
 #include "server/server_state.h"
 
 namespace guildhall {
 
 // Thread-safe; on the caller's thread. UNAVAILABLE while the server loads or drains; AnswerTokenize: as of
 // GenerateCalls::Run for the task and the prompt.
-absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request,
+absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request, const Call& call,
                             v1::TokenizeResponse& response);
 absl::Status AnswerListTasks(const ServerState& state, v1::ListTasksResponse& response);
 

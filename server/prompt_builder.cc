@@ -1,5 +1,8 @@
 #include "server/prompt_builder.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <utility>
 #include <variant>
 
 #include "base/json.h"
@@ -32,52 +35,99 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> TemplateOf(const Task& task,
 absl::StatusOr<std::string> Variables(const TextAssets& text, const std::string& extra) {
   GH_ASSIGN_OR_RETURN(Json variables, ParseJson(text.TokenVariablesJson(), "token variables"));
   if (!extra.empty()) {
-    GH_ASSIGN_OR_RETURN(const Json more, ParseJson(extra, "template_variables_json"));
-    for (const auto& [name, value] : more.items()) variables[name] = value;
+    GH_ASSIGN_OR_RETURN(Json more, ParseJson(extra, "template_variables_json"));
+    // Its names differ from each other, so only the few tokens are searched.
+    auto& members = variables.get_ref<Json::object_t&>();
+    const auto tokens = static_cast<std::ptrdiff_t>(members.size());
+    for (auto& [name, value] : more.get_ref<Json::object_t&>()) {
+      const auto end = members.begin() + tokens;
+      const auto known = std::find_if(members.begin(), end, [&](const auto& it) { return it.first == name; });
+      if (known != end) {
+        known->second = std::move(value);
+      } else {
+        members.emplace_back(name, std::move(value));
+      }
+    }
   }
   return DumpJson(variables);
 }
 
-absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const TextAssets& text,
+// What is not the fault of the prompt reaches the client as it is; all else fails again when sent again.
+absl::Status OfField(const absl::Status& status, const char* field) {
+  const bool ended = absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+  if (ended || absl::IsUnavailable(status)) return status;
+  return FieldError(field, std::string(status.message()));
+}
+
+absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const PromptRules& rules,
                                    const char* field) {
-  GH_ASSIGN_OR_RETURN(const auto chat_template, TemplateOf(task, text, !chat.tools_json.empty()));
+  GH_ASSIGN_OR_RETURN(const auto chat_template, TemplateOf(task, rules.text, !chat.tools_json.empty()));
   std::string messages = chat.messages_json;
   if (!task.system_prompt.empty() && !chat.has_system) {
     messages = StrCat("[", DumpJson(Message("system", task.system_prompt)), ",", messages.substr(1));
   }
-  GH_ASSIGN_OR_RETURN(const std::string variables, Variables(text, chat.variables_json));
+  const size_t bytes = messages.size() + chat.tools_json.size() + chat.variables_json.size();
+  GH_ASSIGN_OR_RETURN(const WorkGate::Pass pass, rules.gate.Enter(bytes, rules.work));
+  GH_ASSIGN_OR_RETURN(const std::string variables, Variables(rules.text, chat.variables_json));
   RenderArgs args;
   args.messages_json = messages;
   args.tools_json = chat.tools_json;
   args.add_generation_prompt = chat.add_generation_prompt;
   args.variables_json = variables;
+  args.work = rules.work;
   auto rendered = chat_template->Render(args);
-  // Whatever went wrong, it is these messages that the template cannot render: the same call fails again.
-  if (!rendered.ok()) return FieldError(field, std::string(rendered.status().message()));
+  if (!rendered.ok()) return OfField(rendered.status(), field);
   return rendered;
 }
 
-absl::StatusOr<BuiltPrompt> Encode(std::string prompt, bool add_special, const TextAssets& text,
+absl::Status TooLong(const std::string& how_long, const ServedLimits& limits, const char* field) {
+  return WithField(
+      absl::OutOfRangeError(StrCat("the prompt has ", how_long, ", the limit is ", limits.max_prompt_tokens,
+                                   " tokens; nothing is cut off, send less")),
+      field);
+}
+
+// Before anything is made of the text.
+absl::Status CheckBytes(const std::string& prompt, const PromptRules& rules, const char* field) {
+  const ServedLimits& limits = rules.limits;
+  if (static_cast<int64_t>(prompt.size()) > limits.config.prompt_bytes) {
+    return FieldError(field, StrCat("the prompt has ", prompt.size(), " bytes, limits.prompt_bytes is ",
+                                    limits.config.prompt_bytes, "; nothing is cut off, send less"));
+  }
+  const auto least = static_cast<int64_t>(rules.text.tokenizer->LeastIds(prompt));
+  if (least <= limits.max_prompt_tokens) return absl::OkStatus();
+  return TooLong(StrCat(prompt.size(), " bytes, which make at least ", least, " tokens"), limits, field);
+}
+
+absl::StatusOr<BuiltPrompt> Encode(std::string prompt, bool add_special, const PromptRules& rules,
                                    const char* field) {
-  auto ids = text.tokenizer->Encode(prompt, add_special);
-  if (!ids.ok()) return FieldError(field, std::string(ids.status().message()));
+  GH_RETURN_IF_ERROR(CheckBytes(prompt, rules, field));
+  GH_ASSIGN_OR_RETURN(const WorkGate::Pass pass, rules.gate.Enter(prompt.size(), rules.work));
+  EncodeLimits limits;
+  limits.max_ids = static_cast<size_t>(rules.limits.max_prompt_tokens);
+  limits.work = rules.work;
+  auto ids = rules.text.tokenizer->Encode(prompt, add_special, limits);
+  if (absl::IsOutOfRange(ids.status())) {
+    return TooLong(StrCat("more than ", limits.max_ids, " tokens"), rules.limits, field);
+  }
+  if (!ids.ok()) return OfField(ids.status(), field);
   if (ids->empty()) return FieldError(field, "the prompt has no tokens");
   return BuiltPrompt{*std::move(ids), std::move(prompt)};
 }
 
-absl::StatusOr<BuiltPrompt> Build(const Task& task, const PromptInput& input, const TextAssets& text) {
+absl::StatusOr<BuiltPrompt> Build(const Task& task, const PromptInput& input, const PromptRules& rules) {
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&input)) return BuiltPrompt{*ids, ""};
-  if (text.tokenizer == nullptr) return NoTokenizer();
+  if (rules.text.tokenizer == nullptr) return NoTokenizer();
   if (const auto* chat = std::get_if<ChatPrompt>(&input)) {
-    GH_ASSIGN_OR_RETURN(std::string prompt, Render(task, *chat, text, "chat"));
-    return Encode(std::move(prompt), false, text, "chat");
+    GH_ASSIGN_OR_RETURN(std::string prompt, Render(task, *chat, rules, "chat"));
+    return Encode(std::move(prompt), false, rules, "chat");
   }
   const std::string& plain = std::get<std::string>(input);
-  if (!task.text_is_chat) return Encode(plain, true, text, "text");
+  if (!task.text_is_chat) return Encode(plain, true, rules, "text");
   ChatPrompt chat;
   chat.messages_json = DumpJson(Json::array({Message("user", plain)}));
-  GH_ASSIGN_OR_RETURN(std::string prompt, Render(task, chat, text, "text"));
-  return Encode(std::move(prompt), false, text, "text");
+  GH_ASSIGN_OR_RETURN(std::string prompt, Render(task, chat, rules, "text"));
+  return Encode(std::move(prompt), false, rules, "text");
 }
 
 const char* FieldOf(const PromptInput& input) {
@@ -87,15 +137,13 @@ const char* FieldOf(const PromptInput& input) {
 
 }  // namespace
 
-absl::StatusOr<BuiltPrompt> BuildPrompt(const Task& task, const PromptInput& input, const TextAssets& text,
-                                        const ServedLimits& limits) {
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, Build(task, input, text));
+absl::StatusOr<BuiltPrompt> BuildPrompt(const Task& task, const PromptInput& input,
+                                        const PromptRules& rules) {
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, Build(task, input, rules));
+  const ServedLimits& limits = rules.limits;
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
   if (tokens > limits.max_prompt_tokens) {
-    return WithField(
-        absl::OutOfRangeError(StrCat("the prompt has ", tokens, " tokens, the limit is ",
-                                     limits.max_prompt_tokens, "; nothing is cut off, send less")),
-        FieldOf(input));
+    return TooLong(StrCat(tokens, " tokens"), limits, FieldOf(input));
   }
   // A tokenizer may know ids beyond the embedding's rows.
   for (const int32_t id : prompt.ids) {

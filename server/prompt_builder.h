@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/work_limit.h"
 #include "server/task_registry.h"
+#include "server/text_gate.h"
 #include "server/validate.h"
 #include "text/folder.h"
 
@@ -17,10 +19,19 @@ struct BuiltPrompt {
   std::string text;  // what was encoded; empty for token ids
 };
 
-// Runs on the RPC's thread; pure. INVALID_ARGUMENT with a field: a template that refuses the messages or runs
-// out of fuel, an empty result. OUT_OF_RANGE: more tokens than the limits allow, with the numbers.
-// FAILED_PRECONDITION: no tokenizer or no chat template in the model folder.
-absl::StatusOr<BuiltPrompt> BuildPrompt(const Task& task, const PromptInput& input, const TextAssets& text,
-                                        const ServedLimits& limits);
+// What prompts are built with and within.
+struct PromptRules {
+  const TextAssets& text;
+  const ServedLimits& limits;
+  TextGate& gate;
+  const WorkLimit& work;
+};
+
+// Runs on the call's thread, which may wait at the gate. INVALID_ARGUMENT with a field: a template that
+// refuses the messages or runs out of fuel, an empty result, a text over limits.prompt_bytes. OUT_OF_RANGE:
+// more tokens than the limits allow, with the numbers; where the text's size says so already, nothing is
+// encoded. FAILED_PRECONDITION: no tokenizer or no chat template in the model folder. CANCELLED,
+// DEADLINE_EXCEEDED: the end of the work. UNAVAILABLE: the system gave no thread to render on.
+absl::StatusOr<BuiltPrompt> BuildPrompt(const Task& task, const PromptInput& input, const PromptRules& rules);
 
 }  // namespace guildhall

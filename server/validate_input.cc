@@ -13,8 +13,18 @@ namespace {
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr int kMaxToolCalls = 256;
+// Of all objects in one JSON text together.
+constexpr size_t kMaxKeys = 16'384;
 // The template's own arguments, which no request may put in their place.
 constexpr std::array<std::string_view, 3> kReservedVariables = {"messages", "tools", "add_generation_prompt"};
+
+// Its depth is bounded where it was parsed.
+size_t CountKeys(const Json& json) {
+  size_t keys = json.is_object() ? json.size() : 0;
+  if (!json.is_structured()) return 0;
+  for (const Json& inner : json) keys += CountKeys(inner);
+  return keys;
+}
 
 // `text` as JSON of the kind that is wanted.
 absl::StatusOr<Json> ParseField(const std::string& text, const std::string& field, bool array) {
@@ -25,6 +35,9 @@ absl::StatusOr<Json> ParseField(const std::string& text, const std::string& fiel
   if (array ? !json->is_array() : !json->is_object()) {
     return FieldError(field,
                       StrCat("expected a JSON ", array ? "array" : "object", ", found ", json->type_name()));
+  }
+  if (const size_t keys = CountKeys(*json); keys > kMaxKeys) {
+    return FieldError(field, StrCat("expected at most ", kMaxKeys, " keys, found ", keys));
   }
   return json;
 }

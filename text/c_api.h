@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "base/work_limit.h"
 #include "text/rust/guildhall_text.h"
 
 namespace guildhall::text_internal {
@@ -47,6 +48,14 @@ inline const uint8_t* Bytes(std::string_view text) {
 inline absl::Status ToStatus(int32_t code, const OwnedBuffer& error) {
   if (code == 0) return absl::OkStatus();
   return absl::Status(static_cast<absl::StatusCode>(code), error.str());
+}
+
+// `limit` outlives the call that gets this.
+inline gh_work_limit ToC(const WorkLimit& limit) {
+  return {[](const void* context) {
+            return static_cast<int32_t>(static_cast<const WorkLimit*>(context)->Check().code());
+          },
+          &limit};
 }
 
 }  // namespace guildhall::text_internal

@@ -8,14 +8,17 @@ namespace guildhall {
 
 using text_internal::Bytes;
 using text_internal::OwnedBuffer;
+using text_internal::ToC;
 using text_internal::ToStatus;
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> ChatTemplate::Compile(std::string_view source,
                                                                           const ChatTemplateLimits& limits) {
   gh_template* handle = nullptr;
   OwnedBuffer error;
-  const int32_t code = gh_template_compile(Bytes(source), source.size(),
-                                           {limits.fuel, limits.max_output_bytes}, &handle, error.out());
+  const int32_t code =
+      gh_template_compile(Bytes(source), source.size(),
+                          {limits.fuel, limits.max_output_bytes, limits.max_memory_bytes, limits.max_cpu_ms},
+                          &handle, error.out());
   if (code != 0) return ToStatus(code, error);
   return std::shared_ptr<const ChatTemplate>(new ChatTemplate(handle));
 }
@@ -36,6 +39,7 @@ absl::StatusOr<std::string> ChatTemplate::Render(const RenderArgs& args) const {
       .now = {static_cast<int32_t>(now.year()), now.month(), now.day(), now.hour(), now.minute(),
               now.second()},
       .add_generation_prompt = args.add_generation_prompt,
+      .limit = ToC(args.work),
   };
   OwnedBuffer text;
   OwnedBuffer error;

@@ -10,16 +10,20 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/civil_time.h"
+#include "base/work_limit.h"
 
 struct gh_template;
 
 namespace guildhall {
 
-// Bounds of one rendering. A unit of fuel pays for one instruction or 64 bytes of data, so fuel bounds time
-// (about 10 million units a second) and memory (64 bytes a unit) at once.
+// Bounds of one rendering. A unit of fuel pays for one instruction or 64 bytes of data that is made, walked
+// or compared, so fuel bounds time (about 10 million units a second) and memory (64 bytes a unit) at once.
+// Memory and time are measured beside it, some hundred times a second.
 struct ChatTemplateLimits {
   uint64_t fuel = 4'000'000;
   size_t max_output_bytes = size_t{16} << 20;
+  size_t max_memory_bytes = size_t{256} << 20;  // of all values and the output at any time
+  uint64_t max_cpu_ms = 10'000;
 };
 
 struct RenderArgs {
@@ -28,6 +32,7 @@ struct RenderArgs {
   bool add_generation_prompt = true;
   std::string_view variables_json =
       {};  // an object of further ones: bos_token, eos_token, enable_thinking, ...
+  WorkLimit work = {};
   std::optional<absl::CivilSecond> now = {};  // what strftime_now tells; unset: the local time of the call
 };
 
@@ -42,7 +47,9 @@ class ChatTemplate {
   ChatTemplate& operator=(const ChatTemplate&) = delete;
 
   // InvalidArgument: JSON of another shape, raise_exception in the template (its text is in the message), a
-  // use of undefined values that Python would refuse. ResourceExhausted: a limit.
+  // use of undefined values that Python would refuse. ResourceExhausted: a limit. Cancelled,
+  // DeadlineExceeded: the end of `work`. Unavailable: the system gives no thread, which the rendering has for
+  // its stack.
   absl::StatusOr<std::string> Render(const RenderArgs& args) const;
 
  private:

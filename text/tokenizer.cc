@@ -8,6 +8,7 @@ namespace guildhall {
 using text_internal::Bytes;
 using text_internal::OwnedBuffer;
 using text_internal::OwnedIds;
+using text_internal::ToC;
 using text_internal::ToStatus;
 
 absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Load(const std::string& path,
@@ -40,17 +41,26 @@ Tokenizer::~Tokenizer() {
   gh_tokenizer_free(handle_);
 }
 
-absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special) const {
+absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special,
+                                                       const EncodeLimits& limits) const {
   if (text.size() > max_text_bytes_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("text: ", text.size(), " bytes, more than the limit of ", max_text_bytes_));
   }
   OwnedIds ids;
   OwnedBuffer error;
-  const int32_t code =
-      gh_tokenizer_encode(handle_, Bytes(text), text.size(), add_special, ids.out(), error.out());
+  const int32_t code = gh_tokenizer_encode(handle_, Bytes(text), text.size(), add_special, limits.max_ids,
+                                           ToC(limits.work), ids.out(), error.out());
   if (code != 0) return ToStatus(code, error);
   return std::vector<int32_t>(ids.begin(), ids.end());
+}
+
+size_t Tokenizer::LeastIds(std::string_view text) const {
+  return gh_tokenizer_least_ids(handle_, Bytes(text), text.size());
+}
+
+bool Tokenizer::EncodesInPieces() const {
+  return gh_tokenizer_in_pieces(handle_);
 }
 
 absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {

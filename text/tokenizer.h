@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,10 +13,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/work_limit.h"
 
 struct gh_tokenizer;
 
 namespace guildhall {
+
+struct EncodeLimits {
+  size_t max_ids = std::numeric_limits<int32_t>::max();  // special ones included
+  WorkLimit work = {};
+};
 
 // Gives the ids and texts that transformers gives for the
 // same file. All calls may come from any thread at once.
@@ -39,8 +46,17 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   // Special tokens written out in `text` become their ids. `add_special` adds BOS and the like as the file
-  // says. Text that is not UTF-8 is InvalidArgument.
-  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+  // says. InvalidArgument: text that is not UTF-8, or that normalizing makes several times as long.
+  // OutOfRange: more than `max_ids`, found without encoding all of it. Cancelled, DeadlineExceeded: the end
+  // of the work, seen after each piece of some 10 ms where EncodesInPieces; otherwise between words, of which
+  // a text without spaces has one.
+  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special,
+                                              const EncodeLimits& limits = {}) const;
+  // How few ids a text of these bytes can give, whatever it says; found in no time. 0 where the tokenizer may
+  // drop or join text without bound.
+  size_t LeastIds(std::string_view text) const;
+  // Whether long text is cut where that changes no id (text/rust/src/pieces.rs says when).
+  bool EncodesInPieces() const;
 
   // Ids that have no token (padding rows of the embedding) add nothing; a negative id is InvalidArgument.
   // The result is UTF-8; bytes that form no character appear as U+FFFD.

@@ -15,8 +15,8 @@ std::vector<GrpcMethod> InferenceMethods(const ServerState& state, GenerateCalls
           }),
       UnaryMethod<v1::TokenizeRequest, v1::TokenizeResponse>(
           service + "Tokenize", CallKind::kQuery,
-          [&state](const auto& request, Call&, auto& response) {
-            return AnswerTokenize(state, request, response);
+          [&state](const auto& request, Call& call, auto& response) {
+            return AnswerTokenize(state, request, call, response);
           }),
       UnaryMethod<v1::ListTasksRequest, v1::ListTasksResponse>(
           service + "ListTasks", CallKind::kQuery,

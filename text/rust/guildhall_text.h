@@ -31,12 +31,25 @@ typedef struct gh_ids {
 } gh_ids;
 void gh_text_ids_free(gh_ids* ids);
 
+// Whether anybody still waits for the work: `check` gives 0, or CANCELLED or DEADLINE_EXCEEDED, which end it
+// soon. Called from any thread until the call that has it returns; null: never ended.
+typedef struct gh_work_limit {
+  int32_t (*check)(const void* context);
+  const void* context;
+} gh_work_limit;
+
 // --- tokenizer: immutable ---
 int32_t gh_tokenizer_from_file(const uint8_t* path, size_t path_size, gh_tokenizer** out, gh_buffer* error);
 int32_t gh_tokenizer_from_bytes(const uint8_t* json, size_t size, gh_tokenizer** out, gh_buffer* error);
 void gh_tokenizer_free(gh_tokenizer* tokenizer);
+// OutOfRange as soon as there are more than `max_ids`.
 int32_t gh_tokenizer_encode(const gh_tokenizer* tokenizer, const uint8_t* text, size_t size, bool add_special,
-                            gh_ids* out, gh_buffer* error);
+                            size_t max_ids, gh_work_limit limit, gh_ids* out, gh_buffer* error);
+// The fewest ids that `text` can give whatever it says: 0 where the tokenizer may drop or join text without
+// bound.
+size_t gh_tokenizer_least_ids(const gh_tokenizer* tokenizer, const uint8_t* text, size_t size);
+// Whether long text is encoded in pieces (encode.rs says when that changes no id).
+bool gh_tokenizer_in_pieces(const gh_tokenizer* tokenizer);
 // Ids without a token add nothing; a negative id is an error.
 int32_t gh_tokenizer_decode(const gh_tokenizer* tokenizer, const int32_t* ids, size_t size, bool skip_special,
                             gh_buffer* out, gh_buffer* error);
@@ -59,6 +72,8 @@ int32_t gh_decode_stream_finish(gh_decode_stream* stream, gh_buffer* out, gh_buf
 typedef struct gh_template_limits {
   uint64_t fuel;
   uint64_t max_output_bytes;
+  uint64_t max_memory_bytes;
+  uint64_t max_cpu_ms;
 } gh_template_limits;
 
 typedef struct gh_render_args {
@@ -70,6 +85,7 @@ typedef struct gh_render_args {
   size_t variables_size;
   int32_t now[6];  // year, month 1-12, day, hour, minute, second
   bool add_generation_prompt;
+  gh_work_limit limit;
 } gh_render_args;
 
 int32_t gh_template_compile(const uint8_t* source, size_t size, gh_template_limits limits, gh_template** out,

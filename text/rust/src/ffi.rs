@@ -1,6 +1,7 @@
 //! The border with C: nothing here or above it may panic across, and every pointer from outside is checked.
 
 use std::cell::RefCell;
+use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe, Location};
 use std::sync::Once;
 
@@ -8,11 +9,15 @@ use std::sync::Once;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Code {
+    Cancelled = 1,
     InvalidArgument = 3,
+    DeadlineExceeded = 4,
     NotFound = 5,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
+    OutOfRange = 11,
     Internal = 13,
+    Unavailable = 14,
 }
 
 #[derive(Debug)]
@@ -32,6 +37,35 @@ impl Failure {
 }
 
 pub type Outcome<T> = Result<T, Failure>;
+
+/// Whether anybody still waits for the work. `check` may be called from any thread while the call lasts that it was
+/// given to: 0, or the code of absl::StatusCode that ends the work.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WorkLimit {
+    check: Option<unsafe extern "C" fn(*const c_void) -> i32>,
+    context: *const c_void,
+}
+
+// SAFETY: the caller of the C interface promises that `check` may be called from any thread.
+unsafe impl Send for WorkLimit {}
+// SAFETY: as above.
+unsafe impl Sync for WorkLimit {}
+
+impl WorkLimit {
+    #[cfg(test)]
+    pub const NONE: WorkLimit = WorkLimit { check: None, context: std::ptr::null() };
+
+    pub fn check(&self) -> Outcome<()> {
+        let Some(check) = self.check else { return Ok(()) };
+        // SAFETY: the context is the caller's own and outlives the call.
+        match unsafe { check(self.context) } {
+            0 => Ok(()),
+            code if code == Code::Cancelled as i32 => Err(Failure::new(Code::Cancelled, "the call was cancelled")),
+            _ => Err(Failure::new(Code::DeadlineExceeded, "the deadline of the call passed")),
+        }
+    }
+}
 
 /// Owned bytes that the caller gives back with `gh_text_buffer_free`.
 #[repr(C)]
@@ -114,7 +148,10 @@ pub fn on_large_stack<T: Send>(bytes: usize, body: impl FnOnce() -> Outcome<T> +
             .name("text".to_owned())
             .stack_size(bytes)
             .spawn_scoped(scope, || without_panic(body))
-            .map_err(|error| Failure::new(Code::ResourceExhausted, format!("cannot start a thread: {error}")))?;
+            .map_err(|error| {
+                let what = format!("the system gives no thread with a stack of {bytes} bytes: {error}");
+                Failure::new(Code::Unavailable, what)
+            })?;
         thread.join().unwrap_or_else(|payload| Err(Failure::new(Code::Internal, panic_text(&*payload))))
     })
 }

@@ -1,5 +1,6 @@
 //! Values as Python prints them: `str()` at the top, `repr()` inside lists and dicts.
 
+use crate::meter::charge_weight;
 use crate::tojson::float_text;
 use minijinja::value::ValueKind;
 use minijinja::{escape_formatter, Error, ErrorKind, Output, State, Value};
@@ -10,7 +11,11 @@ const MAX_DEPTH: usize = 200;
 
 pub fn formatter(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
-        ValueKind::Number | ValueKind::Seq | ValueKind::Map => write_repr(out, value, 0),
+        ValueKind::Number => write_repr(out, value, 0),
+        ValueKind::Seq | ValueKind::Map => {
+            charge_weight(state, value)?;
+            write_repr(out, value, 0)
+        }
         _ => escape_formatter(out, state, value),
     }
 }

@@ -1,5 +1,7 @@
 //! Python's own ways that templates rely on and the engine or its contrib crate lack.
 
+use crate::guards::{charge_key, charge_pair, split_units, trim_units};
+use crate::meter::{charge, charge_weight, UNIT_BYTES};
 use minijinja::value::{from_args, Tuple, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
@@ -64,9 +66,15 @@ fn has_items(value: &Value) -> bool {
 }
 
 fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    match (value.kind(), name) {
+        (ValueKind::Map, "get") => args.first().map_or(Ok(()), |key| charge_key(state, key))?,
+        (ValueKind::Seq, "count" | "index") => args.iter().try_for_each(|item| charge_pair(state, value, item))?,
+        _ => args.iter().try_for_each(|argument| charge_weight(state, argument).map(drop))?,
+    }
     if let Some(text) = value.as_str() {
         // A method may read the whole string and return little.
-        state.consume_fuel(1 + text.len() as u64 / 64)?;
+        charge(state, 1 + text.len() as u64 / UNIT_BYTES)?;
+        charge(state, text_units(text, name, args))?;
         if let Some(result) = text_method(state, text, name, args) {
             return result;
         }
@@ -75,6 +83,19 @@ fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Resul
         return list_index(value, args);
     }
     pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// What a method of a string does beyond reading it once.
+fn text_units(text: &str, name: &str, args: &[Value]) -> u64 {
+    let argument = args.first();
+    match name {
+        "strip" | "lstrip" | "rstrip" => trim_units(text, argument.and_then(Value::as_str).unwrap_or_default()),
+        "split" | "rsplit" => split_units(text, argument),
+        "splitlines" => split_units(text, Some(&Value::from("\n"))),
+        // The string stands between the items.
+        "join" => argument.and_then(Value::len).unwrap_or(0) as u64 * (text.len() as u64 / UNIT_BYTES),
+        _ => 0,
+    }
 }
 
 fn list_index(value: &Value, args: &[Value]) -> Result<Value, Error> {

@@ -1,18 +1,22 @@
 //! Chat templates: compiled once, rendered as transformers' `apply_chat_template` renders them.
 
 use crate::ffi::{
-    free_handle, give, guard, handle_from, on_large_stack, text_from, Buffer, Code, Failure, Outcome,
+    free_handle, give, guard, handle_from, on_large_stack, text_from, Buffer, Code, Failure, Outcome, WorkLimit,
 };
+use crate::folding::folds_repeated_list;
 use crate::generation::{normalize_newlines, replace_generation_tags};
-use crate::{print, python};
+use crate::meter::{self, charge_weight, metered};
+use crate::{guards, print, python, rewrite};
 use crate::strftime::{self, Now};
 use crate::tojson::tojson;
 use crate::value::{kind_of, parse, to_value};
+use minijinja::machinery::{self, CodeGenerator, Instructions};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use serde_json::{Map, Value as Json};
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const NAME: &str = "chat_template";
 /// The name of the date in the context; not an identifier, so no template can read or shadow it.
@@ -20,9 +24,9 @@ const NOW: &str = " now";
 /// The largest known template has 30 KB. Compiling takes a time that grows with the square of one expression's length.
 const MAX_SOURCE_BYTES: usize = 128 << 10;
 /// The engine compiles, compares, prints and frees by recursion. How deep is bounded by the size of the source and by
-/// fuel, but deeper than an ordinary thread's stack allows; these sizes were measured (tests/text/hostile_template).
+/// `meter.rs`, but deeper than an ordinary thread's stack allows; these sizes were measured (tests/text/hostile_template).
 const COMPILE_STACK_BYTES: usize = 1 << 30;
-const RENDER_STACK_BYTES: usize = 1 << 30;
+const RENDER_STACK_BYTES: usize = 256 << 20;
 /// What `render` itself passes; the extra variables may not replace it.
 const OWN_NAMES: [&str; 5] = ["messages", "tools", "documents", "add_generation_prompt", NOW];
 /// Other names under which a message's reasoning arrives; the first is what templates read.
@@ -30,7 +34,11 @@ const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 pub struct Template {
     env: Environment<'static>,
-    max_output_bytes: usize,
+    /// They point into `source`, which lives as long; so they are dropped first.
+    instructions: Instructions<'static>,
+    #[allow(dead_code)]
+    source: Arc<str>,
+    limits: Limits,
 }
 
 #[repr(C)]
@@ -39,6 +47,9 @@ pub struct Limits {
     /// One unit pays for an instruction or for 64 bytes of data, so it bounds time and memory.
     fuel: u64,
     max_output_bytes: u64,
+    /// What is alive at any time of a rendering, values and output.
+    max_memory_bytes: u64,
+    max_cpu_ms: u64,
 }
 
 /// What `raise_exception` in a template throws.
@@ -53,7 +64,8 @@ impl std::fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-fn raise_exception(message: Value) -> Result<Value, Error> {
+fn raise_exception(state: &State, message: Value) -> Result<Value, Error> {
+    charge_weight(state, &message)?;
     let raised = Raised(message.to_string());
     Err(Error::new(ErrorKind::InvalidOperation, raised.0.clone()).with_source(raised))
 }
@@ -68,14 +80,8 @@ fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
     strftime::format(Now(parts), format)
 }
 
-fn environment(limits: Limits) -> Outcome<Environment<'static>> {
+fn environment(limits: Limits) -> Environment<'static> {
     let mut env = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build()
-        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-    env.set_syntax(syntax);
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_fuel(Some(limits.fuel));
     env.add_filter("tojson", |state: &State, value: &Value, args: Rest<ValueOrKwargs>| {
@@ -86,7 +92,10 @@ fn environment(limits: Limits) -> Outcome<Environment<'static>> {
     env.add_function("raise_exception", raise_exception);
     env.add_function("strftime_now", strftime_now);
     python::install(&mut env);
-    Ok(env)
+    // Prints all that there is, at no cost; Python's templates lack it.
+    env.remove_global("debug");
+    guards::install(&mut env);
+    env
 }
 
 impl Template {
@@ -98,26 +107,37 @@ impl Template {
             ));
         }
         on_large_stack(COMPILE_STACK_BYTES, || {
-            let mut env = environment(limits)?;
-            let source = replace_generation_tags(&normalize_newlines(source));
-            env.add_template_owned(NAME, source)
+            let source: Arc<str> = replace_generation_tags(&normalize_newlines(source)).into();
+            // SAFETY: `source` is never changed, and the template drops what points into it before it drops `source`.
+            let text: &'static str = unsafe { std::mem::transmute::<&str, &'static str>(&source) };
+            let tree = machinery::parse(text, NAME, syntax()?)
                 .map_err(|error| Failure::invalid(format!("chat template: cannot compile: {}", describe(&error))))?;
-            Ok(Template { env, max_output_bytes: limits.max_output_bytes as usize })
+            if folds_repeated_list(&tree) {
+                let what = "chat template: cannot compile: a constant list that * repeats is compared or written out";
+                return Err(Failure::invalid(what));
+            }
+            let mut generator = CodeGenerator::new(NAME, text);
+            generator.compile_stmt(&tree);
+            let instructions = rewrite::guard(&generator.finish().0);
+            Ok(Template { env: environment(limits), instructions, source, limits })
         })
     }
 
     fn render(&self, context: Value) -> Outcome<String> {
-        let template = self.env.get_template(NAME).map_err(|error| Failure::new(Code::Internal, error.to_string()))?;
-        let mut output = LimitedOutput { bytes: Vec::new(), limit: self.max_output_bytes, over: false };
-        let result = template.render_captured_to(context, &mut output).map(drop);
-        if output.over {
+        let mut text = String::new();
+        let mut output = machinery::make_string_output(&mut text);
+        let blocks = BTreeMap::new();
+        machinery::eval(&self.env, &self.instructions, context, &blocks, &mut output, AutoEscape::None)
+            .map(drop)
+            .map_err(|error| self.failure(&error))?;
+        if text.len() as u64 > self.limits.max_output_bytes {
+            let limit = self.limits.max_output_bytes;
             return Err(Failure::new(
                 Code::ResourceExhausted,
-                format!("chat template: the rendered text has more than the limit of {} bytes", self.max_output_bytes),
+                format!("chat template: the rendered text has more than the limit of {limit} bytes"),
             ));
         }
-        result.map_err(|error| self.failure(&error))?;
-        String::from_utf8(output.bytes).map_err(|error| Failure::new(Code::Internal, error.to_string()))
+        Ok(text)
     }
 
     fn failure(&self, error: &Error) -> Failure {
@@ -134,25 +154,12 @@ impl Template {
     }
 }
 
-struct LimitedOutput {
-    bytes: Vec<u8>,
-    limit: usize,
-    over: bool,
-}
-
-impl Write for LimitedOutput {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        if data.len() > self.limit - self.bytes.len() {
-            self.over = true;
-            return Err(std::io::Error::other("output limit"));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+fn syntax() -> Outcome<SyntaxConfig> {
+    SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))
 }
 
 fn chain<'a>(error: &'a Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -236,7 +243,11 @@ pub struct RenderArgs {
     variables_size: usize,
     now: [i32; 6],
     add_generation_prompt: bool,
+    limit: WorkLimit,
 }
+
+// SAFETY: the texts are only read, and `limit` may be used from any thread.
+unsafe impl Sync for RenderArgs {}
 
 /// # Safety
 /// The pointers have the sizes beside them.
@@ -285,8 +296,17 @@ pub unsafe extern "C" fn gh_template_render(
 ) -> i32 {
     guard(error, || {
         let template = handle_from(template, "template")?;
-        let context = context_from(handle_from(args, "arguments")?)?;
-        let text = on_large_stack(RENDER_STACK_BYTES, || template.render(context))?;
+        let args = handle_from(args, "arguments")?;
+        let bounds = meter::Bounds {
+            limit: args.limit,
+            memory_bytes: template.limits.max_memory_bytes,
+            cpu_ms: template.limits.max_cpu_ms,
+        };
+        // All values live and die on the large stack.
+        let text = on_large_stack(RENDER_STACK_BYTES, || {
+            // SAFETY: as of this function, which waits for the thread.
+            metered(bounds, || template.render(unsafe { context_from(args) }?))
+        })?;
         give(out, Buffer::from_bytes(text.into_bytes()), "text")
     })
 }

@@ -1,8 +1,11 @@
 //! Tokenizers and decode streams for C.
 
 use crate::decode_stream::DecodeStream;
-use crate::ffi::{bytes_from, free_handle, give, guard, handle_from, text_from, Buffer, Code, Failure, Outcome};
-use crate::files;
+use crate::encode::{Bounds, Encoder};
+use crate::ffi::{
+    bytes_from, free_handle, give, guard, handle_from, text_from, Buffer, Code, Failure, Outcome, WorkLimit,
+};
+use crate::{files, tokenizer_file};
 use std::path::Path;
 use std::sync::Arc;
 use tokenizers::Tokenizer;
@@ -11,9 +14,12 @@ use tokenizers::Tokenizer;
 pub const MAX_FILE_BYTES: usize = 256 << 20;
 /// Ids index tables of the model (embedding rows), so an absurd one is a broken file.
 pub const MAX_ID: u32 = (1 << 24) - 1;
+/// Real vocabularies end at some hundred bytes; one id must not stand for a text that fills memory.
+const MAX_TOKEN_BYTES: usize = 4096;
 
 pub struct Handle {
     pub tokenizer: Arc<Tokenizer>,
+    encoder: Encoder,
     /// One more than the greatest id.
     vocabulary_size: u32,
 }
@@ -26,6 +32,7 @@ impl Handle {
                 format!("{what}: {} bytes, more than the limit of {MAX_FILE_BYTES}", json.len()),
             ));
         }
+        tokenizer_file::check(json, what)?;
         let mut tokenizer = Tokenizer::from_bytes(json)
             .map_err(|error| Failure::invalid(format!("{what}: not a tokenizer.json that can be used: {error}")))?;
         // Both are settings for training batches: a prompt must arrive whole.
@@ -37,23 +44,24 @@ impl Handle {
     }
 
     pub fn new(tokenizer: Tokenizer, what: &str) -> Outcome<Handle> {
-        let greatest = tokenizer.get_vocab(true).into_iter().max_by_key(|entry| entry.1);
-        let Some((token, id)) = greatest else {
+        let vocabulary = tokenizer.get_vocab(true);
+        let Some((token, id)) = vocabulary.iter().max_by_key(|entry| entry.1) else {
             return Err(Failure::invalid(format!("{what}: the vocabulary is empty")));
         };
-        if id > MAX_ID {
+        if *id > MAX_ID {
             return Err(Failure::invalid(format!("{what}: token {token:?} has the id {id}, above the limit {MAX_ID}")));
         }
-        Ok(Handle { tokenizer: Arc::new(tokenizer), vocabulary_size: id + 1 })
-    }
-
-    fn encode(&self, text: &str, add_special: bool) -> Outcome<Vec<i32>> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, add_special)
-            .map_err(|error| Failure::invalid(format!("cannot encode the text: {error}")))?;
-        // MAX_ID keeps every id within i32.
-        Ok(encoding.get_ids().iter().map(|id| *id as i32).collect())
+        let longest = vocabulary.iter().max_by_key(|entry| entry.0.len()).map_or(0, |entry| entry.0.len());
+        if longest > MAX_TOKEN_BYTES {
+            let id = vocabulary.iter().find(|entry| entry.0.len() == longest).map_or(0, |entry| *entry.1);
+            return Err(Failure::invalid(format!(
+                "{what}: the token with the id {id} has {longest} bytes, more than the limit of {MAX_TOKEN_BYTES}"
+            )));
+        }
+        let vocabulary_size = id + 1;
+        let tokenizer = Arc::new(tokenizer);
+        let encoder = Encoder::new(tokenizer.clone(), &vocabulary);
+        Ok(Handle { tokenizer, encoder, vocabulary_size })
     }
 }
 
@@ -113,12 +121,15 @@ pub unsafe extern "C" fn gh_tokenizer_encode(
     text: *const u8,
     size: usize,
     add_special: bool,
+    max_ids: usize,
+    limit: WorkLimit,
     out: *mut Ids,
     error: *mut Buffer,
 ) -> i32 {
     guard(error, || {
         let tokenizer = handle_from(tokenizer, "tokenizer")?;
-        let ids = tokenizer.encode(text_from(text, size, "text")?, add_special)?;
+        let text = text_from(text, size, "text")?;
+        let ids = tokenizer.encoder.encode(text, add_special, &Bounds { max_ids, limit })?;
         let ids = if ids.is_empty() {
             Ids { data: std::ptr::null_mut(), size: 0 }
         } else {
@@ -127,6 +138,27 @@ pub unsafe extern "C" fn gh_tokenizer_encode(
         };
         give(out, ids, "ids")
     })
+}
+
+/// The fewest ids that `text` can give; 0 where nothing is known.
+///
+/// # Safety
+/// `tokenizer` is null or a live handle; `text` has `size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_least_ids(tokenizer: *const Handle, text: *const u8, size: usize) -> usize {
+    match (tokenizer.as_ref(), bytes_from(text, size, "text")) {
+        (Some(handle), Ok(text)) => handle.encoder.least_ids(text),
+        _ => 0,
+    }
+}
+
+/// Whether long text is encoded in pieces.
+///
+/// # Safety
+/// `tokenizer` is null or a live handle.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_in_pieces(tokenizer: *const Handle) -> bool {
+    tokenizer.as_ref().is_some_and(|handle| handle.encoder.in_pieces())
 }
 
 /// # Safety
