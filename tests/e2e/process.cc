@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,8 +25,16 @@ std::string ReadAll(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
+// What a log says behind the first `words`, up to the next space; empty where it does not say them.
+std::string WordAfter(const std::string& log, const std::string& words) {
+  const size_t at = log.find(words);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + words.size(), end = log.find(' ', begin);
+  return end == std::string::npos ? "" : log.substr(begin, end - begin);
+}
+
 pid_t Spawn(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
-            const std::string& out_path, const std::string& err_path) {
+            const std::string& out_path, const std::string& err_path, int max_descriptors = 0) {
   const std::string binary = GuildhallBinary();
   const pid_t pid = fork();
   GH_CHECK_GE(pid, 0);
@@ -34,6 +43,8 @@ pid_t Spawn(const std::vector<std::string>& arguments, const std::vector<std::st
   const int err = err_path == out_path ? out : open(err_path.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
+  const rlimit limit{static_cast<rlim_t>(max_descriptors), static_cast<rlim_t>(max_descriptors)};
+  if (max_descriptors > 0) setrlimit(RLIMIT_NOFILE, &limit);
   unsetenv("GUILDHALL_TEST_DEVICE");  // the tests' own: the program refuses what it does not know
   for (const std::string& entry : environment) putenv(const_cast<char*>(entry.c_str()));
   std::vector<char*> argv{const_cast<char*>(binary.c_str())};
@@ -65,27 +76,50 @@ Finished RunCommand(const std::vector<std::string>& arguments, const std::vector
   return finished;
 }
 
-ServerProcess::ServerProcess(const std::vector<std::string>& settings) {
+ServerProcess::ServerProcess(const std::vector<std::string>& settings, const ServerPlace& place)
+    : address_("unix:" + folder_.path() + "/inference"), admin_address_("unix:" + folder_.path() + "/admin") {
+  if (place.tcp) address_ = admin_address_ = "127.0.0.1:0";
+  Start(settings, place);
+  if (place.tcp) AwaitAddresses();
+  AwaitReadiness();
+}
+
+void ServerProcess::Start(const std::vector<std::string>& settings, const ServerPlace& place) {
   std::vector<std::string> arguments{"serve", "--config",
                                      std::string(GUILDHALL_SOURCE_DIR) + "/configs/demo.json"};
-  for (const std::string& setting : settings) {
-    arguments.push_back("--set");
-    arguments.push_back(setting);
-  }
-  std::vector<std::string> own{"server.listen=" + address(), "admin.listen=" + admin_address()};
-  if (OnTestDevice()) own.push_back("device=" + DefaultTestBackend().options.device);
-  for (const std::string& setting : own) {
+  std::vector<std::string> all = settings;
+  all.push_back("server.listen=" + address_);
+  all.push_back("admin.listen=" + admin_address_);
+  if (OnTestDevice()) all.push_back("device=" + DefaultTestBackend().options.device);
+  for (const std::string& setting : all) {
     arguments.push_back("--set");
     arguments.push_back(setting);
   }
   const std::string log = folder_.path() + "/log";
-  pid_ = Spawn(arguments, {kSmallPages}, log, log);
+  pid_ = Spawn(arguments, {kSmallPages}, log, log, place.max_descriptors);
+}
+
+bool ServerProcess::Ended() {
+  if (pid_ >= 0 && waitpid(pid_, nullptr, WNOHANG) == 0) return false;
+  pid_ = -1;
+  return true;
+}
+
+void ServerProcess::AwaitAddresses() {
+  for (int tries = 0; tries < 1200 && !Ended(); ++tries) {
+    const std::string log = Log();
+    address_ = WordAfter(log, "requests on ");
+    admin_address_ = WordAfter(log, "administration on ");
+    if (!address_.empty() && !admin_address_.empty()) return;
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  CheckFailed(__FILE__, __LINE__, "the server did not listen; its log:\n" + Log());
+}
+
+void ServerProcess::AwaitReadiness() {
   for (int tries = 0; tries < 600; ++tries) {
     if (RunCommand({"healthcheck", "--server", address(), "--service", "readiness"}).exit_code == 0) return;
-    if (waitpid(pid_, nullptr, WNOHANG) != 0) {
-      pid_ = -1;
-      break;
-    }
+    if (Ended()) break;
     absl::SleepFor(absl::Milliseconds(200));
   }
   CheckFailed(__FILE__, __LINE__, "the server was not ready; its log:\n" + Log());

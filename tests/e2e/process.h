@@ -1,4 +1,4 @@
-// Child processes of the end-to-end tests: the real binary, on Unix sockets in a folder of its own.
+// Child processes of tests: the real binary, on sockets of its own.
 #pragma once
 
 #include <sys/types.h>
@@ -23,18 +23,24 @@ struct Finished {
 Finished RunCommand(const std::vector<std::string>& arguments,
                     const std::vector<std::string>& environment = {});
 
-// A server on the demo model. Its listeners are unix:FOLDER/inference and unix:FOLDER/admin.
+struct ServerPlace {
+  bool tcp = false;         // ports of loopback that the system chooses, instead of sockets in a folder
+  int max_descriptors = 0;  // hard limit of the process; 0: that of the tests
+};
+
+// A server on the demo model. Its listeners are unix:FOLDER/inference and unix:FOLDER/admin, or have ports.
 class ServerProcess {
  public:
   // On the device of the tests. `settings` are KEY=VALUE of --set. Returns when readiness is SERVING; ends
   // the test program if that takes 120 s.
-  explicit ServerProcess(const std::vector<std::string>& settings = {});
+  explicit ServerProcess(const std::vector<std::string>& settings = {}, const ServerPlace& place = {});
   ~ServerProcess();  // kills it if it still runs
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  std::string address() const { return "unix:" + folder_.path() + "/inference"; }
-  std::string admin_address() const { return "unix:" + folder_.path() + "/admin"; }
+  const std::string& address() const { return address_; }
+  const std::string& admin_address() const { return admin_address_; }
+  pid_t pid() const { return pid_; }
 
   void Signal(int signal) const;
   // Waits for its end; the exit code.
@@ -43,7 +49,13 @@ class ServerProcess {
   std::string Log() const;
 
  private:
+  bool Ended();  // and nobody has waited for it
+  void Start(const std::vector<std::string>& settings, const ServerPlace& place);
+  void AwaitAddresses();
+  void AwaitReadiness();
+
   TempFolder folder_;
+  std::string address_, admin_address_;
   pid_t pid_ = -1;
 };
 

@@ -1,5 +1,6 @@
 #include "tests/support/http2_client.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/str_cat.h"
@@ -19,10 +21,14 @@ namespace {
 
 constexpr std::string_view kUnix = "unix:";
 
-int ConnectTo(const sockaddr* address, socklen_t size, int family) {
+int ConnectTo(const sockaddr* address, socklen_t size, int family, const std::string& source = "") {
   const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  if (connect(fd, address, size) == 0) return fd;
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  const bool bound = source.empty() || (inet_pton(AF_INET, source.c_str(), &own.sin_addr) == 1 &&
+                                        bind(fd, reinterpret_cast<const sockaddr*>(&own), sizeof(own)) == 0);
+  if (bound && connect(fd, address, size) == 0) return fd;
   const int error = errno;
   close(fd);
   errno = error;
@@ -37,7 +43,7 @@ int ConnectUnix(std::string_view path) {
   return ConnectTo(reinterpret_cast<const sockaddr*>(&address), sizeof(address), AF_UNIX);
 }
 
-int ConnectTcp(std::string_view target) {
+int ConnectTcp(std::string_view target, const std::string& source) {
   const size_t colon = target.rfind(':');
   GH_CHECK(colon != std::string_view::npos);
   const std::string host(target.substr(0, colon)), port(target.substr(colon + 1));
@@ -47,7 +53,7 @@ int ConnectTcp(std::string_view target) {
   if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) return -1;
   int fd = -1;
   for (const addrinfo* at = found; at != nullptr && fd < 0; at = at->ai_next)
-    fd = ConnectTo(at->ai_addr, at->ai_addrlen, at->ai_family);
+    fd = ConnectTo(at->ai_addr, at->ai_addrlen, at->ai_family, source);
   freeaddrinfo(found);
   return fd;
 }
@@ -71,11 +77,16 @@ std::string CallEnd::Text() const {
   return closed ? "closed" : "silent";
 }
 
-absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& target, Duration patience) {
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& target) {
+  return Connect(target, Options{});
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& target, const Options& options) {
   const bool local = target.starts_with(kUnix);
-  const int fd = local ? ConnectUnix(std::string_view(target).substr(kUnix.size())) : ConnectTcp(target);
+  const int fd =
+      local ? ConnectUnix(std::string_view(target).substr(kUnix.size())) : ConnectTcp(target, options.source);
   if (fd < 0) return absl::UnavailableError(StrCat(target, ": ", std::strerror(errno)));
-  return std::unique_ptr<Client>(new Client(fd, patience));
+  return std::unique_ptr<Client>(new Client(fd, options.patience));
 }
 
 Client::Client(int fd, Duration patience) : fd_(fd), patience_(patience) {
@@ -152,6 +163,7 @@ uint32_t Client::Call(std::string_view method, std::string_view request, const F
 
 bool Client::ReadSome(Duration timeout) {
   if (closed_ || !Ready(fd_, POLLIN, timeout)) return false;
+  buffer_.erase(0, std::exchange(taken_, 0));
   char bytes[65536];
   const ssize_t got = recv(fd_, bytes, sizeof(bytes), MSG_DONTWAIT);
   if (got > 0) buffer_.append(bytes, static_cast<size_t>(got));
@@ -161,16 +173,16 @@ bool Client::ReadSome(Duration timeout) {
 
 std::optional<ReceivedFrame> Client::TakeFrame() {
   constexpr size_t kHead = 9;
-  if (buffer_.size() < kHead) return std::nullopt;
-  const std::string_view head(buffer_.data(), kHead);
-  const size_t size = ReadNumber(head.substr(0, 3));
-  if (buffer_.size() < kHead + size) return std::nullopt;
-  ReceivedFrame frame{static_cast<FrameType>(head[3]),
-                      static_cast<uint8_t>(head[4]),
-                      ReadNumber(head.substr(5)),
-                      buffer_.substr(kHead, size),
+  const std::string_view rest = std::string_view(buffer_).substr(taken_);
+  if (rest.size() < kHead) return std::nullopt;
+  const size_t size = ReadNumber(rest.substr(0, 3));
+  if (rest.size() < kHead + size) return std::nullopt;
+  ReceivedFrame frame{static_cast<FrameType>(rest[3]),
+                      static_cast<uint8_t>(rest[4]),
+                      ReadNumber(rest.substr(5, 4)),
+                      std::string(rest.substr(kHead, size)),
                       {}};
-  buffer_.erase(0, kHead + size);
+  taken_ += kHead + size;
   Digest(frame);
   return frame;
 }

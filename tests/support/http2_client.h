@@ -41,10 +41,14 @@ class Client {
  public:
   using Duration = std::chrono::milliseconds;
 
-  // TARGET is HOST:PORT or unix:PATH; nothing is sent yet. `patience` is the most that one Send may take.
-  // Errors: UNAVAILABLE, with the system's word, when it is not reached.
-  static absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& target,
-                                                         Duration patience = std::chrono::seconds(5));
+  struct Options {
+    Duration patience = std::chrono::seconds(5);  // the most that one Send may take
+    std::string source;                           // own IPv4 address; empty: the system's choice
+  };
+  // TARGET is HOST:PORT or unix:PATH; nothing is sent yet. Errors: UNAVAILABLE, with the system's word,
+  // when it is not reached.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& target);
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(const std::string& target, const Options& options);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -57,7 +61,8 @@ class Client {
 
   // HEADERS of a call on the next stream, whose id it returns.
   uint32_t Open(std::string_view method, const Fields& more = {}, bool end_stream = false);
-  // DATA of a message, as the peer's windows allow. False when they stay closed for the length of `patience`.
+  // DATA of a message, as the peer's windows allow; frames that come while they are closed are lost. False
+  // when they stay closed for the length of `patience`.
   bool SendData(uint32_t stream, std::string_view bytes, bool end_stream = true);
   // The three together.
   uint32_t Call(std::string_view method, std::string_view request, const Fields& more = {});
@@ -86,14 +91,15 @@ class Client {
   const int fd_;
   const Duration patience_;
   nghttp2_hd_inflater* inflater_ = nullptr;
-  bool acknowledge_ = true;
+  bool acknowledge_ = false;  // until it has begun
   bool writable_ = true;
   bool closed_ = false;  // and everything that had come is read
   uint32_t next_stream_ = 1;
   int64_t connection_window_ = kInitialWindow;
   int64_t initial_window_ = kInitialWindow;  // of streams, by the peer's settings
   std::map<uint32_t, int64_t> windows_;      // of streams that sent data
-  std::string buffer_;                       // received, not yet a whole frame
+  std::string buffer_;                       // received
+  size_t taken_ = 0;                         // of it, as whole frames
   std::string header_block_;                 // of HEADERS without END_HEADERS
 };
 

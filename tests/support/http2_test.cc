@@ -26,7 +26,8 @@ class Peer {
     std::strcpy(address.sun_path, (folder_ / "socket").c_str());
     GH_CHECK_EQ(bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
     GH_CHECK_EQ(listen(listener_, 1), 0);
-    auto client = Client::Connect("unix:" + folder_ / "socket", std::chrono::milliseconds(100));
+    auto client = Client::Connect("unix:" + folder_ / "socket",
+                                  {.patience = std::chrono::milliseconds(100), .source = ""});
     GH_CHECK(client.ok());
     client_ = *std::move(client);
     fd_ = accept(listener_, nullptr, nullptr);
