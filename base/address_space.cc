@@ -1,0 +1,44 @@
+#include "base/address_space.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/format_bytes.h"
+#include "base/str_cat.h"
+
+namespace guildhall {
+
+AddressSpace ReadAddressSpace() {
+  AddressSpace space;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    space.limit_bytes = limit.rlim_cur;
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  space.used_bytes = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return space;
+}
+
+absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const AddressNeed> needs) {
+  uint64_t needed = space.used_bytes;
+  std::string list;
+  for (const AddressNeed& need : needs) {
+    needed += need.bytes;
+    StrAppend(&list, list.empty() ? "" : ", ", FormatBytes(need.bytes), " for ", need.name);
+  }
+  if (space.limit_bytes == 0 || needed <= space.limit_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      StrCat("the address space of this process is limited to ", FormatBytes(space.limit_bytes),
+             " (ulimit -v), of which ", FormatBytes(space.used_bytes), " are taken, and the start needs ",
+             list, ": raise the limit by ", FormatBytes(needed - space.limit_bytes), " at least"));
+}
+
+std::string AddressSpaceNote(const AddressSpace& space) {
+  if (space.limit_bytes == 0) return "";
+  return StrCat("; the address space of this process is limited to ", FormatBytes(space.limit_bytes),
+                " (ulimit -v), of which ", FormatBytes(space.used_bytes), " are taken");
+}
+
+}  // namespace guildhall

@@ -1,0 +1,28 @@
+// What `ulimit -v` leaves.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace guildhall {
+
+struct AddressSpace {
+  uint64_t limit_bytes = 0;  // 0: none is set
+  uint64_t used_bytes = 0;
+};
+AddressSpace ReadAddressSpace();
+
+struct AddressNeed {
+  std::string name;  // "the stacks of 24 threads"
+  uint64_t bytes = 0;
+};
+// RESOURCE_EXHAUSTED with all names and bytes where the needs do not fit below the limit.
+absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const AddressNeed> needs);
+
+// What follows an error that may come from the limit: "; the address space is limited to ..." or nothing.
+std::string AddressSpaceNote(const AddressSpace& space);
+
+}  // namespace guildhall
