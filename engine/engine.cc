@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_name.h"
 #include "engine/check_request.h"
 #include "engine/request_queue.h"
 #include "engine/step_loop.h"
@@ -77,6 +78,7 @@ void Engine::Start() {
 }
 
 void Engine::Impl::Run() {
+  NameThread("engine");
   while (!stop.load()) {
     if (end_all.load()) loop.EndAll(FinishReason::kCancelled, absl::StatusCode::kUnavailable, kShutDown);
     if (!loop.Step()) queue->Sleep(loop.NextTimer());

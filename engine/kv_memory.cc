@@ -26,6 +26,7 @@ KvMemory::KvMemory(LanguageModel& model, KvBlocks& blocks, const KvMemoryOptions
   if (budget_ == nullptr) return;
   GH_CHECK_GT(block_bytes_, 0u);
   GH_CHECK(budget_->TryTake(kKvCache, static_cast<uint64_t>(min_blocks_) * block_bytes_));
+  budget_->KeepForKv(static_cast<uint64_t>(min_blocks_) * block_bytes_);
   blocks_.Shrink(min_blocks_);
   model_.ReleaseKvBlocks(min_blocks_, blocks_.total() - min_blocks_);
   budget_->OnWantOfKv(std::move(wake));
@@ -34,6 +35,7 @@ KvMemory::KvMemory(LanguageModel& model, KvBlocks& blocks, const KvMemoryOptions
 KvMemory::~KvMemory() {
   if (budget_ == nullptr) return;
   budget_->OnWantOfKv(nullptr);
+  budget_->KeepForKv(0);
   model_.ReleaseKvBlocks(0, blocks_.size());
   budget_->Give(kKvCache, static_cast<uint64_t>(blocks_.size()) * block_bytes_);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "adapters/adapter_folder.h"
 #include "runtime/base_model.h"
 #include "runtime/model_info.h"
@@ -17,10 +18,11 @@ namespace guildhall {
 
 struct ServedModelOptions {
   BaseModelOptions base;
-  int load_threads = 2;          // that pack an adapter
-  bool experts_as_base = false;  // adapters' experts are packed in the base's formats
-  bool profile = false;          // sums of where the time goes
-  std::string trace;             // a file for the timeline; empty: none
+  int load_threads = 2;                          // that pack an adapter
+  absl::Duration room_wait = absl::Seconds(30);  // for memory that requests hold
+  bool experts_as_base = false;                  // adapters' experts are packed in the base's formats
+  bool profile = false;                          // sums of where the time goes
+  std::string trace;                             // a file for the timeline; empty: none
 };
 
 // Owns all of it; engine and deployment go before it.

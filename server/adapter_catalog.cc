@@ -15,7 +15,6 @@
 namespace guildhall {
 namespace {
 
-constexpr absl::Duration kCancelCheck = absl::Milliseconds(100);
 constexpr absl::Duration kRetryOfLoad = absl::Seconds(2);
 
 absl::Status NoWeights() {
@@ -91,6 +90,8 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
       return WithField(std::move(status), "path");
     case absl::StatusCode::kFailedPrecondition:
       return WithPrecondition(std::move(status), "ADAPTER", adapter.name);
+    case absl::StatusCode::kUnavailable:
+      return WithRetry(std::move(status), kRetryOfLoad);
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kAborted:
       return WithResource(std::move(status), "adapter", adapter.name);
@@ -117,6 +118,7 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Pin(const std::string& name, bool pi
   if (weights_ == nullptr) return MissingResource("adapter", name);
   const absl::Status status = weights_->Pin(name, pinned);
   if (absl::IsNotFound(status)) return MissingResource("adapter", name);
+  if (absl::IsUnavailable(status)) return WithRetry(Outside(status, name), kRetryOfLoad);
   if (!status.ok()) return WithPrecondition(Outside(status, name), "ADAPTER", name);
   return Info(name);
 }
@@ -149,23 +151,13 @@ absl::Status AdapterCatalog::CheckResident(std::span<const AdapterUse> uses) con
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const AdapterSet>> AdapterCatalog::AcquireWhile(
-    std::span<const AdapterUse> uses, absl::Time until, const std::function<bool()>& cancelled) const {
-  while (true) {
-    auto set = weights_->Acquire(uses, std::min(until, absl::Now() + kCancelCheck));
-    // A load goes on while nobody waits for it: a short wait only looks after the client in between.
-    if (!absl::IsDeadlineExceeded(set.status()) || absl::Now() >= until) return set;
-    if (cancelled && cancelled()) return absl::CancelledError("the request was cancelled");
-  }
-}
-
 absl::StatusOr<std::shared_ptr<const AdapterSet>> AdapterCatalog::Acquire(
     std::span<const AdapterUse> uses, absl::Time deadline, const std::function<bool()>& cancelled) const {
   if (uses.empty()) return nullptr;
   if (weights_ == nullptr) return NoWeights();
   GH_RETURN_IF_ERROR(CheckResident(uses));
   const absl::Time until = std::min(deadline, absl::Now() + absl::Seconds(config_.load_wait_s));
-  auto set = AcquireWhile(uses, until, cancelled);
+  auto set = weights_->Acquire(uses, {until, cancelled});
   if (set.ok()) return set;
   return OfRequest(set.status(), uses, deadline);
 }
@@ -207,9 +199,10 @@ absl::Status AdapterCatalog::OfRequest(absl::Status status, std::span<const Adap
   switch (status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
       if (absl::Now() >= deadline) return status;
-      return WithRetry(absl::UnavailableError(StrCat("adapter ", names, ": still loading after ",
-                                                     config_.load_wait_s, " s; try again")),
-                       kRetryOfLoad);
+      return WithRetry(
+          absl::UnavailableError(StrCat("adapter ", names, ": still loading after ", config_.load_wait_s,
+                                        " s (", status.message(), "); try again")),
+          kRetryOfLoad);
     case absl::StatusCode::kNotFound:
       for (const AdapterUse& use : uses) {
         const auto info = weights_->Info(use.name);
@@ -230,6 +223,9 @@ absl::Status AdapterCatalog::OfRequest(absl::Status status, std::span<const Adap
       return PreconditionError("ADAPTER", names, std::string(status.message()));
     case absl::StatusCode::kFailedPrecondition:
       return WithPrecondition(std::move(status), "ADAPTER", names);
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+      return WithRetry(std::move(status), kRetryOfLoad);
     default:
       return status;
   }

@@ -69,8 +69,6 @@ class AdapterCatalog {
   absl::StatusOr<std::unique_ptr<AdapterSource>> OpenSource(const AdapterConfig& adapter) const;
   absl::Status CheckPaths(const AdapterConfig& adapter) const;
   absl::Status CheckResident(std::span<const AdapterUse> uses) const;
-  absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireWhile(
-      std::span<const AdapterUse> uses, absl::Time until, const std::function<bool()>& cancelled) const;
   absl::Status Outside(absl::Status status, const std::string& name) const;
   absl::Status OfRequest(absl::Status status, std::span<const AdapterUse> uses, absl::Time deadline) const;
 

@@ -33,6 +33,9 @@ class AdapterBook {
   Job AddReturn(const Version& version);
   bool has_queued() const { return !queue_.empty(); }
   Job StartNext();  // the oldest queued one
+  // Of one that was started and found no room in its turn: it queues behind the others, or ends if it has
+  // been cancelled.
+  void Postpone(const Job& job);
   // Ends at once what has not begun; what runs has its flag set.
   void Cancel(const Job& job);
   void CancelAll();
@@ -56,6 +59,19 @@ class AdapterBook {
   absl::Status CheckTogether(std::span<const AdapterUse> uses) const;
   SetRegistry& sets() { return sets_; }
 
+  // A reader waits. In adapter_book_waiting.cc.
+
+  // Queues what brings its versions into memory, in the order in which readers came. While it waits those
+  // that are there may leave again, so it waits for all of them in one moment. False: they are there.
+  bool BeginWait(const std::shared_ptr<WaitingReader>& reader);
+  void EndWait(WaitingReader& reader, absl::StatusOr<bool> outcome);  // of one that is done: nothing
+  // The reader that has waited longest for the job's version; null: none waits.
+  std::shared_ptr<WaitingReader> FirstWaiting(const LoadJob& job) const;
+
+  // These versions, and no others, take no new readers. False: so it was before.
+  bool SetYielding(std::span<const Version> versions);
+  bool AnyYields(std::span<const AdapterUse> uses) const;
+
   // Unloading.
 
   // Takes no new readers from now on, and ends a way back from disk. NOT_FOUND, ABORTED, FAILED_PRECONDITION.
@@ -69,10 +85,12 @@ class AdapterBook {
 
   // Memory.
 
-  // Who could leave, least recently used first.
-  std::vector<Version> Evictable() const;
+  // Who could leave, least recently used first, but for `kept`.
+  std::vector<Version> Evictable(std::span<const Version> kept = {}) const;
   // Evicts the first of them; false: there is none.
-  bool EvictOldest();
+  bool EvictOldest(std::span<const Version> kept = {});
+  // Who can leave once its readers have ended, least recently used first.
+  std::vector<Version> Held() const;
   // Those in memory that cannot leave: pinned, or read.
   std::vector<std::shared_ptr<const ResidentAdapter>> Pinned() const;
   std::vector<std::shared_ptr<const ResidentAdapter>> Read() const;
@@ -102,6 +120,8 @@ class AdapterBook {
   absl::Status CheckExpected(const LoadRequest& request) const;
   void LeaveMemory(AdapterVersion& version);
   void End(Job job, absl::Status status);
+  void Tell(const LoadJob& job);
+  void LookAgain(WaitingReader& reader);
   void Replace(const Version& before);
   void MarkUsed(AdapterVersion& version, absl::Time now);
   template <typename Condition>
@@ -110,6 +130,7 @@ class AdapterBook {
   std::map<std::string, Entry> entries_;
   std::vector<Version> replaced_;  // by newer ones, and still read
   std::deque<Job> queue_;
+  std::vector<std::shared_ptr<WaitingReader>> waiting_;  // the one that came first in front
   SetRegistry sets_;
   std::vector<std::shared_ptr<const Freed>> leaving_;
   uint64_t next_version_ = 1, uses_ = 0;

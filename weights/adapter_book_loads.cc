@@ -73,6 +73,13 @@ AdapterBook::Job AdapterBook::StartNext() {
   return job;
 }
 
+void AdapterBook::Postpone(const Job& job) {
+  GH_CHECK(job->state == LoadJob::State::kRunning);
+  if (job->cancel) return End(job, Cancelled(*job));
+  job->state = LoadJob::State::kQueued;
+  queue_.push_back(job);
+}
+
 void AdapterBook::Cancel(const Job& job) {
   if (job->done()) return;
   job->cancel = true;
@@ -145,6 +152,7 @@ void AdapterBook::End(Job job, absl::Status status) {
   job->state = LoadJob::State::kDone;
   job->version->job = nullptr;
   const auto entry = entries_.find(job->version->info.name);
+  Tell(*job);
   if (entry == entries_.end() || entry->second.loading != job) return;  // published, or back from disk
   entry->second.loading = nullptr;
   if (entry->second.serving == nullptr) entries_.erase(entry);

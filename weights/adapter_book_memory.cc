@@ -6,18 +6,36 @@
 
 namespace guildhall {
 
-std::vector<AdapterBook::Version> AdapterBook::Evictable() const {
+namespace {
+
+void SortByLastUse(std::vector<AdapterBook::Version>& versions) {
+  std::sort(versions.begin(), versions.end(),
+            [](const auto& a, const auto& b) { return a->last_use < b->last_use; });
+}
+
+}  // namespace
+
+std::vector<AdapterBook::Version> AdapterBook::Evictable(std::span<const Version> kept) const {
   std::vector<Version> versions;
   for (const auto& [name, entry] : entries_) {
-    if (entry.serving != nullptr && entry.serving->evictable()) versions.push_back(entry.serving);
+    if (entry.serving == nullptr || !entry.serving->evictable()) continue;
+    if (std::find(kept.begin(), kept.end(), entry.serving) == kept.end()) versions.push_back(entry.serving);
   }
-  std::sort(versions.begin(), versions.end(),
-            [](const Version& a, const Version& b) { return a->last_use < b->last_use; });
+  SortByLastUse(versions);
   return versions;
 }
 
-bool AdapterBook::EvictOldest() {
-  const std::vector<Version> versions = Evictable();
+std::vector<AdapterBook::Version> AdapterBook::Held() const {
+  std::vector<Version> versions;
+  for (const Version& version : Versions()) {
+    if (version->held()) versions.push_back(version);
+  }
+  SortByLastUse(versions);
+  return versions;
+}
+
+bool AdapterBook::EvictOldest(std::span<const Version> kept) {
+  const std::vector<Version> versions = Evictable(kept);
   if (versions.empty()) return false;
   LeaveMemory(*versions.front());
   return true;

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "weights/adapter_info.h"
 #include "weights/adapter_memory.h"
 #include "weights/adapter_weights.h"
@@ -45,7 +46,10 @@ struct LoadJob {
   LoadRequest request;              // of a first load, constant once it is queued
   std::atomic<bool> cancel{false};  // the load is to end soon
   std::atomic<uint64_t> done_bytes{0}, total_bytes{0};
-  bool pin = false;  // once it is there
+  bool pin = false;                                   // once it is there
+  int turns = 0;                                      // at looking for room that are over; the load thread's
+  absl::Time room_deadline = absl::InfiniteFuture();  // to find room by; the load thread's
+  std::string obstacle;  // why it found none so far; empty: it does not look for room, or has found it
   State state = State::kQueued;
   absl::Status status;  // once it is done
 
@@ -76,11 +80,25 @@ struct AdapterVersion {
   std::shared_ptr<LoadJob> job;                     // under way or queued
   bool replaced = false;                            // by a newer version: gone with its last reader
   uint64_t last_use = 0;                            // the order of last uses
+  int waiting = 0;        // of its readers, those that still wait for another version
+  bool yielding = false;  // takes no new readers until a load has had its turn
 
   bool evictable() const {
     return resident != nullptr && job == nullptr && info.state == AdapterState::kReady && !info.pinned &&
-           info.readers == 0;
+           info.readers == waiting;
   }
+  // Leaves memory when its readers have ended, unless somebody changes their mind.
+  bool held() const {
+    const bool stays = info.pinned && !replaced && info.state != AdapterState::kDraining;
+    return resident != nullptr && !stays && !evictable();
+  }
+};
+
+// A reader of versions that are not all in memory. Guarded by the manager's lock.
+struct WaitingReader {
+  std::vector<std::shared_ptr<AdapterVersion>> versions;
+  bool done = false;
+  absl::StatusOr<bool> outcome = true;  // once it is done: as AdapterBook::Outcome
 };
 
 }  // namespace guildhall

@@ -37,6 +37,16 @@ uint64_t ByteBudget::used(Holder holder) const {
   return used_[static_cast<size_t>(holder)];
 }
 
+void ByteBudget::KeepForKv(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  kept_by_kv_ = bytes;
+}
+
+uint64_t ByteBudget::kept_by_kv() const {
+  std::lock_guard lock(mutex_);
+  return kept_by_kv_;
+}
+
 void ByteBudget::WantOfKv(uint64_t bytes) {
   std::function<void()> listener;
   {

@@ -21,6 +21,9 @@ class ByteBudget {
 
   uint64_t total() const { return total_; }
   uint64_t free() const;
+  // Of what the KV cache has, what it will never give back; 0 at first.
+  void KeepForKv(uint64_t bytes);
+  uint64_t kept_by_kv() const;
   uint64_t used(Holder holder) const;
 
   // Adapters ask the KV cache to give back so much from now on; 0 withdraws the wish. Each call replaces the
@@ -40,6 +43,7 @@ class ByteBudget {
   uint64_t used_[2] = {0, 0};
   uint64_t wanted_of_kv_ = 0;
   uint64_t owed_by_kv_ = 0;
+  uint64_t kept_by_kv_ = 0;
   std::function<void()> on_want_of_kv_, on_kv_gave_;
 };
 

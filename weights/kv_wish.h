@@ -25,8 +25,8 @@ class KvWish {
   KvWish(const KvWish&) = delete;
   KvWish& operator=(const KvWish&) = delete;
 
-  // `missing` > 0 bytes, as of now.
-  Next Ask(uint64_t missing, absl::Time now);
+  // `missing` > 0 bytes, as of now, of which the KV cache can give `most`: others may come from elsewhere.
+  Next Ask(uint64_t missing, absl::Time now, uint64_t most = std::numeric_limits<uint64_t>::max());
   absl::Time until() const { return until_; }
 
  private:

@@ -1,10 +1,13 @@
 // The weight manager's load thread.
 #include <algorithm>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_name.h"
 #include "weights/pack_runner.h"
 #include "weights/weight_manager_impl.h"
 
@@ -28,6 +31,7 @@ int64_t MostSlots(const AdapterWeights& weights) {
 }  // namespace
 
 void WeightManager::Impl::RunLoads() {
+  NameThread("adapter-loader");
   for (;;) {
     Job job;
     {
@@ -36,41 +40,61 @@ void WeightManager::Impl::RunLoads() {
       if (stopping) return;
       job = book.StartNext();
     }
-    absl::Status status = RunLoad(*job);
+    const absl::StatusOr<bool> loaded = RunLoadGuarded(*job);
+    absl::Status status = loaded.status();
     if (!status.ok()) reclaimer.AwaitDropped();  // so that who hears of the failure finds nothing left of it
     const std::lock_guard lock(mutex);
     coming = {};
     // What was reserved for it goes back; where there is no memory for a smaller one, the larger one stays.
     if (!status.ok()) (void)workspace->Reserve(Need());
-    book.Finish(*job, std::move(status));
+    if (loaded.ok() && !*loaded) {
+      ++job->turns;
+      book.Postpone(job);
+    } else {
+      book.Finish(*job, std::move(status));
+    }
     NotifyChanged();
   }
 }
 
-absl::Status WeightManager::Impl::RunLoad(LoadJob& job) {
+// What the system refuses ends the load, not the process.
+absl::StatusOr<bool> WeightManager::Impl::RunLoadGuarded(LoadJob& job) {
+  const auto refused = [&](const char* what) {
+    return absl::ResourceExhaustedError(StrCat("adapter '", job.version->info.name,
+                                               "': the system has no memory left to load it (", what, ")"));
+  };
+  try {
+    return RunLoad(job);
+  } catch (const std::bad_alloc& error) {
+    return refused(error.what());
+  } catch (const std::system_error& error) {
+    return refused(error.what());
+  }
+}
+
+absl::StatusOr<bool> WeightManager::Impl::RunLoad(LoadJob& job) {
   const absl::Time started = absl::Now();
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<AdapterSource> source, job.version->open());
   const AdapterManifest& manifest = source->manifest();
   GH_ASSIGN_OR_RETURN(AdapterPlan plan, Plan(job, *source));
-  {
-    const std::lock_guard lock(mutex);
-    coming = {plan.weights.rank_columns, ChangesKvB(plan.weights), MostSlots(plan.weights)};
-  }
-  GH_RETURN_IF_ERROR(MakeRoom(job, plan.runs));
+  const Coming mine{plan.weights.rank_columns, ChangesKvB(plan.weights), MostSlots(plan.weights)};
+  GH_ASSIGN_OR_RETURN(const bool placed, MakeRoom(job, plan.runs, mine));
+  if (!placed) return false;
   const std::shared_ptr<ResidentAdapter> resident = MakeResident(plan);
   GH_ASSIGN_OR_RETURN(resident->weights.descriptors, DescribeLowRank(resident->weights, backend.memory()));
   GH_RETURN_IF_ERROR(Pack(job, plan, *source));
-  return Publish(job, {.resident = resident,
-                       .kind = manifest.kind,
-                       .base_name = manifest.base_name,
-                       .fingerprint = manifest.fingerprint,
-                       .notes = manifest.notes,
-                       .tensor_bytes = plan.tensor_bytes,
-                       .layers = plan.layers,
-                       .experts = plan.experts,
-                       .low_rank_modules = plan.low_rank_modules,
-                       .load_seconds = absl::ToDoubleSeconds(absl::Now() - started),
-                       .changes = ChangesOf(manifest)});
+  GH_RETURN_IF_ERROR(Publish(job, {.resident = resident,
+                                   .kind = manifest.kind,
+                                   .base_name = manifest.base_name,
+                                   .fingerprint = manifest.fingerprint,
+                                   .notes = manifest.notes,
+                                   .tensor_bytes = plan.tensor_bytes,
+                                   .layers = plan.layers,
+                                   .experts = plan.experts,
+                                   .low_rank_modules = plan.low_rank_modules,
+                                   .load_seconds = absl::ToDoubleSeconds(absl::Now() - started),
+                                   .changes = ChangesOf(manifest)}));
+  return true;
 }
 
 absl::StatusOr<AdapterPlan> WeightManager::Impl::Plan(const LoadJob& job, const AdapterSource& source) const {

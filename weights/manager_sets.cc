@@ -35,18 +35,19 @@ void WeightManager::Impl::DropReading::operator()(Reading* reading) const {
 }
 
 absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
-    std::span<const AdapterUse> uses, absl::Time deadline) {
+    std::span<const AdapterUse> uses, const WorkLimit& limit) {
   if (uses.empty()) return std::shared_ptr<const AdapterSet>();
   for (;;) {
     ReadingPtr reading(new Reading, DropReading{reclaimer.queue()});
     Lock lock(mutex);
+    GH_RETURN_IF_ERROR(AwaitTurn(lock, uses, limit));
     GH_ASSIGN_OR_RETURN(reading->versions, book.AddReaders(uses, absl::Now()));
     const SetRegistry::Key key = KeyOf(uses, reading->versions);
     // What has an id was asked when it got it.
     if (!book.sets().Knows(key)) GH_RETURN_IF_ERROR(book.CheckTogether(uses));
-    GH_ASSIGN_OR_RETURN(const bool resident, AwaitResident(lock, *reading, deadline));
+    GH_ASSIGN_OR_RETURN(const bool resident, AwaitResident(lock, *reading, limit));
     if (!resident) continue;
-    GH_RETURN_IF_ERROR(TakeSetInTime(lock, uses, key, *reading, deadline));
+    GH_RETURN_IF_ERROR(TakeSetInTime(lock, uses, key, *reading, limit));
     const AdapterSet* set = reading->set.get();
     const DropReading drop = reading.get_deleter();
     return std::shared_ptr<const AdapterSet>(set,
@@ -54,27 +55,36 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
   }
 }
 
-// Until all of the versions are in memory. A reader's version is not evicted, so none leaves again. False:
-// ask again, as AdapterBook::Outcome says.
+// Until none of them has to make room for a load that came before.
+absl::Status WeightManager::Impl::AwaitTurn(Lock& lock, std::span<const AdapterUse> uses,
+                                            const WorkLimit& limit) {
+  const absl::Status waited = WaitFor(lock, limit, [&] { return !book.AnyYields(uses); });
+  if (!absl::IsDeadlineExceeded(waited)) return waited;
+  return absl::DeadlineExceededError(
+      StrCat("adapter '", uses[0].name, "' makes room for another one that was asked for before; ask again"));
+}
+
+// Until all of the versions are in memory in one moment. From then on they are read, and none leaves again.
+// False: ask again, as AdapterBook::Outcome says.
 absl::StatusOr<bool> WeightManager::Impl::AwaitResident(Lock& lock, const Reading& reading,
-                                                        absl::Time deadline) {
-  std::vector<Job> jobs;
-  for (const Version& version : reading.versions) {
-    if (version->resident == nullptr) jobs.push_back(book.AddReturn(version));
-  }
-  if (jobs.empty()) return true;
+                                                        const WorkLimit& limit) {
+  const auto waiting = std::make_shared<WaitingReader>(WaitingReader{.versions = reading.versions});
+  if (!book.BeginWait(waiting)) return waiting->outcome;
   NotifyChanged();
-  bool resident = true;
-  for (const Job& job : jobs) {
-    if (!WaitUntil(lock, deadline, [&] { return job->done(); })) {
-      return absl::DeadlineExceededError(StrCat("adapter '", job->version->info.name,
-                                                "' did not come from disk in time; it goes on loading, so ask"
-                                                " again"));
-    }
-    GH_ASSIGN_OR_RETURN(const bool came, AdapterBook::Outcome(*job));
-    resident &= came;
+  const absl::Status waited = WaitFor(lock, limit, [&] { return waiting->done; });
+  if (waited.ok()) return waiting->outcome;
+  book.EndWait(*waiting, waited);
+  NotifyChanged();
+  if (!absl::IsDeadlineExceeded(waited)) return waited;
+  for (const Version& version : reading.versions) {
+    if (version->resident != nullptr || version->job == nullptr) continue;
+    const std::string& obstacle = version->job->obstacle;
+    if (!obstacle.empty()) return absl::DeadlineExceededError(obstacle);
+    return absl::DeadlineExceededError(StrCat("adapter '", version->info.name,
+                                              "' did not come from disk in time; it goes on loading, so ask"
+                                              " again"));
   }
-  return resident;
+  return waited;
 }
 
 // Gives the reading the set that others hold of this combination, or a new one.
@@ -110,11 +120,15 @@ absl::Status WeightManager::Impl::TakeSet(std::span<const AdapterUse> uses, cons
 
 absl::Status WeightManager::Impl::TakeSetInTime(Lock& lock, std::span<const AdapterUse> uses,
                                                 const SetRegistry::Key& key, Reading& reading,
-                                                absl::Time deadline) {
+                                                const WorkLimit& limit) {
   absl::Status taken = TakeSet(uses, key, reading);
   if (!absl::IsResourceExhausted(taken)) return taken;
   lock.unlock();
-  const std::lock_guard one(kv_wishes);
+  std::unique_lock wishes(kv_wishes, std::defer_lock);
+  while (!wishes.try_lock_for(absl::ToChronoMilliseconds(kCancelCheck))) {
+    if (absl::IsCancelled(limit.Check())) return limit.Check();
+    if (absl::Now() >= limit.deadline) return taken;
+  }
   KvWish wish(*budget, options.kv_patience);
   for (;;) {
     lock.lock();
@@ -124,11 +138,14 @@ absl::Status WeightManager::Impl::TakeSetInTime(Lock& lock, std::span<const Adap
     if (taken.ok() || missing == 0 || missing > budget->used(ByteBudget::Holder::kKvCache)) return taken;
     lock.unlock();
     const KvWish::Next next = wish.Ask(missing, absl::Now());
-    if (next == KvWish::Next::kGiveUp || absl::Now() >= deadline) return taken;
+    if (next == KvWish::Next::kGiveUp) return taken;
     if (next == KvWish::Next::kLookAgain) continue;
     lock.lock();
-    WaitUntil(lock, std::min(wish.until(), deadline), [&] { return changes != seen; });
+    const absl::Status waited = WaitFor(lock, {std::min(wish.until(), limit.deadline), limit.cancelled},
+                                        [&] { return changes != seen; });
     lock.unlock();
+    if (absl::IsCancelled(waited)) return waited;
+    if (absl::Now() >= limit.deadline) return taken;
   }
 }
 

@@ -15,9 +15,12 @@ struct Room {
   uint64_t evictable = 0;  // pages that evicting all that can leave would give back
   uint64_t kv_cache = 0;   // that the KV cache holds
   uint64_t workspace = 0;  // of `needed`, not in pages
+  uint64_t kv_least = 0;   // of `kv_cache`, never given back
+  uint64_t held = 0;       // more that is free once running requests have ended
 
   // What eviction cannot give.
   uint64_t missing() const { return needed > free + evictable ? needed - free - evictable : 0; }
+  uint64_t of_kv() const { return kv_cache > kv_least ? kv_cache - kv_least : 0; }
 };
 
 // What must happen next so that the runs fit. Nothing is evicted and nobody asked where that cannot help.
@@ -25,7 +28,8 @@ enum class RoomStep {
   kPlace,  // they fit
   kEvict,  // the least recently used of those that can leave; then look again: pages are shared at borders
   kAskKv,  // the KV cache, for what is missing
-  kRefuse,
+  kAwaitRequests,  // those that read adapters which could leave; the KV cache is asked, too
+  kRefuse,         // it could never fit
 };
 RoomStep NextRoomStep(const Room& room);
 
@@ -35,6 +39,7 @@ struct RoomRefusal {
   Room room;
   uint64_t page_bytes = 0, budget = 0, pinned = 0, read = 0;
 };
-absl::Status NoRoom(const RoomRefusal& refusal);  // FAILED_PRECONDITION with the arithmetic
+absl::Status NoRoom(const RoomRefusal& refusal);     // FAILED_PRECONDITION with the arithmetic
+absl::Status NoRoomYet(const RoomRefusal& refusal);  // UNAVAILABLE with the same
 
 }  // namespace guildhall

@@ -127,7 +127,12 @@ std::shared_ptr<const AdapterChanges> WeightManager::Changes(const std::string& 
 
 absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Acquire(std::span<const AdapterUse> uses,
                                                                          absl::Time deadline) {
-  return impl_->Acquire(uses, deadline);
+  return impl_->Acquire(uses, {.deadline = deadline});
+}
+
+absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Acquire(std::span<const AdapterUse> uses,
+                                                                         const WorkLimit& limit) {
+  return impl_->Acquire(uses, limit);
 }
 
 std::shared_ptr<const ExpertTables> WeightManager::Tables() const {

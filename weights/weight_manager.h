@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/work_limit.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
 #include "kernels/page_memory.h"
@@ -30,8 +31,12 @@ struct WeightManagerOptions {
   WeightFormats formats = {};
   int load_threads = 1;    // that pack an adapter; they run at a low priority
   int64_t max_rows = 512;  // of a step, for the workspaces
-  // How long a load waits for a KV cache that gives nothing back.
+  // How long one load looks for room at first, and asks the KV cache for it, before others have their turn:
+  // counted from the moment when it came nearer for the last time.
   absl::Duration kv_patience = absl::Seconds(1);
+  // How long a load that an administrator asked for waits for memory that running requests hold. Those that
+  // requests ask for are waited for as long as these say.
+  absl::Duration room_wait = absl::Seconds(30);
 };
 
 // Thread-safe. A replaced version keeps serving the sequences that hold it. Everything that blocks says how
@@ -50,8 +55,9 @@ class WeightManager {
   ~WeightManager();  // CHECK: nobody holds a set
 
   // Blocks until the adapter is published. On failure nothing is left, and a version that was there still
-  // serves. ALREADY_EXISTS, ABORTED, CANCELLED, FAILED_PRECONDITION (over budget: the message says needed,
-  // free, pinned, evictable), and what `open` and the source's reads return.
+  // serves. ALREADY_EXISTS, ABORTED, CANCELLED, FAILED_PRECONDITION (it could never fit: the message says
+  // needed, free, pinned, evictable), UNAVAILABLE (it would fit, but requests hold the memory and have not
+  // ended for `room_wait`), and what `open` and the source's reads return.
   absl::StatusOr<AdapterInfo> Load(const LoadRequest& request);
 
   // No new readers from now on; waits up to `wait` for those there are, then unmaps. FAILED_PRECONDITION
@@ -60,7 +66,7 @@ class WeightManager {
   absl::StatusOr<UnloadResult> Unload(const std::string& name, std::optional<uint64_t> expected_version,
                                       absl::Duration wait);
 
-  // Pinning loads what is on disk. NOT_FOUND, FAILED_PRECONDITION.
+  // Pinning loads what is on disk. NOT_FOUND, FAILED_PRECONDITION, UNAVAILABLE as Load.
   absl::Status Pin(const std::string& name, bool pinned);
   std::vector<AdapterInfo> List() const;  // by name
   absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
@@ -72,11 +78,14 @@ class WeightManager {
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
 
   // The combination, its adapters loaded if they are on disk. NOT_FOUND names the adapter; DEADLINE_EXCEEDED
-  // when a load did not end by `deadline`; FAILED_PRECONDITION when it cannot fit; INVALID_ARGUMENT as
+  // when a load did not end by `deadline`; FAILED_PRECONDITION when it can never fit; INVALID_ARGUMENT as
   // CheckTogether; RESOURCE_EXHAUSTED when neither the budget nor the KV cache has room for what its steps
   // need. Null for no uses: the base.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
                                                             absl::Time deadline);
+  // CANCELLED as well, within 50 ms.
+  absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
+                                                            const WorkLimit& limit);
 
   // What a step reads; never null, never blocks on a load.
   std::shared_ptr<const ExpertTables> Tables() const;

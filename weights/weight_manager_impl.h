@@ -8,6 +8,7 @@
 // and given back: it is not asked under `mutex`.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "weights/adapter_book.h"
 #include "weights/adapter_plan.h"
 #include "weights/reclaim_thread.h"
@@ -24,6 +26,9 @@
 #include "weights/weight_manager.h"
 
 namespace guildhall {
+
+// How often a request that waits looks whether anybody still wants it.
+inline constexpr absl::Duration kCancelCheck = absl::Milliseconds(20);
 
 struct WeightManager::Impl {
   using Version = AdapterBook::Version;
@@ -41,6 +46,13 @@ struct WeightManager::Impl {
   };
   using ReadingPtr = std::unique_ptr<Reading, DropReading>;
 
+  // What the adapter that is being loaded will want of the workspace.
+  struct Coming {
+    int64_t rank_columns = 0;
+    bool kv_b = false;
+    int64_t slots = 0;  // of one table, until it has them
+  };
+
   Impl(const ModelSpec& model, Backend& device, const std::vector<BaseExperts>& base,
        const std::shared_ptr<ByteBudget>& shared_budget, std::shared_ptr<StepWorkspace> step_workspace,
        const WeightManagerOptions& manager_options, PageMemory& pages);
@@ -57,27 +69,36 @@ struct WeightManager::Impl {
 
   // manager_sets.cc: what requests hold.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
-                                                            absl::Time deadline);
-  absl::StatusOr<bool> AwaitResident(Lock& lock, const Reading& reading, absl::Time deadline);
+                                                            const WorkLimit& limit);
+  absl::Status AwaitTurn(Lock& lock, std::span<const AdapterUse> uses, const WorkLimit& limit);
+  absl::StatusOr<bool> AwaitResident(Lock& lock, const Reading& reading, const WorkLimit& limit);
   absl::Status TakeSet(std::span<const AdapterUse> uses, const SetRegistry::Key& key, Reading& reading);
   // With room that the KV cache gives back where the budget has none.
   absl::Status TakeSetInTime(Lock& lock, std::span<const AdapterUse> uses, const SetRegistry::Key& key,
-                             Reading& reading, absl::Time deadline);
+                             Reading& reading, const WorkLimit& limit);
 
   // manager_loads.cc: the load thread.
   void RunLoads();
-  absl::Status RunLoad(LoadJob& job);
+  absl::StatusOr<bool> RunLoadGuarded(LoadJob& job);
+  absl::StatusOr<bool> RunLoad(LoadJob& job);  // false: there was no room in its turn
   absl::StatusOr<AdapterPlan> Plan(const LoadJob& job, const AdapterSource& source) const;
   std::shared_ptr<ResidentAdapter> MakeResident(AdapterPlan& plan);
   absl::Status Pack(LoadJob& job, const AdapterPlan& plan, const AdapterSource& source) const;
   absl::Status Publish(LoadJob& job, LoadedAdapter loaded);
 
   // manager_room.cc: room for a load, on its thread.
-  absl::Status MakeRoom(const LoadJob& job, std::vector<Run>& runs);
+  absl::StatusOr<bool> MakeRoom(LoadJob& job, std::vector<Run>& runs, const Coming& mine);
+  absl::Status CheckCancelled(const LoadJob& job) const;
+  std::vector<Version> KeptFor(const LoadJob& job) const;
+  absl::Status TellObstacle(LoadJob& job, const Room& room);
+  void AwaitChange(const LoadJob& job, uint64_t seen, absl::Time end);
+  std::vector<Version> ToYield(const Room& room, std::span<const Version> kept) const;
+  void SetYielding(std::span<const Version> versions);
   absl::Status Place(std::vector<Run>& runs);
-  Room LookForRoom(std::span<const Run> runs) const;
+  Room LookForRoom(std::span<const Run> runs, std::span<const Version> kept) const;
   uint64_t SharesOf(std::span<const std::shared_ptr<const ResidentAdapter>> adapters) const;
-  absl::Status Refuse(const LoadJob& job, const Room& room) const;
+  RoomRefusal Refusal(const LoadJob& job, const Room& room) const;
+  absl::Status Refuse(const LoadJob& job, const Room& room, std::span<const Version> kept);
 
   // manager_reclaim.cc: the reclaim thread, and who waits for it.
   void Reclaim(ReclaimItem* item);
@@ -95,6 +116,9 @@ struct WeightManager::Impl {
   // Until `condition` or `end`; returns the condition.
   template <typename Condition>
   bool WaitUntil(Lock& lock, absl::Time end, Condition condition);
+  // Until `condition`, at most as long as `limit` says: DEADLINE_EXCEEDED, CANCELLED.
+  template <typename Condition>
+  absl::Status WaitFor(Lock& lock, const WorkLimit& limit, Condition condition);
 
   const ModelSpec& spec;
   Backend& backend;
@@ -109,16 +133,10 @@ struct WeightManager::Impl {
   AdapterBook book;
   SlotTable slots;
   bool stopping = false;  // no more loads
-  // What the adapter that is being loaded will want of the workspace.
-  struct Coming {
-    int64_t rank_columns = 0;
-    bool kv_b = false;
-    int64_t slots = 0;  // of one table, until it has them
-  };
   Coming coming;
   uint64_t set_missing = 0;  // bytes that the budget lacked for the set that was refused last
 
-  std::mutex kv_wishes;  // taken before `mutex`: the budget has one wish at a time
+  std::timed_mutex kv_wishes;  // taken before `mutex`: the budget has one wish at a time
 
   mutable std::mutex tables_mutex;  // held for a copy only: the engine thread takes it
   std::shared_ptr<const ExpertTables> tables;
@@ -133,6 +151,19 @@ bool WeightManager::Impl::WaitUntil(Lock& lock, absl::Time end, Condition condit
   if (end != absl::InfiniteFuture()) return changed.wait_until(lock, absl::ToChronoTime(end), condition);
   changed.wait(lock, condition);
   return true;
+}
+
+template <typename Condition>
+absl::Status WeightManager::Impl::WaitFor(Lock& lock, const WorkLimit& limit, Condition condition) {
+  while (!condition()) {
+    lock.unlock();
+    const absl::Status over = limit.Check();
+    lock.lock();
+    if (!over.ok()) return over;
+    const absl::Time next = limit.cancelled ? absl::Now() + kCancelCheck : absl::InfiniteFuture();
+    WaitUntil(lock, std::min(limit.deadline, next), condition);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace guildhall

@@ -211,14 +211,16 @@ TEST_CASE("A load asks the KV cache for what eviction cannot give, and withdraws
   CHECK(f.budget->wanted_of_kv() == 0);
 }
 
-TEST_CASE("A KV cache that has nothing which it could do without is waited for, and the load is refused") {
+TEST_CASE("A KV cache that gives nothing back is waited for, and the load is told to come again") {
   const uint64_t one = BytesOf(OneExpert(1));
-  ManagerFixture f(2 * one, Patience(absl::Milliseconds(1)));
+  WeightManagerOptions options = Patience(absl::Seconds(30));
+  options.room_wait = absl::Milliseconds(1);
+  ManagerFixture f(2 * one, options);
   REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
   REQUIRE(f.manager->Load({.name = "a", .open = OpenTiny(f.spec, OneExpert(1)), .pin = true}).ok());
   std::atomic<int> wishes{0};
   f.budget->OnWantOfKv([&] { ++wishes; });
-  CHECK(f.Load("b", OneExpert(2)).status().code() == StatusCode::kFailedPrecondition);
+  CHECK(f.Load("b", OneExpert(2)).status().code() == StatusCode::kUnavailable);
   CHECK(wishes == 1);
   CHECK(f.budget->wanted_of_kv() == 0);
   CHECK(f.manager->List().size() == 1);
@@ -295,6 +297,14 @@ TEST_CASE(
   for (std::thread& looker : lookers) looker.join();
   CHECK(refused == 0);
   CHECK(without == 0);
+}
+
+TEST_CASE("What the KV cache keeps for itself is counted out: a load that would need it is refused at once") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  ManagerFixture f(2 * one, Patience(absl::InfiniteDuration()));
+  REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, 2 * one));
+  f.budget->KeepForKv(one + 1);
+  CHECK(f.Load("a", OneExpert(1)).status().code() == StatusCode::kFailedPrecondition);
 }
 
 TEST_CASE("What could never fit is refused at once, and the KV cache is not asked") {

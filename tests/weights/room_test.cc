@@ -25,6 +25,34 @@ TEST_CASE("Nothing is evicted and nobody asked where it does not help") {
   }
 }
 
+TEST_CASE("What fits once requests have ended is waited for, and what the KV cache keeps is not asked for") {
+  struct Case {
+    uint64_t needed, free, evictable, kv_cache, kv_least, held;
+    RoomStep step;
+  };
+  for (const Case& one :
+       {Case{8, 0, 0, 8, 0, 0, RoomStep::kAskKv}, Case{8, 0, 0, 8, 1, 0, RoomStep::kRefuse},
+        Case{8, 0, 0, 8, 1, 1, RoomStep::kAwaitRequests}, Case{8, 1, 2, 5, 2, 2, RoomStep::kAwaitRequests},
+        Case{8, 1, 2, 5, 3, 2, RoomStep::kRefuse}, Case{8, 0, 0, 0, 0, 8, RoomStep::kAwaitRequests},
+        Case{8, 0, 9, 0, 0, 8, RoomStep::kEvict}, Case{8, 8, 0, 0, 0, 8, RoomStep::kPlace},
+        Case{8, 0, 0, 3, 4, 7, RoomStep::kRefuse}}) {
+    INFO(one.needed << " " << one.free << " " << one.evictable << " " << one.kv_cache << " " << one.held);
+    const Room room{one.needed, one.free, one.evictable, one.kv_cache, 0, one.kv_least, one.held};
+    CHECK(NextRoomStep(room) == one.step);
+  }
+}
+
+TEST_CASE("A wish is for no more than the KV cache can give") {
+  ByteBudget budget(100);
+  KvWish wish(budget, absl::Seconds(10));
+  CHECK(wish.Ask(50, absl::UnixEpoch(), 20) == KvWish::Next::kLookAgain);
+  CHECK(budget.wanted_of_kv() == 20);
+  CHECK(wish.Ask(50, absl::UnixEpoch(), 20) == KvWish::Next::kWait);
+  CHECK(wish.Ask(50, absl::UnixEpoch(), 0) == KvWish::Next::kLookAgain);
+  CHECK(budget.wanted_of_kv() == 0);
+  CHECK(wish.Ask(50, absl::UnixEpoch() + absl::Seconds(10), 0) == KvWish::Next::kGiveUp);
+}
+
 TEST_CASE("A refusal shows the arithmetic") {
   constexpr uint64_t kMiB = uint64_t{1} << 20;
   RoomRefusal refusal{.name = "a",
@@ -43,6 +71,11 @@ TEST_CASE("A refusal shows the arithmetic") {
   refusal.room.workspace = kMiB;
   CHECK_THAT(std::string(NoRoom(refusal).message()),
              Catch::Contains("needs 7.0 MiB in pages of 2.0 MiB and 1.0 MiB of workspace for its steps; of"));
+  const absl::Status later = NoRoomYet(refusal);
+  CHECK(later.code() == absl::StatusCode::kUnavailable);
+  CHECK_THAT(std::string(later.message()),
+             Catch::StartsWith("adapter 'a' waits for memory: it needs 7.0 MiB") &&
+                 Catch::EndsWith(": it fits once requests that run have ended"));
 }
 
 TEST_CASE("The KV cache is asked for what is missing, and waited for while it gives") {
