@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/format_bytes.h"
+#include "base/heap.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
@@ -19,6 +20,15 @@ AddressSpace ReadAddressSpace() {
   std::ifstream("/proc/self/statm") >> pages;
   space.used_bytes = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return space;
+}
+
+std::vector<AddressNeed> StartNeeds(uint64_t threads) {
+  std::vector<AddressNeed> needs(2);
+  needs[0].name = StrCat("the stacks of ", threads, " threads");
+  needs[0].bytes = threads * ThreadStackBytes();
+  needs[1].name = "the heap's arenas";
+  needs[1].bytes = HeapAddressBytes();
+  return needs;
 }
 
 absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const AddressNeed> needs) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -19,6 +20,8 @@ struct AddressNeed {
   std::string name;  // "the stacks of 24 threads"
   uint64_t bytes = 0;
 };
+// Of a process before it has its threads: their stacks, and the arenas of a bound heap.
+std::vector<AddressNeed> StartNeeds(uint64_t threads);
 // RESOURCE_EXHAUSTED with all names and bytes where the needs do not fit below the limit.
 absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const AddressNeed> needs);
 

@@ -45,6 +45,10 @@ void AddLimitsKeys(KeyGroup<ServerConfig, LimitsConfig> limits) {
   limits.Add("top_logprobs", "alternatives per position", &LimitsConfig::top_logprobs, {0, kMaxTopLogprobs});
   limits.Add("draft_tokens", "tokens that a request may have guessed at a time; 0: no speculation",
              &LimitsConfig::draft_tokens, {0, kMaxDraftTokens});
+  limits.Add(
+      "request_memory_bytes",
+      "memory of all open requests beside the KV cache: messages, prompts, tokens, answers on their way",
+      &LimitsConfig::request_memory_bytes, {1 << 20, int64_t{1} << 50});
 }
 
 }  // namespace

@@ -136,7 +136,8 @@ struct LimitsConfig {
   int64_t stop_token_ids = 64;
   int64_t logit_bias = 1024;
   int64_t top_logprobs = 20;
-  int64_t draft_tokens = 32;  // guessed at a time by prompt lookup
+  int64_t draft_tokens = 32;                        // guessed at a time by prompt lookup
+  int64_t request_memory_bytes = int64_t{1} << 30;  // of all open requests, beside the KV cache
 };
 
 struct TlsConfig {

@@ -73,13 +73,17 @@ class RunningLoad {
   std::thread thread_;
 };
 
-// Writes what is new until the load ends.
-absl::StatusOr<AdapterInfo> Follow(RunningLoad& load, const Call& call,
+// Writes what is new until the load ends. A drain ends it.
+absl::StatusOr<AdapterInfo> Follow(RunningLoad& load, const Call& call, const ServerState& state,
                                    MessageSink<v1::LoadAdapterResponse>& sink) {
   uint64_t written = 0;
   while (true) {
-    if (auto result = load.Wait()) return *std::move(result);
-    if (call.cancelled()) load.Cancel();
+    const bool draining = state.phase() == ServerState::Phase::kDraining;
+    if (auto result = load.Wait()) {
+      if (draining && absl::IsCancelled(result->status())) return state.ForRequest().status();
+      return *std::move(result);
+    }
+    if (draining || call.cancelled()) load.Cancel();
     v1::LoadAdapterResponse response;
     *response.mutable_progress() = load.progress();
     if (response.progress().done_bytes() == written) continue;
@@ -111,7 +115,7 @@ absl::Status AdminCalls::LoadAdapter(const v1::LoadAdapterRequest& request, cons
   return Guarded([&]() -> absl::Status {
     GH_ASSIGN_OR_RETURN(const auto deployment, Enter(call));
     RunningLoad load(*deployment->administration, LoadOf(request));
-    GH_ASSIGN_OR_RETURN(const AdapterInfo info, Follow(load, call, sink));
+    GH_ASSIGN_OR_RETURN(const AdapterInfo info, Follow(load, call, state_, sink));
     v1::LoadAdapterResponse response;
     FillAdapter(info, TasksOf(*deployment, info.name), *response.mutable_loaded());
     sink.Write(response);

@@ -61,6 +61,8 @@ absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerCon
                        model.model->kv_blocks() * kKvBlockTokens);
   deployment->model = std::move(model.info);
   deployment->memory = std::move(model.memory);
+  deployment->request_memory =
+      std::make_unique<MemoryAccount>(static_cast<uint64_t>(config.limits.request_memory_bytes));
   deployment->stream_capacity = config.engine.stream_capacity;
   deployment->log_requests = config.log.requests;
   deployment->log_prompts = config.log.prompts;

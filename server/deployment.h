@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/memory_account.h"
 #include "config/server_config.h"
 #include "engine/engine.h"
 #include "runtime/model_info.h"
@@ -28,6 +29,7 @@ struct Deployment {
   std::unique_ptr<TextGate> text_gate = std::make_unique<TextGate>();
   ModelInfo model;
   std::vector<MemoryItem> memory;
+  std::unique_ptr<MemoryAccount> request_memory;  // of all open requests, beside the KV cache
   int64_t stream_capacity = 256;
   bool log_requests = true;
   bool log_prompts = false;

@@ -14,6 +14,7 @@
 #include "server/guarded.h"
 #include "server/prompt_builder.h"
 #include "server/request_log.h"
+#include "server/request_memory.h"
 #include "server/validate.h"
 
 namespace guildhall {
@@ -34,6 +35,22 @@ class WatchedSink final : public GenerateSink {
  private:
   GenerateSink& sink_;
   OpenStreams::Ticket& ticket_;
+};
+
+// A call of a server whose drain limit has passed is over, too.
+class CallUntilCutOff final : public Call {
+ public:
+  CallUntilCutOff(Call& call, const ServerState& state) : call_(call), state_(state) {}
+
+  absl::Time deadline() const override { return call_.deadline(); }
+  bool cancelled() const override { return call_.cancelled() || state_.cut_off(); }
+  void Cancel() override { call_.Cancel(); }
+  std::string peer() const override { return call_.peer(); }
+  std::optional<std::string> authorization() const override { return call_.authorization(); }
+
+ private:
+  Call& call_;
+  const ServerState& state_;
 };
 
 uint64_t DrawSeed() {
@@ -64,7 +81,8 @@ struct Prepared {
 };
 
 absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::GenerateRequest& proto,
-                                 const Call& call, uint64_t id) {
+                                 const Call& call, uint64_t id, MemoryCharge& charge) {
+  GH_RETURN_IF_ERROR(charge.Add(MessageBytes(proto)));
   GH_ASSIGN_OR_RETURN(auto task, deployment.tasks->Find(proto.task()));
   Prepared prepared;
   GH_ASSIGN_OR_RETURN(prepared.validated,
@@ -77,10 +95,13 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   }
   const WorkLimit work{std::min(call.deadline(), absl::Now() + validated.time_limit),
                        [&call] { return call.cancelled(); }};
+  const uint64_t text_work = TextWorkBytes(proto);
+  GH_RETURN_IF_ERROR(charge.Add(text_work));
   GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
                       BuildPrompt(*validated.task, validated.input,
                                   {deployment.text, deployment.limits, *deployment.text_gate, work}));
   validated.input = std::string();  // not needed any more; a long prompt would be kept twice
+  charge.Remove(text_work);
   GH_RETURN_IF_ERROR(FitLength(deployment.limits, static_cast<int64_t>(prompt.ids.size()), validated));
   prepared.request = std::make_shared<Request>();
   Request& request = *prepared.request;
@@ -92,7 +113,11 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   request.deadline = work.deadline;
   request.stream = std::make_shared<TokenStream>(static_cast<size_t>(deployment.stream_capacity));
   request.cache_salt = std::move(validated.cache_salt);
-  prepared.prompt_text = std::move(prompt.text);
+  GH_RETURN_IF_ERROR(charge.Add(RunningBytes(request, deployment.stream_capacity)));
+  if (deployment.log_prompts) {
+    GH_RETURN_IF_ERROR(charge.Add(prompt.text.size()));
+    prepared.prompt_text = std::move(prompt.text);
+  }
   // Last, because it may wait: whatever else is wrong is told at once.
   GH_ASSIGN_OR_RETURN(request.adapters,
                       deployment.adapters->Acquire(validated.task->adapters, request.deadline,
@@ -127,7 +152,8 @@ struct CancelAtExit {
 
 absl::Status Answer(const Deployment& deployment, const v1::GenerateRequest& proto, const Call& call,
                     uint64_t id, GenerateSink& sink, RequestLogLine& line) {
-  GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, call, id));
+  MemoryCharge charge(*deployment.request_memory);  // until the engine has let go of it
+  GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, call, id, charge));
   line.prompt_tokens = static_cast<int64_t>(prepared.request->prompt.size());
   if (prepared.request->adapters != nullptr) line.adapters = AdapterText(*prepared.request->adapters);
   if (deployment.log_prompts) line.prompt = prepared.prompt_text;
@@ -150,7 +176,8 @@ absl::Status AtShutdown(const ServerState& state, absl::Status status, bool clie
 
 }  // namespace
 
-absl::Status GenerateCalls::Run(const v1::GenerateRequest& request, Call& call, GenerateSink& sink) {
+absl::Status GenerateCalls::Run(const v1::GenerateRequest& request, Call& client, GenerateSink& sink) {
+  CallUntilCutOff call(client, state_);
   RequestLogLine line;
   line.id = next_id_.fetch_add(1);
   line.task = request.task();
@@ -158,13 +185,14 @@ absl::Status GenerateCalls::Run(const v1::GenerateRequest& request, Call& call, 
   const absl::Time begin = absl::Now();
   bool log = true;
   absl::Status status = Guarded([&]() -> absl::Status {
+    // In this order: whom a drain does not refuse it sees among the open ones.
+    GH_ASSIGN_OR_RETURN(const auto ticket, streams_.Enter(call));
     GH_ASSIGN_OR_RETURN(const auto deployment, state_.ForRequest());
     log = deployment->log_requests;
-    GH_ASSIGN_OR_RETURN(const auto ticket, streams_.Enter(call));
     WatchedSink watched(sink, *ticket);
     return Answer(*deployment, request, call, line.id, watched, line);
   });
-  status = AtShutdown(state_, std::move(status), call.cancelled());
+  status = AtShutdown(state_, std::move(status), client.cancelled());
   line.status = status;
   line.total = absl::Now() - begin;
   if (log) LogRequest(line);

@@ -22,7 +22,7 @@ class GenerateCalls {
   // Validates, waits for the task's adapters, and writes the answer to `sink`: start, prompt, chunks, end.
   // Blocks until the engine has let go of the request; a call that is cancelled or past its deadline ends
   // soon. The status, with its details, is what the client is told, and is in the log.
-  absl::Status Run(const v1::GenerateRequest& request, Call& call, GenerateSink& sink);
+  absl::Status Run(const v1::GenerateRequest& request, Call& client, GenerateSink& sink);
 
  private:
   const ServerState& state_;

@@ -7,6 +7,7 @@
 #include "server/error_details.h"
 #include "server/guarded.h"
 #include "server/prompt_builder.h"
+#include "server/request_memory.h"
 #include "server/sampling_messages.h"
 #include "server/token_text.h"
 #include "server/validate.h"
@@ -20,6 +21,8 @@ absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeReques
   if (deployment.text.tokenizer == nullptr) {
     return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer");
   }
+  MemoryCharge charge(*deployment.request_memory);
+  GH_RETURN_IF_ERROR(charge.Add(MessageBytes(request) + TextWorkBytes(request)));
   GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
   const WorkLimit work{call.deadline(), [&call] { return call.cancelled(); }};
   GH_ASSIGN_OR_RETURN(

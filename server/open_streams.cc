@@ -9,6 +9,7 @@ namespace guildhall {
 OpenStreams::Ticket::~Ticket() {
   const std::lock_guard lock(streams_.mutex_);
   streams_.tickets_.erase(place_);
+  if (streams_.tickets_.empty()) streams_.empty_.notify_all();
 }
 
 void OpenStreams::Ticket::BeginWrite() {
@@ -39,6 +40,16 @@ void OpenStreams::CancelStalled(absl::Duration limit) {
 int64_t OpenStreams::open() const {
   const std::lock_guard lock(mutex_);
   return static_cast<int64_t>(tickets_.size());
+}
+
+bool OpenStreams::WaitUntilEmpty(absl::Time deadline) const {
+  std::unique_lock lock(mutex_);
+  const auto empty = [this] { return tickets_.empty(); };
+  if (deadline != absl::InfiniteFuture()) {
+    return empty_.wait_until(lock, absl::ToChronoTime(deadline), empty);
+  }
+  empty_.wait(lock, empty);
+  return true;
 }
 
 }  // namespace guildhall

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -45,10 +46,13 @@ class OpenStreams {
   // Cancels the calls whose write has been blocked for `limit`; their handlers see the write fail.
   void CancelStalled(absl::Duration limit);
   int64_t open() const;
+  // Blocks until none is open. False: `deadline` came first.
+  bool WaitUntilEmpty(absl::Time deadline) const;
 
  private:
   const int64_t capacity_;
   mutable std::mutex mutex_;
+  mutable std::condition_variable empty_;
   std::list<Ticket*> tickets_;
 };
 

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/address_space.h"
 #include "base/format_bytes.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
@@ -71,6 +74,7 @@ absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
   ServedModelOptions options;
   GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
   options.load_threads = static_cast<int>(config.adapters.load_threads);
+  options.room_wait = absl::Seconds(config.adapters.load_wait_s);
   options.experts_as_base = config.adapters.expert_format == "base";
   options.profile = config.engine.profile;
   options.trace = config.engine.trace;
@@ -118,6 +122,13 @@ std::string TaskList(const TaskSnapshot& tasks) {
   return text;
 }
 
+// Before the first of those that end the process where the system refuses them a stack.
+absl::Status CheckAddresses(const ServerConfig& config) {
+  const auto cpus = static_cast<uint64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  const uint64_t compute = config.cpu.threads > 0 ? static_cast<uint64_t>(config.cpu.threads) : cpus;
+  return CheckAddressSpace(ReadAddressSpace(), StartNeeds(compute + 2 * cpus + 12));
+}
+
 }  // namespace
 
 absl::Status Serve(const ServerConfig& config, std::span<const StartListener> listeners,
@@ -125,6 +136,9 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
   if (config.model.path.empty()) {
     return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
   }
+  BoundHeap();
+  GH_RETURN_IF_ERROR(CheckAddresses(config));
+  ShutdownWatchdog watchdog;           // until all of it has gone
   std::unique_ptr<ServedModel> model;  // outlives the server
   std::unique_ptr<Server> server;
   std::atomic<Server*> serving{nullptr};
@@ -153,15 +167,20 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);
   deployment.reset();
+  ReturnFreedMemory();  // of the load
   Log().info("ready");
-  const bool complete = server->RunUntilDrained();
+  const bool complete = server->RunUntilDrained(&watchdog);
   Log().info("stopped{}", complete ? "" : "; requests were cut off at the drain limit");
   const bool lost = server->state().deployment()->engine->Status().device_lost;
   // The engine ends before the model that it runs on.
   serving = nullptr;
+  watchdog.Enter("the end of the engine");
   server.reset();
+  watchdog.Enter("the load of an adapter, or the device's memory");
+  const absl::Status reported = model->Report();
+  model.reset();
   if (lost) return absl::UnavailableError("the device has failed for good; the log says how");
-  return model->Report();
+  return reported;
 }
 
 }  // namespace guildhall

@@ -1,19 +1,25 @@
 #include "server/server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_name.h"
 
 namespace guildhall {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchInterval{100};
 constexpr absl::Duration kCloseGrace = absl::Seconds(2);
+constexpr absl::Duration kShutdownGrace = absl::Seconds(5);  // after the drain's limit
+constexpr absl::Duration kReturnInterval = absl::Seconds(5);
+constexpr uint64_t kWorthReturning = uint64_t{8} << 20;
 constexpr size_t kMaxTokenBytes = 4096;
 
 absl::StatusOr<std::string> AdminToken(const AdminConfig& admin) {
@@ -43,9 +49,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
     GH_ASSIGN_OR_RETURN(token, AdminToken(config.admin));
   }
   std::unique_ptr<Server> server(new Server(config, std::move(token)));
+  server->state_.OnDrain([raw = server.get()] { raw->SetNotReady(); });
   const ServedCalls calls{server->state_, server->generate_, server->admin_, server->counts_};
   for (const StartListener& start : listeners) {
     GH_ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener, start(server->config_, calls));
+    const std::lock_guard lock(server->health_mutex_);  // it takes calls already
     if (listener != nullptr) server->listeners_.push_back(std::move(listener));
   }
   server->SetHealth();
@@ -71,16 +79,34 @@ void Server::Publish(std::shared_ptr<const Deployment> deployment) {
   SetHealth();
 }
 
-bool Server::RunUntilDrained() {
+bool Server::RunUntilDrained(ShutdownWatchdog* given) {
   state_.WaitForDrain(absl::InfiniteFuture());
-  SetHealth();
   const absl::Duration limit = state_.drain_limit().value_or(absl::Seconds(config_.server.drain_limit_s));
   Log().info("draining: {} requests open, limit {}", streams_.open(), absl::FormatDuration(limit));
-  bool complete = true;
-  if (const auto deployment = state_.deployment()) complete = deployment->engine->Drain(limit);
+  ShutdownWatchdog unarmed;
+  ShutdownWatchdog& watchdog = given != nullptr ? *given : unarmed;
+  if (given != nullptr) watchdog.Arm(limit + kShutdownGrace);
+  const bool complete = EndCalls(limit, watchdog);
+  watchdog.Enter("calls that do not return to their listeners");
   CloseListeners();
+  watchdog.Enter("the engine's last step");
   if (const auto deployment = state_.deployment()) deployment->engine->Stop();
   return complete;
+}
+
+// Calls of every stage end by themselves within the limit, and are cut off then: those that the engine has by
+// it, the others because they see that they are over.
+bool Server::EndCalls(absl::Duration limit, ShutdownWatchdog& watchdog) {
+  const absl::Time deadline = absl::Now() + limit;
+  watchdog.Enter("open requests");
+  const bool complete = streams_.WaitUntilEmpty(deadline);
+  if (!complete) state_.CutOff();
+  const auto deployment = state_.deployment();
+  if (deployment == nullptr) return complete;
+  watchdog.Enter("the engine's step");
+  return deployment->engine->Drain(complete ? std::max(deadline - absl::Now(), absl::ZeroDuration())
+                                            : absl::ZeroDuration()) &&
+         complete;
 }
 
 void Server::CloseListeners() {
@@ -88,11 +114,24 @@ void Server::CloseListeners() {
   // cut off then.
   const absl::Time deadline = absl::Now() + kCloseGrace;
   StopWatching();
-  for (const auto& listener : listeners_) listener->Shutdown(deadline);
-  listeners_.clear();
+  std::vector<std::unique_ptr<Listener>> closing;
+  {
+    const std::lock_guard lock(health_mutex_);
+    closing.swap(listeners_);
+  }
+  for (const auto& listener : closing) listener->Shutdown(deadline);
+}
+
+// Before anybody sees that the server drains.
+void Server::SetNotReady() {
+  const std::lock_guard lock(health_mutex_);
+  drains_ = true;
+  for (const auto& listener : listeners_) listener->SetReady(false);
 }
 
 void Server::SetHealth() {
+  const std::lock_guard lock(health_mutex_);
+  if (drains_) return;
   const bool serving = state_.phase() == ServerState::Phase::kServing;
   const bool ready = serving && state_.deployment()->engine->Status().healthy;
   for (const auto& listener : listeners_) listener->SetReady(ready);
@@ -103,12 +142,24 @@ void Server::CheckDevice() {
   if (state_.deployment()->engine->Status().device_lost) state_.BeginDrain(std::nullopt);
 }
 
+// After a peak of requests that has passed.
+void Server::ReturnMemory() {
+  const absl::Time now = absl::Now();
+  const auto deployment = state_.deployment();
+  if (deployment == nullptr || now < next_return_) return;
+  next_return_ = now + kReturnInterval;
+  const uint64_t peak = deployment->request_memory->TakePeak();
+  if (peak >= deployment->request_memory->used() + kWorthReturning) ReturnFreedMemory();
+}
+
 void Server::Watch() {
+  NameThread("server-watch");
   std::unique_lock lock(watch_mutex_);
   while (!watch_wakes_.wait_for(lock, kWatchInterval, [this] { return watch_ends_; })) {
     SetHealth();
     CheckDevice();
     streams_.CancelStalled(absl::Seconds(config_.engine.stall_limit_s));
+    ReturnMemory();
   }
 }
 

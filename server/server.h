@@ -20,6 +20,7 @@
 #include "server/listener_counts.h"
 #include "server/open_streams.h"
 #include "server/server_state.h"
+#include "server/shutdown_watchdog.h"
 
 namespace guildhall {
 
@@ -36,10 +37,11 @@ class Server {
   void Publish(std::shared_ptr<const Deployment> deployment);
   void BeginDrain() { state_.BeginDrain(std::nullopt); }
 
-  // Blocks until a drain is asked for (BeginDrain or Admin.Drain) or the device is lost
-  // (on_device_error: exit), lets open requests end within the limit, closes the listeners and
-  // stops the engine. True: all had ended by themselves.
-  bool RunUntilDrained();
+  // Blocks until a drain is asked for (BeginDrain or Admin.Drain) or the device is lost (on_device_error:
+  // exit), lets open requests end within the limit, closes the listeners and stops the engine. True: all had
+  // ended by themselves. `watchdog`, of a process that has nothing else to do, is armed when the drain begins
+  // and told what is waited for; null: the end may take as long as it will.
+  bool RunUntilDrained(ShutdownWatchdog* watchdog = nullptr);
 
   std::span<const std::unique_ptr<Listener>> listeners() const { return listeners_; }
   // Null where there is none of that name. Not beside RunUntilDrained, which ends them.
@@ -51,9 +53,12 @@ class Server {
   Server(const ServerConfig& config, std::string admin_token);
   void Watch();
   void CheckDevice();
+  void ReturnMemory();
   void SetHealth();
+  void SetNotReady();
   void StopWatching();
   void CloseListeners();
+  bool EndCalls(absl::Duration limit, ShutdownWatchdog& watchdog);
 
   const ServerConfig config_;
   ServerState state_;
@@ -61,12 +66,15 @@ class Server {
   GenerateCalls generate_;
   CountsOfListeners counts_;
   const AdminCalls admin_;
+  std::mutex health_mutex_;  // what listeners are told is in the order of what it follows from
+  bool drains_ = false;
   std::vector<std::unique_ptr<Listener>> listeners_;
 
   std::mutex watch_mutex_;
   std::condition_variable watch_wakes_;
   bool watch_ends_ = false;
-  std::thread watcher_;  // health, and readers that have stalled
+  absl::Time next_return_ = absl::InfinitePast();  // the watcher's
+  std::thread watcher_;                            // health, and readers that have stalled
 };
 
 }  // namespace guildhall

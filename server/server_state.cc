@@ -38,9 +38,11 @@ ServerState::Phase ServerState::phase() const {
 }
 
 void ServerState::BeginDrain(std::optional<absl::Duration> limit) {
+  const std::lock_guard one(draining_);
+  if (phase() == Phase::kDraining) return;
+  if (on_drain_) on_drain_();
   {
     const std::lock_guard lock(mutex_);
-    if (phase_ == Phase::kDraining) return;
     phase_ = Phase::kDraining;
     drain_limit_ = limit;
   }

@@ -1,10 +1,13 @@
 // What the services share: whether the server serves, and with what.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -24,8 +27,15 @@ class ServerState {
   std::shared_ptr<const Deployment> deployment() const;
   Phase phase() const;
 
-  // New requests are refused from now on, and WaitForDrain returns. The first call's limit counts.
+  // New requests are refused from now on, and WaitForDrain returns. The first call's limit counts; a call
+  // beside it returns when that one has done it.
   void BeginDrain(std::optional<absl::Duration> limit);
+  // Called once, by the first BeginDrain, before anybody can see that the server drains. Before the first
+  // call from outside.
+  void OnDrain(std::function<void()> listener) { on_drain_ = std::move(listener); }
+  // The drain's limit has passed: what still runs for a call ends.
+  void CutOff() { cut_off_ = true; }
+  bool cut_off() const { return cut_off_; }
   // Blocks until somebody asks for a drain or `deadline` passes; true: asked for.
   bool WaitForDrain(absl::Time deadline) const;
   // What BeginDrain was given.
@@ -39,6 +49,9 @@ class ServerState {
   Phase phase_ = Phase::kLoading;
   std::shared_ptr<const Deployment> deployment_;
   std::optional<absl::Duration> drain_limit_;
+  std::function<void()> on_drain_;
+  std::mutex draining_;  // of the call that begins the drain; taken before mutex_
+  std::atomic<bool> cut_off_{false};
   const absl::Time started_at_ = absl::Now();
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 
 namespace guildhall {
 namespace {
@@ -38,6 +39,7 @@ ShutdownSignals::~ShutdownSignals() {
 }
 
 void ShutdownSignals::Run() {
+  NameThread("signals");
   const sigset_t set = ShutdownSet();
   const timespec interval{0, 100'000'000};
   bool asked = false;

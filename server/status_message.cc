@@ -122,6 +122,8 @@ void FillStatus(const ServerState& state, const OpenStreams& streams, const Coun
   if (deployment != nullptr) {
     FillModel(deployment->model, *to.mutable_model());
     for (const MemoryItem& item : deployment->memory) FillMemory(item, *to.add_memory());
+    to.set_request_memory(deployment->request_memory->used());
+    to.set_request_memory_limit(deployment->request_memory->limit());
     const EngineStatus engine = deployment->engine->Status();
     healthy = engine.healthy;
     FillEngine(engine, *to.mutable_engine());

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -48,10 +50,11 @@ class KeepingSink final : public GenerateSink {
 // A server without listeners.
 class Calls {
  public:
-  explicit Calls(ScriptedModel::Options options = {}) : model_(std::move(options)) {
+  explicit Calls(ScriptedModel::Options options = {}, const ServerConfig& config = TestConfig())
+      : model_(std::move(options)) {
     DeployedModel deployed;
     deployed.model = &model_;
-    auto deployment = Deploy(TestConfig(), DemoText(), std::move(deployed));
+    auto deployment = Deploy(config, DemoText(), std::move(deployed));
     REQUIRE(deployment.ok());
     state.Publish(*std::move(deployment));
   }
@@ -113,6 +116,58 @@ TEST_CASE("a call's deadline, its cancellation and a client that takes nothing e
   CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), deaf, closed)));
   CHECK_FALSE(closed.messages.back().has_end());
   CHECK(calls.Idle());
+}
+
+TEST_CASE(
+    "the end of a call is seen in every stage of the engine: by deadline, by cancel, by the drain's limit") {
+  enum class Stage { kQueue, kSteps, kStream };
+  enum class End { kDeadline, kCancel, kCutOff };
+  const Stage stage = GENERATE(Stage::kQueue, Stage::kSteps, Stage::kStream);
+  const End end = GENERATE(End::kDeadline, End::kCancel, End::kCutOff);
+  ServerConfig config = TestConfig();
+  config.engine.max_running = 1;
+  Calls calls(EndlessModel(), config);
+  PlainCall before, call;
+  KeepingSink ignored;
+  std::thread first([&] {
+    if (stage == Stage::kQueue) (void)calls.generate.Run(IdRequest(5, kEndless), before, ignored);
+  });
+  const auto engine = [&] {
+    const EngineStatus status = calls.state.deployment()->engine->Status();
+    int queued = 0, running = 0;
+    for (const auto& task : status.tasks) queued += task.queued, running += task.running;
+    return std::pair(queued, running);
+  };
+  while (stage == Stage::kQueue && engine() != std::pair(0, 1)) absl::SleepFor(absl::Milliseconds(1));
+  if (end == End::kDeadline) call.deadline_ = absl::Now() + absl::Milliseconds(100);
+  // A client that reads slowly: the stream is full, and the sequence rests.
+  KeepingSink sink([&](const v1::GenerateResponse& message) {
+    if (stage == Stage::kStream && message.has_chunk()) absl::SleepFor(absl::Milliseconds(20));
+    return true;
+  });
+  absl::Status status;
+  std::atomic<int64_t> ended_ns{0};
+  std::thread second([&] {
+    status = calls.generate.Run(IdRequest(5, kEndless), call, sink);
+    ended_ns = absl::GetCurrentTimeNanos();
+  });
+  const std::pair<int, int> expected = stage == Stage::kQueue ? std::pair(1, 1) : std::pair(0, 1);
+  while (ended_ns == 0 && engine() != expected) absl::SleepFor(absl::Milliseconds(1));
+  const absl::Time begin = end == End::kDeadline ? call.deadline_ : absl::Now();
+  if (end == End::kCancel) call.Cancel();
+  if (end == End::kCutOff) {
+    calls.state.BeginDrain(std::nullopt);
+    calls.state.CutOff();
+  }
+  second.join();
+  CHECK(absl::FromUnixNanos(ended_ns) - begin < absl::Seconds(1));  // 50 ms, on a machine with other work
+  CHECK(status.code() == (end == End::kDeadline ? absl::StatusCode::kDeadlineExceeded
+                          : end == End::kCancel ? absl::StatusCode::kCancelled
+                                                : absl::StatusCode::kUnavailable));
+  before.Cancel();
+  first.join();
+  CHECK(calls.Idle());
+  CHECK(calls.state.deployment()->request_memory->used() == 0);
 }
 
 TEST_CASE("a write that is blocked for longer than the stall limit cancels its call") {

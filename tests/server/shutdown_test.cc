@@ -1,0 +1,121 @@
+// The end of the server: in its order, in its time, whatever hangs.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "server/shutdown_watchdog.h"
+#include "tests/server/fixture.h"
+
+namespace guildhall {
+namespace {
+
+TEST_CASE("readiness is off before anybody can see that the server drains, whoever asks for it") {
+  TestServer server;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> drains;
+  for (int i = 0; i < 3; ++i) {
+    drains.emplace_back([&] { server.server().BeginDrain(); });
+  }
+  std::thread looks([&] {
+    while (server.server().state().phase() != ServerState::Phase::kDraining) std::this_thread::yield();
+    done = true;
+  });
+  for (std::thread& drain : drains) drain.join();
+  looks.join();
+  CHECK(done);
+  CHECK(server.server().state().phase() == ServerState::Phase::kDraining);
+}
+
+TEST_CASE("a listener of the drain runs once, before the state says so, and all who drain wait for it") {
+  ServerState state;
+  std::atomic<int> runs{0};
+  bool early = false;
+  state.OnDrain([&] {
+    early = state.phase() == ServerState::Phase::kDraining;
+    absl::SleepFor(absl::Milliseconds(20));
+    ++runs;
+  });
+  std::atomic<int> late{0};
+  std::vector<std::thread> drains;
+  for (int i = 0; i < 4; ++i) {
+    drains.emplace_back([&] {
+      state.BeginDrain(std::nullopt);
+      late += runs == 1 ? 0 : 1;
+    });
+  }
+  for (std::thread& drain : drains) drain.join();
+  CHECK(runs == 1);
+  CHECK_FALSE(early);
+  CHECK(late == 0);
+}
+
+TEST_CASE("the watchdog that is disarmed in time ends nothing") {
+  ShutdownWatchdog watchdog;
+  watchdog.Arm(absl::Seconds(60));
+  watchdog.Arm(absl::ZeroDuration());  // the first one counts
+  watchdog.Enter("nothing");
+}
+
+struct Ended {
+  int code = -1;
+  std::string output;
+};
+
+// What a child process says and how it ends.
+template <typename Body>
+Ended InChild(Body body) {
+  int ends[2] = {-1, -1};
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+    body();
+    _exit(0);
+  }
+  close(ends[1]);
+  Ended ended;
+  char buffer[512];
+  for (ssize_t got = 0; (got = read(ends[0], buffer, sizeof(buffer))) > 0;) {
+    ended.output.append(buffer, static_cast<size_t>(got));
+  }
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
+  return ended;
+}
+
+TEST_CASE("a shutdown that hangs is ended at its time, and says what it waited for") {
+  const Ended ended = InChild([] {
+    ShutdownWatchdog watchdog;
+    std::thread([] {
+      pthread_setname_np(pthread_self(), "engine");
+      for (std::atomic<uint64_t> turns{0};;) ++turns;
+    }).detach();
+    int silent[2] = {-1, -1};
+    if (pipe(silent) != 0) _exit(2);
+    std::thread([&] {
+      pthread_setname_np(pthread_self(), "adapter-loader");
+      char byte = 0;
+      (void)!read(silent[0], &byte, 1);
+    }).detach();
+    watchdog.Arm(absl::Milliseconds(300));
+    watchdog.Enter("the engine's step");
+    sleep(60);
+  });
+  CHECK(ended.code == ShutdownWatchdog::kExitCode);
+  CHECK_THAT(ended.output, Catch::Contains("it waited for the engine's step") &&
+                               Catch::Contains("engine (running)") &&
+                               Catch::Contains("adapter-loader (in a read)"));
+}
+
+}  // namespace
+}  // namespace guildhall
