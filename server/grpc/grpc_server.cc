@@ -20,7 +20,7 @@ constexpr size_t kReflectionStreams = 32;
 constexpr size_t kWaitingCalls = 4096;
 // gRPC ends the whole connection over metadata beyond its own limit; the one that ends the call
 // alone is ours, so that its own is far above.
-constexpr int kMetadataSlack = 256 << 10;
+constexpr int kMetadataSlack = 4 << 20;
 
 int Milliseconds(double seconds) {
   return static_cast<int>(seconds * 1000.0);
