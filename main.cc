@@ -1,11 +1,14 @@
 // guildhall: one binary, one subcommand each for the server, its clients and its tools.
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 #include "client/command.h"
 #include "commands/commands.h"
 #include "server/version.h"
 
 int main(int argc, char** argv) {
+  // A file that may not grow further is an error of the write, as a full disk is, and not the process's end.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app("guildhall: many fine-tuned tasks over one mixture-of-experts model, in one batch");
   app.set_version_flag("--version", std::string("guildhall ") + guildhall::Version());
   app.require_subcommand(1);

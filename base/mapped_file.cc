@@ -140,6 +140,11 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, size_t max_by
   struct stat info;
   GH_ASSIGN_OR_RETURN(const int raw, OpenRegular(path, info));
   const Descriptor fd(raw);
+  const auto too_large = [&] {
+    return absl::FailedPreconditionError(StrCat(
+        path, ": at most ", max_bytes, " bytes are read of this file, found more (", info.st_size, ")"));
+  };
+  if (static_cast<uint64_t>(info.st_size) > max_bytes) return too_large();
   std::string text;
   char chunk[16384];
   while (true) {
@@ -149,10 +154,7 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path, size_t max_by
     if (got == 0) return text;
     text.append(chunk, static_cast<size_t>(got));
     // Counted while reading: the size that a file states need not be its true one.
-    if (text.size() > max_bytes) {
-      return absl::FailedPreconditionError(StrCat(
-          path, ": at most ", max_bytes, " bytes are read of this file, found more (", info.st_size, ")"));
-    }
+    if (text.size() > max_bytes) return too_large();
   }
 }
 

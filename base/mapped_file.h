@@ -35,6 +35,7 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
   const std::string& path() const { return path_; }
+  int descriptor() const { return fd_; }
 
   // Reads `destination.size()` bytes at `offset` by pread: a file that was cut short after mapping is a
   // DATA_LOSS error here where touching the mapping would be a SIGBUS.

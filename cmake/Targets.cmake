@@ -24,7 +24,12 @@ if(GUILDHALL_SANITIZE)
   add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${_sanitizers})
   # Instrumented code makes GCC see uninitialized members in std::function and std::regex.
-  add_compile_options(-Wno-maybe-uninitialized)
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+endif()
+# All code tells libFuzzer where it has been (scripts/fuzz).
+option(GUILDHALL_LIBFUZZER "link the fuzz entries with libFuzzer (clang)" OFF)
+if(GUILDHALL_LIBFUZZER)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 # Of one test, in seconds: only what hangs comes near. Instrumented code takes up to twenty times as long.
 set(GUILDHALL_TEST_TIMEOUT 900)

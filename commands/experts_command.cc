@@ -96,7 +96,7 @@ absl::Status Stats(StatsFlags flags) {
   }
   GH_ASSIGN_OR_RETURN(const std::vector<TokenSequence> read,
                       flags.text_file.empty() ? ReadTokensFile(flags.tokens_file, spec)
-                                              : ReadTextFile(flags.text_file, flags.model.path, spec, true));
+                                              : ReadTextFile(flags.text_file, model.text, spec, true));
   std::vector<std::vector<int32_t>> sequences;
   const auto most = static_cast<size_t>(model.decoder->kv_blocks() * kKvBlockTokens);
   for (size_t i = 0; i < read.size(); ++i) {

@@ -12,7 +12,7 @@
 #include "checkpoint/model_folder.h"
 #include "commands/commands.h"
 #include "commands/device_flag.h"
-#include "model/packed_folder.h"
+#include "runtime/model_plan.h"
 
 namespace guildhall {
 namespace {
@@ -55,18 +55,41 @@ Json PackedReport(const PackedFolder& folder, const ModelSpec& spec) {
   return report;
 }
 
-// The manifest is checked against config.json and the file's size; checksums are compared at load.
-int PrintPacked(const InspectFlags& flags, const CheckpointOptions& options) {
-  const auto folder = PackedFolder::Open(flags.directory);
-  if (!folder.ok()) return Fail(folder.status(), 2);
-  const PackedManifest& manifest = (*folder)->manifest();
-  const auto model =
-      Checkpoint::OpenPacked(flags.directory, options, manifest.dtype, manifest.tensors.size());
-  if (!model.ok()) return Fail(model.status(), 2);
-  const auto device = DeviceText(flags.backend);
-  if (!device.ok()) return Fail(device.status(), 1);
-  Json report = PackedReport(**folder, (*model)->spec());
-  report["device"] = *device;
+// What the one reading of a folder that decides has found.
+struct Verdict {
+  absl::Status status;
+  ModelFiles files;
+  Problems beside_weights;  // of `status`, what the report of the weights does not say
+  std::vector<std::string> unchecked;
+};
+
+Verdict Decide(const InspectFlags& flags, const CheckpointOptions& options) {
+  Verdict verdict;
+  auto files = OpenModelFiles(flags.directory, options, &verdict.beside_weights);
+  verdict.status = files.status();
+  if (!files.ok()) return verdict;
+  verdict.files = *std::move(files);
+  BaseModelOptions model;
+  model.path = flags.directory;
+  model.backend = flags.backend;
+  verdict.status = CheckBaseModel(model, verdict.files, verdict.unchecked);
+  verdict.beside_weights.Add(verdict.status);
+  return verdict;
+}
+
+// Templates that do not compile serve nothing, and keep nothing else from being served.
+void NoteTemplates(const TextAssets& text, std::vector<std::string>& notes) {
+  for (const auto& [name, entry] : text.templates) {
+    if (!entry.status.ok())
+      notes.push_back(StrCat("chat template ", name, ": not usable: ", entry.status.message()));
+  }
+}
+
+int PrintPacked(const InspectFlags& flags, const ModelFiles& files, const std::string& device,
+                const std::vector<std::string>& unchecked) {
+  Json report = PackedReport(*files.packed, files.checkpoint->spec());
+  report["device"] = device;
+  report["unchecked"] = unchecked;
   if (flags.json) {
     std::printf("%s\n", DumpJson(report, 2).c_str());
     return 0;
@@ -79,21 +102,36 @@ int PrintPacked(const InspectFlags& flags, const CheckpointOptions& options) {
   return 0;
 }
 
+void PrintText(const Inspection& inspection, const std::string& device,
+               const std::vector<std::string>& unchecked) {
+  std::printf("%sdevice            %s\n", InspectText(inspection).c_str(), device.c_str());
+  for (const std::string& line : unchecked) std::printf("not checked       %s\n", line.c_str());
+}
+
 // 0: served, 1: nothing to say of it, 2: understood but not served.
 int PrintInspection(const InspectFlags& flags) {
   CheckpointOptions options;
   options.ignore_config_keys = flags.ignore_config_keys;
-  if (IsPackedFolder(flags.directory)) return PrintPacked(flags, options);
-  const absl::StatusOr<Inspection> inspection = Inspect(flags.directory, options);
-  if (!inspection.ok()) return Fail(inspection.status(), 1);
   const auto device = DeviceText(flags.backend);
   if (!device.ok()) return Fail(device.status(), 1);
+  const Verdict verdict = Decide(flags, options);
+  const std::vector<std::string>& unchecked = verdict.unchecked;
+  if (IsPackedFolder(flags.directory)) {
+    if (!verdict.status.ok()) return Fail(verdict.status, 2);
+    return PrintPacked(flags, verdict.files, *device, unchecked);
+  }
+  absl::StatusOr<Inspection> inspection = Inspect(flags.directory, options);
+  if (!inspection.ok()) return Fail(inspection.status(), 1);
+  inspection->served = verdict.status.ok();
+  for (const Problem& problem : verdict.beside_weights.list()) inspection->problems.push_back(problem);
+  NoteTemplates(verdict.files.text, inspection->notes);
   if (flags.json) {
     Json report = InspectJson(*inspection);
     report["device"] = *device;
+    report["unchecked"] = unchecked;
     std::printf("%s\n", DumpJson(report, 2).c_str());
   } else {
-    std::printf("%sdevice            %s\n", InspectText(*inspection).c_str(), device->c_str());
+    PrintText(*inspection, *device, unchecked);
   }
   return inspection->served ? 0 : 2;
 }

@@ -73,7 +73,7 @@ class QualityMeasure {
                         }));
     if (runs_.empty()) {
       GH_ASSIGN_OR_RETURN(examples_,
-                          ReadQualityExamples(flags_.examples_file, options.path, model.decoder->spec()));
+                          ReadQualityExamples(flags_.examples_file, model.text, model.decoder->spec()));
     }
     QualityRun run{formats, model.memory.weights,
                    std::make_unique<QualityMeter>(examples_.examples,

@@ -103,11 +103,11 @@ absl::Status AddElement(const TextAssets& text, const Json& item, const ModelSpe
 
 }  // namespace
 
-absl::StatusOr<QualityExamples> ReadQualityExamples(const std::string& path, const std::string& model,
+absl::StatusOr<QualityExamples> ReadQualityExamples(const std::string& path, const TextAssets& text,
                                                     const ModelSpec& spec) {
-  GH_ASSIGN_OR_RETURN(const TextAssets text, LoadTextAssets(model));
   if (text.tokenizer == nullptr) {
-    return absl::FailedPreconditionError(model + ": examples are text, and the folder has no tokenizer.json");
+    return absl::FailedPreconditionError(path +
+                                         ": examples are text, and the model's folder has no tokenizer.json");
   }
   GH_ASSIGN_OR_RETURN(const std::string file, ReadSmallFile(path, kMaxFileBytes));
   JsonLimits limits;

@@ -10,6 +10,7 @@
 #include "commands/device_flag.h"
 #include "commands/progress.h"
 #include "kernels/make_backend.h"
+#include "runtime/model_files.h"
 #include "server/version.h"
 #include "tools/quantize_folder.h"
 
@@ -59,16 +60,19 @@ absl::Status Quantize(const QuantizeFlags& flags) {
   GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(flags));
   options.force = flags.force;
   options.tool = StrCat("guildhall ", Version());
-  GH_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(flags.folder, flags.checkpoint));
+  // What would not be served is not packed.
+  GH_ASSIGN_OR_RETURN(const ModelFiles files, OpenModelFiles(flags.folder, flags.checkpoint));
+  if (files.packed != nullptr) return Checkpoint::Open(flags.folder, flags.checkpoint).status();
+  const Checkpoint& checkpoint = *files.checkpoint;
   GH_ASSIGN_OR_RETURN(const auto backend, MakeBackend(flags.backend));
   absl::StatusOr<PackedManifest> manifest;
   {
     LoadProgress progress("packing " + flags.folder);
-    manifest = QuantizeFolder(*checkpoint, *backend, flags.out, options,
+    manifest = QuantizeFolder(checkpoint, *backend, flags.out, options,
                               [&](size_t done, size_t all) { progress.Update(done, all); });
   }
   GH_RETURN_IF_ERROR(manifest.status());
-  Report(flags.out, *manifest, checkpoint->TotalBytes());
+  Report(flags.out, *manifest, checkpoint.TotalBytes());
   return absl::OkStatus();
 }
 

@@ -39,11 +39,12 @@ std::string AdaptersOf(const ScoreSequence& sequence) {
   return text + ")";
 }
 
-absl::StatusOr<Sequences> ReadSequences(const ScoreFlags& flags, const ModelSpec& spec,
+absl::StatusOr<Sequences> ReadSequences(const ScoreFlags& flags, const BaseModel& model,
                                         WeightManager& manager) {
+  const ModelSpec& spec = model.decoder->spec();
   GH_ASSIGN_OR_RETURN(const std::vector<TokenSequence> read,
                       flags.text_file.empty() ? ReadTokensFile(flags.tokens_file, spec)
-                                              : ReadTextFile(flags.text_file, flags.model.path, spec, false));
+                                              : ReadTextFile(flags.text_file, model.text, spec, false));
   Sequences sequences;
   for (size_t i = 0; i < read.size(); ++i) {
     absl::StatusOr<std::shared_ptr<const AdapterSet>> adapters = AcquireFor(manager, read[i]);
@@ -132,7 +133,7 @@ absl::Status Score(const ScoreFlags& flags) {
   ShareBudget(model, options);
   Engine engine(*model.decoder, options, {TaskPolicy{}}, manager.get());
   GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders));
-  GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, spec, *manager));
+  GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, model, *manager));
   GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
   engine.Start();
   GH_ASSIGN_OR_RETURN(const std::vector<ScoreResult> results,

@@ -16,6 +16,7 @@
 #include "server/grpc/grpc_listeners.h"
 #include "server/net/descriptor_limit.h"
 #include "server/serve.h"
+#include "server/serve_plan.h"
 
 namespace guildhall {
 namespace {
@@ -50,6 +51,9 @@ absl::Status ServeWith(const ServeFlags& flags) {
   GH_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadConfig(SourcesOf(flags)));
   if (flags.check_config) {
     std::printf("%s", EffectiveConfigText(loaded).c_str());
+    std::vector<std::string> unchecked;
+    GH_RETURN_IF_ERROR(CheckServe(loaded.config, unchecked));
+    for (const std::string& line : unchecked) std::fprintf(stderr, "not checked: %s\n", line.c_str());
     return absl::OkStatus();
   }
   const LogConfig& log = loaded.config.log;
@@ -101,7 +105,9 @@ void AddServeCommand(CLI::App& app, Action& action) {
       });
   command->add_option("--trace", flags->trace,
                       "write a timeline of the first steps at the end, for ui.perfetto.dev (engine.trace)");
-  command->add_flag("--check-config", flags->check_config, "print every value with its origin and end");
+  command->add_flag("--check-config", flags->check_config,
+                    "print every value with its origin, say what is wrong and what only the serving machine "
+                    "can tell, and end");
   command->footer("Every key is also an environment variable: server.listen is GUILDHALL_SERVER_LISTEN.");
   command->callback([flags, &action] { action = [flags] { return RunServe(*flags); }; });
 }

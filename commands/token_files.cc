@@ -102,12 +102,11 @@ absl::StatusOr<std::vector<TokenSequence>> ReadTokensFile(const std::string& pat
   return sequences;
 }
 
-absl::StatusOr<std::vector<TokenSequence>> ReadTextFile(const std::string& path, const std::string& model,
+absl::StatusOr<std::vector<TokenSequence>> ReadTextFile(const std::string& path, const TextAssets& assets,
                                                         const ModelSpec& spec, bool by_lines) {
-  GH_ASSIGN_OR_RETURN(const TextAssets assets, LoadTextAssets(model));
   if (assets.tokenizer == nullptr) {
     return absl::FailedPreconditionError(
-        model + ": --text needs a tokenizer.json and the folder has none: give --tokens-file");
+        path + ": --text needs a tokenizer.json and the model's folder has none: give --tokens-file");
   }
   GH_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxFileBytes));
   std::vector<TokenSequence> sequences;

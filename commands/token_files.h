@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "checkpoint/model_spec.h"
+#include "text/folder.h"
 
 namespace guildhall {
 
@@ -24,10 +25,10 @@ struct TokenSequence {
 // A JSON array; INVALID_ARGUMENT and OUT_OF_RANGE name the file, the element, what was expected and found.
 absl::StatusOr<std::vector<TokenSequence>> ReadTokensFile(const std::string& path, const ModelSpec& spec);
 
-// A text file, encoded by the model folder's tokenizer with the special tokens
+// A text file, encoded by the tokenizer of the model folder's assets with the special tokens
 // that it adds by itself: as one sequence (longer than the context: an error),
 // or each line that is not empty as its own, cut where the context ends.
-absl::StatusOr<std::vector<TokenSequence>> ReadTextFile(const std::string& path, const std::string& model,
+absl::StatusOr<std::vector<TokenSequence>> ReadTextFile(const std::string& path, const TextAssets& assets,
                                                         const ModelSpec& spec, bool by_lines);
 
 }  // namespace guildhall

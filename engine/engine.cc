@@ -172,7 +172,8 @@ EngineStatus Engine::Status() const {
   status.draining = impl_->queue->closed();
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;
   status.device_lost = counters.device_lost;
-  status.healthy = !status.device_lost && counters.consecutive_numeric_failures < kUnhealthyAfter;
+  status.healthy = !status.device_lost && !counters.weights_lost &&
+                   counters.consecutive_numeric_failures < kUnhealthyAfter;
   return status;
 }
 

@@ -75,7 +75,7 @@ struct EngineStatus {
   uint64_t overtakings = 0;        // at admission, in favour of one that shares more experts
   int64_t prompt_rows = 0;         // that the last step with decoding rows had room for beside them
   bool draining = false;
-  bool healthy = true;       // false after repeated numeric failures, and once the device is lost
+  bool healthy = true;  // false after repeated numeric failures, and once the device or the weights are lost
   bool device_lost = false;  // every request ends with UNAVAILABLE, until the process is started again
   int consecutive_numeric_failures = 0;
 };

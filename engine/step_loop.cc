@@ -307,16 +307,17 @@ void StepLoop::Forward() {
   cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
 }
 
-// The device failed: nobody in the step has a result, and their keys are lost. A device that is lost serves
-// nobody any more: the next turn ends them all.
+// Nobody in the step has a result, and their keys are lost. A device that is lost serves nobody any more: the
+// next turn ends them all. Weights that are lost are found so by each step, and it is said once.
 void StepLoop::EndStep(const absl::Status& failure) {
-  Log().error("a step failed: {}", std::string(failure.message()));
+  if (!counters_.weights_lost) Log().error("a step failed: {}", std::string(failure.message()));
+  counters_.weights_lost |= absl::IsDataLoss(failure);
   counters_.device_lost = absl::IsUnavailable(failure);
   if (counters_.device_lost) return queue_->LoseDevice();
-  for (const BatchEntry& entry : entries_) {
-    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal,
-                        "the device failed in the step that this request was in", absl::Now());
-  }
+  const char* what = counters_.weights_lost ? "the weights' file cannot be read; the server's log names it"
+                                            : "the device failed in the step that this request was in";
+  for (const BatchEntry& entry : entries_)
+    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal, what, absl::Now());
 }
 
 void StepLoop::Publish(std::span<const float> logits, absl::Time now) {

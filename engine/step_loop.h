@@ -39,6 +39,7 @@ struct StepCounters {
   int64_t prompt_rows = 0;
   int consecutive_numeric_failures = 0;
   bool device_lost = false;
+  bool weights_lost = false;
   RateWindow output_rate{absl::Now()};
 };
 

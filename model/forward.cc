@@ -123,6 +123,8 @@ absl::StatusOr<StepOutput> Decoder::Await() {
   GH_RETURN_IF_ERROR(finished);
   StepOutput output;
   GH_RETURN_IF_ERROR(m.Download(output));
+  // What was computed with pages that are gone is nobody's answer.
+  if (m.weights.watch != nullptr) GH_RETURN_IF_ERROR(m.weights.watch->Check());
   return output;
 }
 

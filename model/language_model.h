@@ -58,7 +58,7 @@ class LanguageModel {
   // until Await.
   virtual void Launch(const Batch& batch) = 0;
   // Its end. Errors are the device's: then the step's rows have no result, and what they had in the KV cache
-  // is lost. UNAVAILABLE: so will every later step end.
+  // is lost. UNAVAILABLE: so will every later step end. DATA_LOSS: so it will, the weights are damaged.
   virtual absl::StatusOr<StepOutput> Await() = 0;
 };
 

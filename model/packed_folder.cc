@@ -192,21 +192,26 @@ absl::StatusOr<std::unique_ptr<PackedFolder>> PackedFolder::Open(const std::stri
   return folder;
 }
 
+absl::Status CheckPackedTensors(const WeightSource& model, const PackedFolder& folder,
+                                const Backend& backend) {
+  StatedFormats stated(folder);
+  DecoderWeights unused;
+  const WeightPlan plan = PlanWeights(model, backend, stated.Rule(), nullptr, unused);
+  GH_RETURN_IF_ERROR(stated.status());
+  return ComparePlans(folder, plan);
+}
+
 absl::StatusOr<DecoderWeights> LoadPackedWeights(const WeightSource& model, const PackedLoad& load,
                                                  Backend& backend,
                                                  const std::function<void(size_t, size_t)>& progress) {
   const PackedFolder& folder = *load.folder;
   const MappedFile& file = *folder.file();
   GH_RETURN_IF_ERROR(CheckLayouts(folder, backend));
+  GH_RETURN_IF_ERROR(CheckPackedTensors(model, folder, backend));
   DecoderWeights weights;
   StatedFormats stated(folder);
-  {
-    DecoderWeights unused;
-    const WeightPlan plan = PlanWeights(model, backend, stated.Rule(), nullptr, unused);
-    GH_RETURN_IF_ERROR(stated.status());
-    GH_RETURN_IF_ERROR(ComparePlans(folder, plan));
-  }
   if (load.map) {
+    GH_ASSIGN_OR_RETURN(weights.watch, MappedWatch::Start(folder.file()));
     GH_ASSIGN_OR_RETURN(weights.memory, backend.memory().Bring(file.bytes(), folder.file(), "model weights"));
   } else {
     GH_ASSIGN_OR_RETURN(weights.memory, backend.memory().Allocate(file.bytes().size(), "model weights"));
@@ -221,6 +226,7 @@ absl::StatusOr<DecoderWeights> LoadPackedWeights(const WeightSource& model, cons
     GH_RETURN_IF_ERROR(VerifyFile(folder, plan, control));
   }
   GH_RETURN_IF_ERROR(file.CheckUnchanged());
+  if (weights.watch != nullptr) GH_RETURN_IF_ERROR(weights.watch->Check());
   return weights;
 }
 

@@ -49,6 +49,11 @@ struct PackedLoad {
 // end's.
 absl::Status CheckLayouts(const PackedFolder& folder, const Backend& backend);
 
+// DATA_LOSS naming the first tensor that is not the one which a load of `model` in the manifest's formats
+// would make, at its place. The layouts are the back end's.
+absl::Status CheckPackedTensors(const WeightSource& model, const PackedFolder& folder,
+                                const Backend& backend);
+
 // `model`: names and shapes alone. Every matrix must be the one that a load of `model` in the manifest's
 // formats would make, at its place. DATA_LOSS naming the tensor for one that is not, or whose checksum is
 // wrong; FAILED_PRECONDITION for a layout of another back end; RESOURCE_EXHAUSTED.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/mapped_watch.h"
 #include "checkpoint/model_spec.h"
 #include "kernels/device_memory.h"
 #include "kernels/matrix.h"
@@ -47,6 +48,7 @@ struct LayerWeights {
 // Owner of all packed weights. Immutable after load.
 struct DecoderWeights {
   DeviceBuffer memory;
+  std::unique_ptr<MappedWatch> watch;    // where they are read in a mapped file
   const std::byte* embedding = nullptr;  // (vocabulary, hidden) of embedding_dtype, row-major
   DType embedding_dtype = DType::kF32;
   const float* final_norm = nullptr;  // (hidden)

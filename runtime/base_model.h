@@ -13,6 +13,7 @@
 #include "kernels/make_backend.h"
 #include "model/decoder.h"
 #include "runtime/memory_budget.h"
+#include "runtime/model_files.h"
 #include "weights/byte_budget.h"
 #include "weights/weight_manager.h"
 
@@ -48,6 +49,7 @@ struct MemoryUse {
 
 // Owns everything; the decoder uses the back end until it goes. Move-only.
 struct BaseModel {
+  TextAssets text;  // of the folder
   // Of a packed folder: names and shapes alone.
   std::unique_ptr<Checkpoint> checkpoint;  // stays open: adapters are checked against it
   std::unique_ptr<Backend> backend;
@@ -66,9 +68,12 @@ std::unique_ptr<WeightManager> MakeWeightManager(const BaseModel& model, const W
 using PlanFunction =
     std::function<void(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory)>;
 
-// Opens, plans the memory, loads. Errors as Checkpoint::Open, PackedFolder::Open, MakeBackend,
-// PlanKvBudget, Decoder::Load and LoadPacked.
+// Opens, plans the memory, loads. Errors as OpenModelFiles, CheckOptions, MakeBackend, PlanKvBudget,
+// Decoder::Load and LoadPacked.
 absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, const PlanFunction& on_plan = {},
                                         const ProgressFunction& progress = {});
+// The same of files that are open.
+absl::StatusOr<BaseModel> LoadBaseModel(const BaseModelOptions& options, ModelFiles files,
+                                        const PlanFunction& on_plan, const ProgressFunction& progress);
 
 }  // namespace guildhall

@@ -9,10 +9,10 @@
 namespace guildhall {
 
 absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModelOptions& options,
-                                                               const PlanFunction& on_plan,
+                                                               ModelFiles files, const PlanFunction& on_plan,
                                                                const ProgressFunction& progress) {
   std::unique_ptr<ServedModel> served(new ServedModel(options));
-  GH_ASSIGN_OR_RETURN(served->base_, LoadBaseModel(options.base, on_plan, progress));
+  GH_ASSIGN_OR_RETURN(served->base_, LoadBaseModel(options.base, std::move(files), on_plan, progress));
   WeightManagerOptions manager;
   manager.max_rows = options.base.max_rows;
   manager.load_threads = options.load_threads;

@@ -30,7 +30,7 @@ class ServedModel {
  public:
   // As LoadBaseModel.
   static absl::StatusOr<std::unique_ptr<ServedModel>> Load(const ServedModelOptions& options,
-                                                           const PlanFunction& on_plan,
+                                                           ModelFiles files, const PlanFunction& on_plan,
                                                            const ProgressFunction& progress);
 
   LanguageModel& model() { return *base_.decoder; }

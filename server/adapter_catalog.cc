@@ -100,6 +100,13 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   }
 }
 
+absl::StatusOr<AdapterManifest> AdapterCatalog::Manifest(const AdapterConfig& adapter) const {
+  GH_RETURN_IF_ERROR(CheckPaths(adapter));
+  const auto source = OpenSource(adapter);
+  if (!source.ok()) return Outside(source.status(), adapter.name);
+  return (*source)->manifest();
+}
+
 absl::StatusOr<UnloadResult> AdapterCatalog::Unload(const std::string& name,
                                                     std::optional<uint64_t> expected_version,
                                                     absl::Duration wait) const {

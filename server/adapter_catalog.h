@@ -42,6 +42,8 @@ class AdapterCatalog {
 
   // Blocks until it is served or has failed: as WeightManager::Load, and the errors of AdapterRoots.
   absl::StatusOr<AdapterInfo> Load(const AdapterLoad& load) const;
+  // What the folder says of itself, without weights and without a weight manager. Errors as Load.
+  absl::StatusOr<AdapterManifest> Manifest(const AdapterConfig& adapter) const;
   absl::StatusOr<UnloadResult> Unload(const std::string& name, std::optional<uint64_t> expected_version,
                                       absl::Duration wait) const;
   absl::StatusOr<AdapterInfo> Pin(const std::string& name, bool pinned) const;

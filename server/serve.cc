@@ -13,53 +13,15 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "checkpoint/model_folder.h"
-#include "config/generation_defaults.h"
 #include "runtime/served_model.h"
 #include "server/deployment.h"
+#include "server/serve_plan.h"
 #include "server/server.h"
 #include "server/shutdown_signals.h"
 #include "server/version.h"
-#include "text/folder.h"
 
 namespace guildhall {
 namespace {
-
-absl::StatusOr<WeightFormats> FormatsOf(const WeightsConfig& config) {
-  WeightFormats formats;
-  GH_ASSIGN_OR_RETURN(formats.experts, ParseFormatChoice("weights.experts", config.experts));
-  GH_ASSIGN_OR_RETURN(formats.shared_experts,
-                      ParseFormatChoice("weights.shared_experts", config.shared_experts));
-  GH_ASSIGN_OR_RETURN(formats.dense, ParseFormatChoice("weights.dense", config.dense));
-  GH_ASSIGN_OR_RETURN(formats.attention, ParseFormatChoice("weights.attention", config.attention));
-  GH_ASSIGN_OR_RETURN(formats.head, ParseFormatChoice("weights.head", config.head));
-  return formats;
-}
-
-absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
-  BaseModelOptions options;
-  options.path = config.model.path;
-  options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
-  GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
-  options.map_weights = config.weights.map;
-  options.verify_weights = config.weights.verify;
-  options.backend.device = config.device;
-  options.backend.products = *ParseDeviceProducts(config.device_products);  // one of the key's choices
-  if (options.backend.products == DeviceProducts::kLibrary) {
-    Log().warn("device_products: library: an answer's bits may depend on what it is batched with");
-  }
-  options.device_memory = config.device_memory;
-  options.backend.cpu.threads = static_cast<int>(config.cpu.threads);
-  options.backend.cpu.pin = config.cpu.pin;
-  options.backend.cpu.isa = config.cpu.isa;
-  options.backend.page_bytes = static_cast<size_t>(config.memory.page_bytes);
-  options.kv_budget = config.memory.kv;
-  options.kv_format = ParseKvFormat(config.memory.kv_dtype);  // nullopt for "auto"
-  options.max_rows = config.engine.token_budget;
-  options.max_sequences = config.engine.max_running;
-  options.max_outputs = std::max<int64_t>(config.engine.max_running, options.max_outputs);
-  return options;
-}
 
 void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& memory) {
   Log().info("back end: {}", backend.Describe());
@@ -70,29 +32,10 @@ void LogPlan(const ModelSpec& spec, const Backend& backend, const MemoryUse& mem
   Log().info("memory: {}", memory.text);
 }
 
-absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
-  ServedModelOptions options;
-  GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
-  options.load_threads = static_cast<int>(config.adapters.load_threads);
-  options.room_wait = absl::Seconds(config.adapters.load_wait_s);
-  options.experts_as_base = config.adapters.expert_format == "base";
-  options.profile = config.engine.profile;
-  options.trace = config.engine.trace;
-  return options;
-}
-
-absl::StatusOr<DeploymentPlan> Plan(const ServerConfig& config, const BaseModelOptions& options) {
-  GH_ASSIGN_OR_RETURN(TextAssets text, LoadTextAssets(options.path));
-  // What else is wrong with the folder, LoadBaseModel says with all of it in view.
-  GH_ASSIGN_OR_RETURN(const ModelFolder folder, ReadFolderConfig(options.path, options.checkpoint));
-  GH_ASSIGN_OR_RETURN(const PartialSampling defaults, GenerationDefaults(folder.generation));
-  return PlanDeployment(config, std::move(text), defaults);
-}
-
-absl::StatusOr<std::unique_ptr<ServedModel>> LoadModel(const ServedModelOptions& options,
+absl::StatusOr<std::unique_ptr<ServedModel>> LoadModel(const ServedModelOptions& options, ModelFiles files,
                                                        const ProgressFunction& progress) {
   const absl::Time begin = absl::Now();
-  GH_ASSIGN_OR_RETURN(auto model, ServedModel::Load(options, LogPlan, progress));
+  GH_ASSIGN_OR_RETURN(auto model, ServedModel::Load(options, std::move(files), LogPlan, progress));
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
   const uint64_t bytes = model->memory().weights;
   Log().info("loaded {} in {:.1f} s ({:.0f} MB/s)", FormatBytes(bytes), seconds,
@@ -133,8 +76,9 @@ absl::Status CheckAddresses(const ServerConfig& config) {
 
 absl::Status Serve(const ServerConfig& config, std::span<const StartListener> listeners,
                    const ProgressFunction& progress) {
-  if (config.model.path.empty()) {
-    return absl::InvalidArgumentError("model.path is not set: name the Hugging Face folder to serve");
+  GH_ASSIGN_OR_RETURN(const ServedModelOptions options, ModelOptions(config));
+  if (options.base.backend.products == DeviceProducts::kLibrary) {
+    Log().warn("device_products: library: an answer's bits may depend on what it is batched with");
   }
   BoundHeap();
   GH_RETURN_IF_ERROR(CheckAddresses(config));
@@ -159,10 +103,9 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
     Log().info("{} on {} ({})", listener->name(), listener->Target(), listener->protection());
   }
 
-  GH_ASSIGN_OR_RETURN(const ServedModelOptions options, ModelOptions(config));
-  GH_ASSIGN_OR_RETURN(DeploymentPlan plan, Plan(config, options.base));
-  GH_ASSIGN_OR_RETURN(model, LoadModel(options, progress));
-  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(plan), Deployed(*model)));
+  GH_ASSIGN_OR_RETURN(ServePlan plan, PlanServe(config));
+  GH_ASSIGN_OR_RETURN(model, LoadModel(plan.model, std::move(plan.files), progress));
+  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(plan.deployment), Deployed(*model)));
   Log().info("adapters: {}", deployment->adapters->Summary());
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);

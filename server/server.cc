@@ -22,6 +22,8 @@ constexpr absl::Duration kReturnInterval = absl::Seconds(5);
 constexpr uint64_t kWorthReturning = uint64_t{8} << 20;
 constexpr size_t kMaxTokenBytes = 4096;
 
+}  // namespace
+
 absl::StatusOr<std::string> AdminToken(const AdminConfig& admin) {
   if (admin.token_file.empty()) return admin.token;
   GH_ASSIGN_OR_RETURN(std::string token, ReadSmallFile(admin.token_file, kMaxTokenBytes));
@@ -33,8 +35,6 @@ absl::StatusOr<std::string> AdminToken(const AdminConfig& admin) {
   }
   return token;
 }
-
-}  // namespace
 
 Server::Server(const ServerConfig& config, std::string admin_token)
     : config_(config),

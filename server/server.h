@@ -24,6 +24,9 @@
 
 namespace guildhall {
 
+// Of the configuration, or of the file that it names. Errors name the key or the file.
+absl::StatusOr<std::string> AdminToken(const AdminConfig& admin);
+
 // Thread-safe after Start. Its listeners are ready while requests are served: not while loading or
 // draining, nor after repeated numeric failures, nor when the device is lost.
 class Server {

@@ -80,6 +80,32 @@ TEST_CASE("Repeated NaN makes the engine unhealthy, a good row makes it healthy 
   CHECK(engine.Status().consecutive_numeric_failures == 0);
 }
 
+TEST_CASE("Weights that are lost end the requests of each step, and the engine is not healthy any more") {
+  std::atomic<bool> lost{false};
+  FakeModel model({.fail_step = [&lost](int64_t) -> absl::Status {
+    return lost ? absl::DataLossError("/models/weights.packed: the file was cut") : absl::OkStatus();
+  }});
+  Engine engine(model, SmallOptions(), BaseTask());
+  engine.Start();
+  const auto ask = [&engine] {
+    auto request = MakeRequest({1, 2, 3}, Greedy(4));
+    REQUIRE(engine.Submit(request).ok());
+    return Collect(*request->stream).end.status;
+  };
+  CHECK(ask().ok());
+  CHECK(engine.Status().healthy);
+  lost = true;
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status ended = ask();
+    CHECK(ended.code() == absl::StatusCode::kInternal);
+    CHECK_THAT(std::string(ended.message()), Catch::Contains("weights") && !Catch::Contains("/models"));
+    CHECK_FALSE(engine.Status().healthy);
+  }
+  CHECK_FALSE(engine.Status().device_lost);
+  AwaitIdle(engine);
+  CHECK(engine.Status().kv_blocks_free == 64);
+}
+
 TEST_CASE("A device that is lost ends every request, those that wait as well, and takes no new ones") {
   std::atomic<int64_t> lost_from{1 << 20};
   FakeModel model({.fail_step = [&lost_from](int64_t step) -> absl::Status {

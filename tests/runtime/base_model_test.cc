@@ -2,12 +2,15 @@
 #include "runtime/base_model.h"
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <thread>
 
 #include "absl/time/clock.h"
 #include "tests/engine/answers.h"
 #include "tests/support/golden.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/test_backends.h"
+#include "tools/quantize_folder.h"
 
 namespace guildhall {
 namespace {
@@ -131,6 +134,44 @@ TEST_CASE("Released KV blocks can be written again, and the others keep their ke
   REQUIRE(decoder.GrowKvBlocks(0, decoder.kv_blocks()).ok());
   CHECK(forward(0, rows - 1) != expected);
   CHECK(decoder.kv_release_blocks() >= 1);
+}
+
+TEST_CASE("A mapped file of weights that is cut ends the requests of each step, and nothing else") {
+  const TempFolder folder;
+  const std::string out = folder / "packed";
+  {
+    const auto files = OpenModelFiles(LoadGolden("olmoe_f32").directory, {});
+    REQUIRE(files.ok());
+    const auto backend = MakeBackend(DefaultTestBackend().options);
+    REQUIRE(backend.ok());
+    WeightFormats formats;
+    formats.experts = WeightFormat::kInt8;
+    REQUIRE(QuantizeFolder(*files->checkpoint, **backend, out,
+                           {.formats = formats, .force = false, .tool = "test"}, {})
+                .ok());
+  }
+  BaseModelOptions options;
+  options.path = out;
+  options.backend = DefaultTestBackend().options;
+  options.kv_budget = "8MiB";
+  options.map_weights = true;
+  const auto model = LoadBaseModel(options);
+  REQUIRE(model.ok());
+  EngineOptions engine_options;
+  ShareBudget(*model, engine_options);
+  Engine engine(*model->decoder, engine_options, {TaskPolicy{}});
+  engine.Start();
+  const auto ask = [&engine] {
+    auto request = MakeRequest({1, 2, 3}, Greedy(4));
+    REQUIRE(engine.Submit(request).ok());
+    return Collect(*request->stream).end.status;
+  };
+  CHECK(ask().ok());
+  std::filesystem::resize_file(out + "/" + kPackedWeightsFile, 0);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(ask().code() == absl::StatusCode::kInternal);
+    CHECK_FALSE(engine.Status().healthy);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // generation_config.json means what it means to transformers.
-#include "config/generation_defaults.h"
+#include "runtime/generation_defaults.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "config/generation_defaults.h"
+#include "runtime/generation_defaults.h"
 
 #include "base/str_cat.h"
 
