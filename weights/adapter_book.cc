@@ -21,6 +21,16 @@ absl::Status NotLoaded(const std::string& name) {
 
 }  // namespace
 
+// A version and the job that loads it own each other until the job is done: those that never were, here.
+AdapterBook::~AdapterBook() {
+  for (const Job& job : queue_) job->version->job = nullptr;
+  for (const Version& version : replaced_) version->job = nullptr;
+  for (const auto& [name, entry] : entries_) {
+    if (entry.loading != nullptr) entry.loading->version->job = nullptr;
+    if (entry.serving != nullptr) entry.serving->job = nullptr;
+  }
+}
+
 absl::StatusOr<std::vector<AdapterBook::Version>> AdapterBook::AddReaders(std::span<const AdapterUse> uses,
                                                                           absl::Time now) {
   std::vector<Version> versions;

@@ -24,6 +24,11 @@ class AdapterBook {
   using Version = std::shared_ptr<AdapterVersion>;
   using Job = std::shared_ptr<LoadJob>;
 
+  AdapterBook() = default;
+  AdapterBook(const AdapterBook&) = delete;
+  AdapterBook& operator=(const AdapterBook&) = delete;
+  ~AdapterBook();
+
   // Loads. A job is queued, runs, is done; one name has at most one first load at a time.
 
   // Queues a first load. ALREADY_EXISTS, ABORTED (another version is there than expected, another load of

@@ -1,13 +1,12 @@
 // What goes wrong with one request or one step stays there.
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 
 #include "absl/time/clock.h"
 #include "tests/engine/answers.h"
 #include "tests/engine/fake_model.h"
+#include "tests/support/allocation_hook.h"
 
 namespace guildhall {
 namespace {
@@ -17,29 +16,10 @@ namespace {
 thread_local bool on_engine_thread = false;
 std::atomic<int64_t> failing_allocation{0};  // counts down; 0: off
 
-}  // namespace
-
 bool AllocationFails() {
   if (!on_engine_thread || failing_allocation.load() == 0) return false;
   return failing_allocation.fetch_sub(1) == 1;
 }
-
-}  // namespace guildhall
-
-void* operator new(size_t size) {
-  if (guildhall::AllocationFails()) throw std::bad_alloc();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-
-namespace guildhall {
-namespace {
 
 TEST_CASE("NaN logits end their own request with INTERNAL and no other") {
   FakeModel model({.poison = 60});
@@ -175,6 +155,7 @@ TEST_CASE("A step that fails ends the requests that were in it, the next ones ar
 // The k-th allocation of the engine thread fails, for every k until a run needs fewer than k.
 TEST_CASE(
     "Whichever allocation of the engine fails, every request ends once, and right unless it says otherwise") {
+  SetAllocationHook(AllocationFails);
   int failures = 0;
   for (int64_t k = 1; k < 4000; ++k) {
     FakeModel model({.kv_blocks = 12, .before_step = [&](int64_t step) {
@@ -211,6 +192,7 @@ TEST_CASE(
     if (!reached) break;
     REQUIRE(k < 3999);
   }
+  SetAllocationHook(nullptr);
   CHECK(failures > 20);
 }
 
