@@ -72,6 +72,18 @@ function(guildhall_emulated_cases NAME SPEC LABEL)
                        PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS ${LABEL} ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda)
 endfunction()
 
+# And in the checking mode, by a program of its own.
+function(guildhall_checked_cases NAME SPEC)
+  if(NOT TARGET gh_cuda_checked)
+    return()
+  endif()
+  add_executable(${NAME}_checked)
+  target_link_libraries(${NAME}_checked PRIVATE ${NAME}_objects gh_cuda_checked)
+  catch_discover_tests(${NAME}_checked TEST_SPEC "${SPEC}" TEST_PREFIX "cuda-checked: ${NAME}: " EXTRA_ARGS --warn NoTests
+                       PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-checked
+                       ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:shuffled)
+endfunction()
+
 function(guildhall_test NAME)
   cmake_parse_arguments(ARG "EMULATED;EMULATED_CASES;ON_DEVICE;CHECKED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_library(${NAME}_objects OBJECT ${ARG_SOURCES})
@@ -97,11 +109,7 @@ function(guildhall_test NAME)
     guildhall_emulated_cases(${NAME} "~[cpu][long]" cuda-long)
   endif()
   if(ARG_CHECKED AND TARGET gh_cuda_checked)
-    add_executable(${NAME}_checked)
-    target_link_libraries(${NAME}_checked PRIVATE ${NAME}_objects gh_cuda_checked)
-    catch_discover_tests(${NAME}_checked TEST_SPEC "~[cpu]" TEST_PREFIX "cuda-checked: ${NAME}: " EXTRA_ARGS --warn NoTests
-                         PROPERTIES TIMEOUT ${GUILDHALL_TEST_TIMEOUT} LABELS cuda-checked
-                         ENVIRONMENT GUILDHALL_TEST_DEVICE=cuda ENVIRONMENT_MODIFICATION EMULATED_CUDA_ORDER=set:shuffled)
+    guildhall_checked_cases(${NAME} "~[cpu]")
     find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
     add_test(NAME "cuda-order: ${NAME}"
       COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/tests/cuda_emulation/orders_test.py $<TARGET_FILE:${NAME}>)

@@ -106,24 +106,26 @@ void CheckTogether(Served& served, const std::vector<std::vector<int32_t>>& prom
   CHECK(engine.Status().preemptions > 0);
 }
 
+void CheckIsolation(const TestBackend& on, const char* golden, KvFormat format) {
+  INFO(on.name << ", " << golden << ", " << KvFormatName(format));
+  Served served(golden, on, kBlocks, format);
+  const auto prompts = Prompts(served.decoder->vocabulary());
+  CheckTogether(served, prompts, Alone(served, prompts));
+}
+
 }  // namespace
 
 TEST_CASE("An answer out of the prefix cache, in chunks, among others and preempted is the one alone") {
-  const struct {
-    const char* golden;
-    KvFormat format;
-  } cases[] = {{"deepseek_v2_lite_bf16", KvFormat::kBF16},
-               {"deepseek_v2_lite_bf16", KvFormat::kInt8},
-               {"mixtral_window_bf16", KvFormat::kBF16},
-               {"qwen3_moe_f32", KvFormat::kF32}};
   for (const TestBackend& on : TestBackends()) {
-    for (const auto& [golden, format] : cases) {
-      INFO(on.name << ", " << golden << ", " << KvFormatName(format));
-      Served served(golden, on, kBlocks, format);
-      const auto prompts = Prompts(served.decoder->vocabulary());
-      CheckTogether(served, prompts, Alone(served, prompts));
-    }
+    CheckIsolation(on, "deepseek_v2_lite_bf16", KvFormat::kBF16);
+    CheckIsolation(on, "deepseek_v2_lite_bf16", KvFormat::kInt8);
+    CheckIsolation(on, "qwen3_moe_f32", KvFormat::kF32);
   }
+}
+
+// By itself, for the checking mode.
+TEST_CASE("And so it is through a window", "[churn]") {
+  for (const TestBackend& on : TestBackends()) CheckIsolation(on, "mixtral_window_bf16", KvFormat::kBF16);
 }
 
 }  // namespace guildhall
