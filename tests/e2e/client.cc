@@ -30,8 +30,11 @@ Answer Ask(const std::string& address, const v1::GenerateRequest& request) {
       answer.text += response.chunk().text();
       answer.tokens.insert(answer.tokens.end(), response.chunk().token_ids().begin(),
                            response.chunk().token_ids().end());
-      for (const v1::Logprob& logprob : response.chunk().logprobs())
+      for (const v1::Logprob& logprob : response.chunk().logprobs()) {
         answer.logprobs.push_back(logprob.logprob());
+        if (logprob.top_size() < 2) continue;
+        answer.margins.push_back(logprob.top(0).logprob() - logprob.top(1).logprob());
+      }
     } else if (response.has_end()) {
       answer.end = response.end();
     }

@@ -17,6 +17,7 @@ struct Answer {
   std::string text;
   std::vector<int32_t> tokens;
   std::vector<float> logprobs;
+  std::vector<float> margins;  // of each token before the next likely one, where the two were asked for
   v1::GenerateEnd end;
 };
 

@@ -87,16 +87,17 @@ ServerProcess::ServerProcess(const std::vector<std::string>& settings, const Ser
 void ServerProcess::Start(const std::vector<std::string>& settings, const ServerPlace& place) {
   std::vector<std::string> arguments{"serve", "--config",
                                      std::string(GUILDHALL_SOURCE_DIR) + "/configs/demo.json"};
-  std::vector<std::string> all = settings;
-  all.push_back("server.listen=" + address_);
-  all.push_back("admin.listen=" + admin_address_);
+  std::vector<std::string> all{"server.listen=" + address_, "admin.listen=" + admin_address_};
   if (OnTestDevice()) all.push_back("device=" + DefaultTestBackend().options.device);
+  all.insert(all.end(), settings.begin(), settings.end());  // of one key the last one counts
   for (const std::string& setting : all) {
     arguments.push_back("--set");
     arguments.push_back(setting);
   }
+  std::vector<std::string> variables{kSmallPages};
+  variables.insert(variables.end(), place.environment.begin(), place.environment.end());
   const std::string log = folder_.path() + "/log";
-  pid_ = Spawn(arguments, {kSmallPages}, log, log, place.max_descriptors);
+  pid_ = Spawn(arguments, variables, log, log, place.max_descriptors);
 }
 
 bool ServerProcess::Ended() {

@@ -26,13 +26,14 @@ Finished RunCommand(const std::vector<std::string>& arguments,
 struct ServerPlace {
   bool tcp = false;         // ports of loopback that the system chooses, instead of sockets in a folder
   int max_descriptors = 0;  // hard limit of the process; 0: that of the tests
+  std::vector<std::string> environment = {};  // NAME=VALUE, beside the tests' own
 };
 
 // A server on the demo model. Its listeners are unix:FOLDER/inference and unix:FOLDER/admin, or have ports.
 class ServerProcess {
  public:
-  // On the device of the tests. `settings` are KEY=VALUE of --set. Returns when readiness is SERVING; ends
-  // the test program if that takes 120 s.
+  // On the device of the tests, if the settings name no other. `settings` are KEY=VALUE of --set. Returns when
+  // readiness is SERVING; ends the test program if that takes 120 s.
   explicit ServerProcess(const std::vector<std::string>& settings = {}, const ServerPlace& place = {});
   ~ServerProcess();  // kills it if it still runs
   ServerProcess(const ServerProcess&) = delete;
