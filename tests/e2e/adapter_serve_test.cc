@@ -20,34 +20,6 @@ void CheckSame(const Answer& found, const Answer& expected) {
   CHECK(SameBits(found.logprobs, expected.logprobs));
 }
 
-std::unique_ptr<v1::Admin::Stub> AdminOf(const ServerProcess& server) {
-  return v1::Admin::NewStub(grpc::CreateChannel(server.admin_address(), grpc::InsecureChannelCredentials()));
-}
-
-// The last event of the stream; the status when it is not OK.
-grpc::Status Load(v1::Admin::Stub& admin, const std::string& name, const std::string& path,
-                  uint64_t expected_version, v1::AdapterInfo* loaded = nullptr) {
-  v1::LoadAdapterRequest request;
-  request.set_name(name);
-  request.set_path(path);
-  if (expected_version > 0) request.set_expected_version(expected_version);
-  grpc::ClientContext context;
-  auto reader = admin.LoadAdapter(&context, request);
-  v1::LoadAdapterResponse response;
-  while (reader->Read(&response)) {
-    if (response.has_loaded() && loaded != nullptr) *loaded = response.loaded();
-  }
-  return reader->Finish();
-}
-
-grpc::Status Unload(v1::Admin::Stub& admin, const std::string& name) {
-  v1::UnloadAdapterRequest request;
-  request.set_name(name);
-  v1::UnloadAdapterResponse response;
-  grpc::ClientContext context;
-  return admin.UnloadAdapter(&context, request, &response);
-}
-
 void PutSql(v1::Admin::Stub& admin) {
   v1::PutTaskRequest request;
   request.mutable_task()->set_id("sql");
@@ -87,7 +59,7 @@ std::string TierOf(v1::Admin::Stub& admin, const std::string& name) {
 
 TEST_CASE("adapters that come, change and go beside requests change no bit of them", "[long]") {
   const ServerProcess server;
-  const auto admin = AdminOf(server);
+  const auto admin = AdminOf(server.admin_address());
   const std::vector<v1::GenerateRequest> requests = MixedRequests();
   std::vector<Answer> alone;
   for (const v1::GenerateRequest& request : requests) {
@@ -131,7 +103,7 @@ TEST_CASE("adapters that come, change and go beside requests change no bit of th
 TEST_CASE("prefixes are found again, but never across salts, versions or a reload under the same name",
           "[long]") {
   const ServerProcess server;
-  const auto admin = AdminOf(server);
+  const auto admin = AdminOf(server.admin_address());
   v1::AdapterInfo first;
   REQUIRE(Load(*admin, "sql", "lora-sql", 0, &first).ok());
   PutSql(*admin);
@@ -170,7 +142,7 @@ TEST_CASE("an adapter that was evicted under a small budget comes back for its t
           "[long]") {
   // Room for some of the adapters beside the smallest KV cache, not for all.
   const ServerProcess server({"memory.kv=3MiB", "engine.max_running=4"});
-  const auto admin = AdminOf(server);
+  const auto admin = AdminOf(server.admin_address());
   const std::vector<v1::GenerateRequest> requests = MixedRequests();
   std::vector<Answer> first;
   for (const v1::GenerateRequest& request : requests) first.push_back(Ask(server.address(), request));
@@ -189,7 +161,7 @@ TEST_CASE("an adapter that was evicted under a small budget comes back for its t
 TEST_CASE("a refused load names the cure and leaves the server, the name and the version before as they were",
           "[long]") {
   const ServerProcess server;
-  const auto admin = AdminOf(server);
+  const auto admin = AdminOf(server.admin_address());
   const Answer before = Ask(server.address(), GreedyRequest("measure", "5082 grams in kilograms"));
   for (const char* path : {"../model", "/etc", "nothing-here", "esft-measure/../lora-sql", ""}) {
     INFO(path);

@@ -62,6 +62,33 @@ v1::GetStatusResponse StatusOf(const std::string& admin_address) {
   return response;
 }
 
+std::unique_ptr<v1::Admin::Stub> AdminOf(const std::string& admin_address) {
+  return v1::Admin::NewStub(grpc::CreateChannel(admin_address, grpc::InsecureChannelCredentials()));
+}
+
+grpc::Status Load(v1::Admin::Stub& admin, const std::string& name, const std::string& path,
+                  uint64_t expected_version, v1::AdapterInfo* loaded) {
+  v1::LoadAdapterRequest request;
+  request.set_name(name);
+  request.set_path(path);
+  if (expected_version > 0) request.set_expected_version(expected_version);
+  grpc::ClientContext context;
+  auto reader = admin.LoadAdapter(&context, request);
+  v1::LoadAdapterResponse response;
+  while (reader->Read(&response)) {
+    if (response.has_loaded() && loaded != nullptr) *loaded = response.loaded();
+  }
+  return reader->Finish();
+}
+
+grpc::Status Unload(v1::Admin::Stub& admin, const std::string& name) {
+  v1::UnloadAdapterRequest request;
+  request.set_name(name);
+  v1::UnloadAdapterResponse response;
+  grpc::ClientContext context;
+  return admin.UnloadAdapter(&context, request, &response);
+}
+
 std::vector<Example> HeldOutExamples(int per_task) {
   std::map<std::pair<std::string, std::string>, int> taken;
   std::vector<Example> examples;

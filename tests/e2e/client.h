@@ -32,6 +32,13 @@ std::vector<Answer> AskTogether(const std::string& address, const std::vector<v1
 
 v1::GetStatusResponse StatusOf(const std::string& admin_address);
 
+std::unique_ptr<v1::Admin::Stub> AdminOf(const std::string& admin_address);
+
+// `expected_version` 0: the name must be free. `loaded`, if any, gets the adapter that came of it.
+grpc::Status Load(v1::Admin::Stub& admin, const std::string& name, const std::string& path,
+                  uint64_t expected_version, v1::AdapterInfo* loaded = nullptr);
+grpc::Status Unload(v1::Admin::Stub& admin, const std::string& name);
+
 // The demo's held-out examples, per task and adapter in turn.
 struct Example {
   std::string task;
