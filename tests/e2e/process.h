@@ -32,8 +32,8 @@ struct ServerPlace {
 // A server on the demo model. Its listeners are unix:FOLDER/inference and unix:FOLDER/admin, or have ports.
 class ServerProcess {
  public:
-  // On the device of the tests, if the settings name no other. `settings` are KEY=VALUE of --set. Returns when
-  // readiness is SERVING; ends the test program if that takes 120 s.
+  // On the device of the tests, if the settings name no other. `settings` are KEY=VALUE of --set. Returns
+  // when readiness is SERVING; ends the test program if that takes 120 s.
   explicit ServerProcess(const std::vector<std::string>& settings = {}, const ServerPlace& place = {});
   ~ServerProcess();  // kills it if it still runs
   ServerProcess(const ServerProcess&) = delete;
