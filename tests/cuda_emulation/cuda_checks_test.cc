@@ -171,7 +171,7 @@ __global__ void Nothing() {}
 
 TEST_CASE("a launch beyond the device's limits is refused", "[cuda_checks]") {
   const auto launch = [](dim3 grid, dim3 block, size_t shared_bytes) {
-    return Launch(&Nothing, {grid, block, shared_bytes}, nullptr);
+    return Launch(&Nothing, {grid, block, shared_bytes}, {});
   };
   CHECK(launch(1, 1024, 232448) == cudaSuccess);
   CHECK(launch(1, 1025, 0) == cudaErrorInvalidConfiguration);

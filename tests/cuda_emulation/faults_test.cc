@@ -49,7 +49,7 @@ TEST_CASE("a kernel or a copy that fails is told to whoever waits") {
   const Array<int> number(std::vector<int>{1});
   SECTION("once") {
     EmulatedDevice::Fail("kernel", 1, cudaErrorLaunchFailure);
-    CHECK(cuda::Launch(&Set, {1, 1}, nullptr, number.data(), 2) == cudaSuccess);
+    CHECK(cuda::Launch(&Set, {1, 1}, {}, number.data(), 2) == cudaSuccess);
     CHECK(cudaDeviceSynchronize() == cudaErrorLaunchFailure);
     CHECK(cudaDeviceSynchronize() == cudaSuccess);
     CHECK(number.Read() == std::vector<int>{1});
@@ -57,10 +57,10 @@ TEST_CASE("a kernel or a copy that fails is told to whoever waits") {
   SECTION("of one name, stickily") {
     EmulatedDevice::Fail("Set", 2, cudaErrorIllegalAddress, /*sticky=*/true);
     for (int i = 2; i < 5; ++i) {
-      CHECK(cuda::Launch(&Set, {1, 1}, nullptr, number.data(), i) == cudaSuccess);
+      CHECK(cuda::Launch(&Set, {1, 1}, {}, number.data(), i) == cudaSuccess);
     }
     CHECK(cudaDeviceSynchronize() == cudaErrorIllegalAddress);
-    CHECK(cuda::Launch(&Set, {1, 1}, nullptr, number.data(), 5) == cudaErrorIllegalAddress);
+    CHECK(cuda::Launch(&Set, {1, 1}, {}, number.data(), 5) == cudaErrorIllegalAddress);
     EmulatedDevice::Heal();
     CHECK(number.Read() == std::vector<int>{2});
   }

@@ -24,8 +24,8 @@ TEST_CASE("each thread of each block runs once and knows its place, x fastest") 
     const FreshDevices devices({.order = order});
     constexpr size_t kCount = 3 * 2 * 2 * 5 * 4 * 2;
     const Array<uint3> threads(kCount), blocks(kCount);
-    REQUIRE(cuda::Launch(&WriteIndices, {dim3(3, 2, 2), dim3(5, 4, 2)}, nullptr, threads.data(),
-                         blocks.data()) == cudaSuccess);
+    REQUIRE(cuda::Launch(&WriteIndices, {dim3(3, 2, 2), dim3(5, 4, 2)}, {}, threads.data(), blocks.data()) ==
+            cudaSuccess);
     const auto thread = threads.Read(), block = blocks.Read();
     for (unsigned i = 0; i < kCount; ++i) {
       INFO(i);
@@ -43,7 +43,7 @@ __global__ void CountOrder(unsigned* next, unsigned* order) {
 std::vector<unsigned> OrderOf(Order order) {
   const FreshDevices devices({.order = order});
   const Array<unsigned> next(std::vector<unsigned>{0}), places(12);
-  REQUIRE(cuda::Launch(&CountOrder, {3, 4}, nullptr, next.data(), places.data()) == cudaSuccess);
+  REQUIRE(cuda::Launch(&CountOrder, {3, 4}, {}, next.data(), places.data()) == cudaSuccess);
   return places.Read();
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("arguments are those of the launch, whatever becomes of them before th
   const Array<int> sum(1);
   Large large = {};
   large.values.fill(3);
-  REQUIRE(cuda::Launch(&WriteLarge, {1, 1}, nullptr, large, sum.data()) == cudaSuccess);
+  REQUIRE(cuda::Launch(&WriteLarge, {1, 1}, {}, large, sum.data()) == cudaSuccess);
   large.values.fill(4);
   CHECK(sum.Read() == std::vector<int>{300});
 }
@@ -115,7 +115,7 @@ __global__ void LookAtShared(int* fresh, int words) {
 
 TEST_CASE("shared memory is fresh for each block") {
   const Array<int> fresh(4);
-  REQUIRE(cuda::Launch(&LookAtShared, {4, 1, 100}, nullptr, fresh.data(), 25) == cudaSuccess);
+  REQUIRE(cuda::Launch(&LookAtShared, {4, 1, 100}, {}, fresh.data(), 25) == cudaSuccess);
   CHECK(fresh.Read() == std::vector<int>{1, 1, 1, 1});
 }
 
@@ -125,7 +125,7 @@ __global__ void WriteShared(int place) {
 
 TEST_CASE("what is far behind the block's shared memory faults") {
   CHECK_THAT(EndOf([] {
-               (void)cuda::Launch(&WriteShared, {1, 1, 1024}, nullptr, 1024);
+               (void)cuda::Launch(&WriteShared, {1, 1, 1024}, {}, 1024);
                (void)cudaDeviceSynchronize();
              }),
              Contains("kernel WriteShared"));
@@ -136,9 +136,9 @@ __global__ void Named(T) {}
 
 TEST_CASE("launches, synchronizations and copies are counted") {
   const FreshDevices devices;
-  REQUIRE(cuda::Launch(&Nothing, {4, 1}, nullptr) == cudaSuccess);
-  REQUIRE(cuda::Launch(&Nothing, {2, 1}, nullptr) == cudaSuccess);
-  REQUIRE(cuda::Launch(&Named<const float*>, {1, 1}, nullptr, nullptr) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Nothing, {4, 1}, {}) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Nothing, {2, 1}, {}) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Named<const float*>, {1, 1}, {}, nullptr) == cudaSuccess);
   REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
   (void)Array<int>(std::vector<int>{1, 2, 3}).Read();
   const Counts counts = EmulatedDevice::TakeCounts();

@@ -16,7 +16,7 @@ __global__ void Increment(int* place) {
 }
 
 cudaError_t RunIncrement(int* place) {
-  const cudaError_t error = cuda::Launch(&Increment, {1, 1}, nullptr, place);
+  const cudaError_t error = cuda::Launch(&Increment, {1, 1}, {}, place);
   return error == cudaSuccess ? cudaDeviceSynchronize() : error;
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("pages are mapped and unmapped while work is on its way elsewhere") {
   CUdeviceptr range = 0;
   REQUIRE(cuMemAddressReserve(&range, kPage, kPage, 0, 0) == CUDA_SUCCESS);
   for (int i = 0; i < 3; ++i) {
-    REQUIRE(cuda::Launch(&Increment, {1, 1}, nullptr, number.data()) == cudaSuccess);
+    REQUIRE(cuda::Launch(&Increment, {1, 1}, {}, number.data()) == cudaSuccess);
     CUmemGenericAllocationHandle page = 0;
     REQUIRE(cuMemCreate(&page, kPage, &where, 0) == CUDA_SUCCESS);
     REQUIRE(cuMemMap(range, kPage, 0, page, 0) == CUDA_SUCCESS);

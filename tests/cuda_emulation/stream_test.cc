@@ -45,7 +45,7 @@ TEST_CASE("a kernel's result is on its way until somebody waits for it") {
   const Stream stream;
   const Array<int> number(std::vector<int>{1});
   const Pinned result(0);
-  REQUIRE(cuda::Launch(&Set, {1, 1}, stream.handle, number.data(), 2) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = stream.handle}, number.data(), 2) == cudaSuccess);
   REQUIRE(cudaMemcpyAsync(result.place, number.data(), sizeof(int), kDown, stream.handle) == cudaSuccess);
   CHECK(*result.place == 0);
   CHECK(cudaStreamQuery(stream.handle) == cudaErrorNotReady);
@@ -59,7 +59,7 @@ TEST_CASE("who asks again and again is told in the end that all is done") {
   const Stream stream;
   const Array<int> number(1);
   for (int i = 0; i < 5; ++i) {
-    REQUIRE(cuda::Launch(&Set, {1, 1}, stream.handle, number.data(), i) == cudaSuccess);
+    REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = stream.handle}, number.data(), i) == cudaSuccess);
   }
   int asked = 1;
   while (cudaStreamQuery(stream.handle) == cudaErrorNotReady) ++asked;
@@ -84,7 +84,7 @@ TEST_CASE("a copy to pageable memory is there when the call returns") {
   const Stream stream;
   const Array<int> number(1);
   int result = 0;
-  REQUIRE(cuda::Launch(&Set, {1, 1}, stream.handle, number.data(), 7) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = stream.handle}, number.data(), 7) == cudaSuccess);
   REQUIRE(cudaMemcpyAsync(&result, number.data(), sizeof(int), kDown, stream.handle) == cudaSuccess);
   CHECK(result == 7);
 }
@@ -93,11 +93,13 @@ TEST_CASE("a stream that does not wait for another's event runs before it, one t
   const Array<int> number(std::vector<int>{0}), unordered(1), ordered(1);
   const Stream writer, careless, careful;
   const Event written;
-  REQUIRE(cuda::Launch(&Set, {1, 1}, writer.handle, number.data(), 5) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = writer.handle}, number.data(), 5) == cudaSuccess);
   REQUIRE(cudaEventRecord(written.handle, writer.handle) == cudaSuccess);
-  REQUIRE(cuda::Launch(&CopyInt, {1, 1}, careless.handle, unordered.data(), number.data()) == cudaSuccess);
+  REQUIRE(cuda::Launch(&CopyInt, {1, 1}, {.stream = careless.handle}, unordered.data(), number.data()) ==
+          cudaSuccess);
   REQUIRE(cudaStreamWaitEvent(careful.handle, written.handle) == cudaSuccess);
-  REQUIRE(cuda::Launch(&CopyInt, {1, 1}, careful.handle, ordered.data(), number.data()) == cudaSuccess);
+  REQUIRE(cuda::Launch(&CopyInt, {1, 1}, {.stream = careful.handle}, ordered.data(), number.data()) ==
+          cudaSuccess);
   REQUIRE(cudaStreamSynchronize(careless.handle) == cudaSuccess);
   CHECK(cudaEventQuery(written.handle) == cudaErrorNotReady);
   REQUIRE(cudaStreamSynchronize(careful.handle) == cudaSuccess);
@@ -112,10 +114,10 @@ TEST_CASE("an event stands for its last record, and waiting for it runs nothing 
   CHECK(cudaEventQuery(event.handle) == cudaSuccess);
   CHECK(cudaEventSynchronize(event.handle) == cudaSuccess);
   for (int i = 1; i <= 2; ++i) {
-    REQUIRE(cuda::Launch(&Set, {1, 1}, stream.handle, number.data(), i) == cudaSuccess);
+    REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = stream.handle}, number.data(), i) == cudaSuccess);
     REQUIRE(cudaEventRecord(event.handle, stream.handle) == cudaSuccess);
   }
-  REQUIRE(cuda::Launch(&Set, {1, 1}, stream.handle, number.data(), 3) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = stream.handle}, number.data(), 3) == cudaSuccess);
   REQUIRE(cudaEventSynchronize(event.handle) == cudaSuccess);
   CHECK(number.Read() == std::vector<int>{2});
 }
@@ -123,10 +125,10 @@ TEST_CASE("an event stands for its last record, and waiting for it runs nothing 
 TEST_CASE("the default stream waits for streams that block, and they for it") {
   const Array<int> list(std::vector<int>{0, 0, 0, 0, 0});
   const Stream blocking(cudaStreamDefault), free;
-  REQUIRE(cuda::Launch(&Append, {1, 1}, blocking.handle, list.data(), 1) == cudaSuccess);
-  REQUIRE(cuda::Launch(&Append, {1, 1}, free.handle, list.data(), 2) == cudaSuccess);
-  REQUIRE(cuda::Launch(&Append, {1, 1}, nullptr, list.data(), 3) == cudaSuccess);
-  REQUIRE(cuda::Launch(&Append, {1, 1}, blocking.handle, list.data(), 4) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Append, {1, 1}, {.stream = blocking.handle}, list.data(), 1) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Append, {1, 1}, {.stream = free.handle}, list.data(), 2) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Append, {1, 1}, {}, list.data(), 3) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Append, {1, 1}, {.stream = blocking.handle}, list.data(), 4) == cudaSuccess);
   REQUIRE(cudaStreamSynchronize(blocking.handle) == cudaSuccess);
   CHECK(list.Read() == std::vector<int>{3, 1, 3, 4, 0});
   REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
@@ -164,7 +166,7 @@ TEST_CASE("a thread loads while another one steps") {
     }
   });
   for (int i = 0; i < kTimes; ++i) {
-    REQUIRE(cuda::Launch(&Set, {1, 1}, steps.handle, loaded.data(), i) == cudaSuccess);
+    REQUIRE(cuda::Launch(&Set, {1, 1}, {.stream = steps.handle}, loaded.data(), i) == cudaSuccess);
     REQUIRE(cudaStreamSynchronize(steps.handle) == cudaSuccess);
   }
   loader.join();
@@ -177,11 +179,12 @@ TEST_CASE("streams belong to a device: launches need the current one's") {
   const Stream of_first;
   REQUIRE(cudaSetDevice(1) == cudaSuccess);
   const Array<int> number(1);
-  CHECK(cuda::Launch(&Set, {1, 1}, of_first.handle, number.data(), 1) == cudaErrorInvalidResourceHandle);
+  CHECK(cuda::Launch(&Set, {1, 1}, {.stream = of_first.handle}, number.data(), 1) ==
+        cudaErrorInvalidResourceHandle);
   CHECK(cudaStreamSynchronize(of_first.handle) == cudaSuccess);
   // An event orders streams of different devices, too.
   const Event event;
-  REQUIRE(cuda::Launch(&Set, {1, 1}, nullptr, number.data(), 9) == cudaSuccess);
+  REQUIRE(cuda::Launch(&Set, {1, 1}, {}, number.data(), 9) == cudaSuccess);
   REQUIRE(cudaEventRecord(event.handle) == cudaSuccess);
   REQUIRE(cudaStreamWaitEvent(of_first.handle, event.handle) == cudaSuccess);
   const Pinned result(0);

@@ -18,8 +18,7 @@ __global__ void Each(Body body, int* results) {
 template <typename Body>
 std::vector<int> Run(unsigned threads, Body body, size_t shared_bytes = 0) {
   const Array<int> results(threads);
-  REQUIRE(cuda::Launch(&Each<Body>, {1, threads, shared_bytes}, nullptr, body, results.data()) ==
-          cudaSuccess);
+  REQUIRE(cuda::Launch(&Each<Body>, {1, threads, shared_bytes}, {}, body, results.data()) == cudaSuccess);
   return results.Read();
 }
 
