@@ -5,13 +5,10 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdio>
-#include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "base/str_cat.h"
 #include "server/shutdown_watchdog.h"
 #include "tests/server/fixture.h"
 
@@ -33,37 +30,6 @@ TEST_CASE("readiness is off before anybody can see that the server drains, whoev
   looks.join();
   CHECK(done);
   CHECK(server.server().state().phase() == ServerState::Phase::kDraining);
-}
-
-TEST_CASE("calls that come while a drain begins are served or told UNAVAILABLE") {
-  TestServer server;
-  std::atomic<bool> stop{false};
-  std::atomic<int> served{0}, unavailable{0};
-  std::mutex mutex;
-  std::vector<std::string> others;
-  std::vector<std::thread> clients;
-  for (int i = 0; i < 4; ++i) {
-    clients.emplace_back([&, stub = server.Inference()] {
-      while (!stop) {
-        const grpc::Status status = Ask(*stub, IdRequest(5, 1)).status;
-        if (status.ok()) {
-          ++served;
-        } else if (status.error_code() == grpc::UNAVAILABLE) {
-          ++unavailable;
-        } else {
-          const std::lock_guard lock(mutex);
-          others.push_back(StrCat(static_cast<int>(status.error_code()), ": ", status.error_message()));
-        }
-      }
-    });
-  }
-  while (served < 20) std::this_thread::yield();
-  server.server().BeginDrain();
-  CHECK(server.server().RunUntilDrained());
-  stop = true;
-  for (std::thread& client : clients) client.join();
-  CHECK(others == std::vector<std::string>());
-  CHECK(unavailable > 0);
 }
 
 TEST_CASE("a listener of the drain runs once, before the state says so, and all who drain wait for it") {
