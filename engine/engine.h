@@ -64,7 +64,7 @@ struct EngineStatus {
     uint64_t drafted_tokens = 0;   // by prompt lookup, and computed
     uint64_t accepted_tokens = 0;  // of these, right ones
   };
-  std::vector<Task> tasks;  // that can be asked for now
+  std::vector<Task> tasks;  // that requests can name
   // Blocks that have memory; of these, nobody's; of these, reusable as a prefix. With a budget shared there
   // can be up to kv_blocks_most.
   int64_t kv_blocks = 0, kv_blocks_free = 0, kv_blocks_cached = 0, kv_blocks_most = 0;

@@ -27,10 +27,6 @@ CublasProduct::Operands OperandsOf(WeightFormat format) {
   return format == WeightFormat::kF16 ? CublasProduct::Operands::kTf32 : CublasProduct::Operands::kBF16;
 }
 
-absl::Status Ok(cudaError_t error, std::string_view doing) {
-  return StatusOf(error, doing);
-}
-
 }  // namespace
 
 // One packed matrix, or gate and up, and the rows that it is multiplied with.
@@ -89,20 +85,20 @@ absl::Status LibraryProducts::Multiply(const Operand& operand, const Context& co
   for (int64_t row = 0; row < operand.rows.rows; row += most_rows) {
     rows.first = operand.rows.first + row;
     rows.rows = std::min(most_rows, operand.rows.rows - row);
-    GH_RETURN_IF_ERROR(Ok(RoundRows(rows, context), "rounding rows"));
+    GH_RETURN_IF_ERROR(StatusOf(RoundRows(rows, context), "rounding rows"));
     for (int64_t output = 0; output < operand.out(); output += most_outputs) {
       const int64_t outputs = std::min(most_outputs, operand.out() - output);
-      GH_RETURN_IF_ERROR(Ok(UnpackOutputs({.packed = w.data,
-                                           .format = w.format,
-                                           .parts = operand.parts,
-                                           .out = operand.out(),
-                                           .in = w.in,
-                                           .first_output = output,
-                                           .outputs = outputs,
-                                           .k = rows.k,
-                                           .to = weights_},
-                                          context),
-                            "unpacking weights"));
+      GH_RETURN_IF_ERROR(StatusOf(UnpackOutputs({.packed = w.data,
+                                                 .format = w.format,
+                                                 .parts = operand.parts,
+                                                 .out = operand.out(),
+                                                 .in = w.in,
+                                                 .first_output = output,
+                                                 .outputs = outputs,
+                                                 .k = rows.k,
+                                                 .to = weights_},
+                                                context),
+                                  "unpacking weights"));
       GH_RETURN_IF_ERROR(product_->Multiply({.operands = OperandsOf(w.format),
                                              .w = weights_,
                                              .x = rows_,
@@ -112,19 +108,19 @@ absl::Status LibraryProducts::Multiply(const Operand& operand, const Context& co
                                              .k = rows.k,
                                              .workspace = workspace_},
                                             context.stream));
-      GH_RETURN_IF_ERROR(Ok(finish(SumBlock{.sums = sums_,
-                                            .first_row = rows.first,
-                                            .rows = rows.rows,
-                                            .first_output = output,
-                                            .outputs = outputs}),
-                            "finishing sums"));
+      GH_RETURN_IF_ERROR(StatusOf(finish(SumBlock{.sums = sums_,
+                                                  .first_row = rows.first,
+                                                  .rows = rows.rows,
+                                                  .first_output = output,
+                                                  .outputs = outputs}),
+                                  "finishing sums"));
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status LibraryProducts::Run(const MatMulArgs& args, const Context& context, DeviceMemory&) {
-  if (!args.low_rank.none()) GH_RETURN_IF_ERROR(Ok(Shrink(ShrinkOf(args), context), "shrinking rows"));
+  if (!args.low_rank.none()) GH_RETURN_IF_ERROR(StatusOf(Shrink(ShrinkOf(args), context), "shrinking rows"));
   const Operand operand{args.w, 1, {.x = args.x, .x_stride = args.x_stride, .first = 0, .rows = args.rows}};
   return Multiply(operand, context,
                   [&](const SumBlock& block) { return FinishMatMul(args, block, context); });
@@ -159,11 +155,11 @@ absl::Status LibraryProducts::Down(const FfnJob& job, const Slot& slot, const Co
 // for_slots(body) calls body(slot) for those that have entries.
 template <typename ForSlots>
 absl::Status LibraryProducts::RunJob(const FfnJob& job, const Context& context, ForSlots for_slots) {
-  GH_RETURN_IF_ERROR(Ok(ShrinkGateUp(job, context), "shrinking rows"));
+  GH_RETURN_IF_ERROR(StatusOf(ShrinkGateUp(job, context), "shrinking rows"));
   GH_RETURN_IF_ERROR(for_slots([&](const Slot& slot) { return GateUp(job, slot, context); }));
-  GH_RETURN_IF_ERROR(Ok(ShrinkDown(job, context), "shrinking rows"));
+  GH_RETURN_IF_ERROR(StatusOf(ShrinkDown(job, context), "shrinking rows"));
   GH_RETURN_IF_ERROR(for_slots([&](const Slot& slot) { return Down(job, slot, context); }));
-  return Ok(CombineEntries(job, context), "adding experts");
+  return StatusOf(CombineEntries(job, context), "adding experts");
 }
 
 absl::Status LibraryProducts::Run(const FfnArgs& args, const Context& context, DeviceMemory&) {

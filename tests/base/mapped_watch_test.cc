@@ -14,23 +14,21 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/temp_folder.h"
+
 namespace guildhall {
 namespace {
 
 class CutFile {
  public:
   CutFile() {
-    std::string name = (std::filesystem::temp_directory_path() / "guildhall-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    folder_ = name;
     std::ofstream(path(), std::ios::binary) << std::string(static_cast<size_t>(kBytes), 'x');
     auto opened = MappedFile::Open(path());
     REQUIRE(opened.ok());
     file_ = std::make_shared<const MappedFile>(*std::move(opened));
   }
-  ~CutFile() { std::filesystem::remove_all(folder_); }
 
-  std::string path() const { return (folder_ / "weights").string(); }
+  std::string path() const { return folder_ / "weights"; }
   const std::shared_ptr<const MappedFile>& file() const { return file_; }
   void Cut(int64_t bytes) const { std::filesystem::resize_file(path(), static_cast<uintmax_t>(bytes)); }
   int64_t Count(char c, int64_t begin = 0) const {
@@ -41,7 +39,7 @@ class CutFile {
   static constexpr int64_t kPage = 4096, kBytes = 64 * kPage;
 
  private:
-  std::filesystem::path folder_;
+  TempFolder folder_;
   std::shared_ptr<const MappedFile> file_;
 };
 

@@ -1,10 +1,7 @@
 #include "tests/checkpoint/tiny_folder.h"
 
-#include <stdlib.h>
-
 #include <cstring>
 #include <fstream>
-#include <stdexcept>
 
 namespace guildhall {
 
@@ -35,17 +32,6 @@ std::string SafetensorsBytes(const TestTensors& tensors) {
     buffer += tensor.bytes;
   }
   return SafetensorsBytes(DumpJson(header), buffer);
-}
-
-TestFolder::TestFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "guildhall-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = name;
-}
-
-TestFolder::~TestFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
 }
 
 void TestFolder::Write(const std::string& name, const std::string& bytes) const {

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 
@@ -27,20 +27,11 @@ std::string SafetensorsBytes(const TestTensors& tensors);
 std::string SafetensorsBytes(const std::string& header, const std::string& buffer);
 
 // A folder in the temporary directory that is removed at the end.
-class TestFolder {
+class TestFolder : public TempFolder {
  public:
-  TestFolder();
-  ~TestFolder();
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-
-  std::string path() const { return path_.string(); }
-  std::string Path(const std::string& name) const { return (path_ / name).string(); }
+  std::string Path(const std::string& name) const { return *this / name; }
   void Write(const std::string& name, const std::string& bytes) const;
   void Write(const std::string& name, const Json& json) const { Write(name, DumpJson(json)); }
-
- private:
-  std::filesystem::path path_;
 };
 
 // An OLMoE of one layer with two experts: hidden 4, two heads of 2, experts of width 3, vocabulary 5.

@@ -1,7 +1,5 @@
 // Files, environment and overrides become one configuration; mistakes are refused by name.
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <set>
 
@@ -12,6 +10,7 @@
 #include "config/listen_address.h"
 #include "config/loader.h"
 #include "config/step_target.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 namespace {
@@ -19,18 +18,12 @@ namespace {
 // A file that goes with its owner.
 class TempFile {
  public:
-  explicit TempFile(const std::string& text) {
-    std::string folder = (std::filesystem::temp_directory_path() / "guildhall-config-XXXXXX").string();
-    REQUIRE(mkdtemp(folder.data()) != nullptr);
-    folder_ = folder;
-    std::ofstream(path()) << text;
-  }
-  ~TempFile() { std::filesystem::remove_all(folder_); }
-  std::string path() const { return folder_ + "/server.json"; }
-  const std::string& folder() const { return folder_; }
+  explicit TempFile(const std::string& text) { std::ofstream(path()) << text; }
+  std::string path() const { return folder_ / "server.json"; }
+  const std::string& folder() const { return folder_.path(); }
 
  private:
-  std::string folder_;
+  TempFolder folder_;
 };
 
 absl::StatusOr<LoadedConfig> FromFile(const std::string& text) {

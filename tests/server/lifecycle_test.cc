@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "server/shutdown_signals.h"
 #include "tests/server/fixture.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 namespace {
@@ -62,12 +62,6 @@ reflection::ServerReflectionResponse Reflect(const std::string& target, const st
   REQUIRE(stream->Read(&response));
   CHECK(stream->Finish().ok());
   return response;
-}
-
-std::string TempPath(const std::string& name) {
-  std::string folder = (std::filesystem::temp_directory_path() / "guildhall-server-XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
-  return folder + "/" + name;
 }
 
 grpc::Status AdminStatus(const std::string& target, const std::string& authorization) {
@@ -200,9 +194,10 @@ TEST_CASE("a second server on the same port is refused, and the first one goes o
 }
 
 TEST_CASE("Unix sockets: taken by one server only, the administration's for its owner only") {
+  const TempFolder folder;
   ServerConfig config = TestConfig();
-  config.server.listen = "unix:" + TempPath("inference");
-  config.admin.listen = "unix:" + TempPath("admin");
+  config.server.listen = "unix:" + (folder / "inference");
+  config.admin.listen = "unix:" + (folder / "admin");
   TestServer server({}, config);
   auto stub = server.Inference();
   CHECK(Ask(*stub, IdRequest(5, 1)).status.ok());
@@ -239,8 +234,9 @@ TEST_CASE("the administration listener lets in who knows the token") {
 }
 
 TEST_CASE("the token may come from a file") {
+  const TempFolder folder;
   ServerConfig config = TestConfig();
-  config.admin.token_file = TempPath("token");
+  config.admin.token_file = folder / "token";
   CHECK_FALSE(StartServer(config).ok());
   std::ofstream(config.admin.token_file) << "from a file\n";
   auto server = StartServer(config);
