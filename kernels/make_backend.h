@@ -1,6 +1,7 @@
 // The choice of a back end: the one place that knows which there are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,7 +15,7 @@
 namespace guildhall {
 
 struct BackendOptions {
-  std::string device = "cpu";  // see DeviceName; "auto", which needs a model, is the CPU here
+  std::string device = "cpu";  // see DeviceName
   DeviceProducts products = DeviceProducts::kExact;
   LibraryOptions library = {};
   size_t page_bytes = size_t{2} << 20;  // of DeviceMemory::pages(); rounded up to what the device maps

@@ -123,13 +123,15 @@ absl::Status WrittenFolder::TakeName() {
   GH_RETURN_IF_ERROR(SyncFolder(path_));
   const bool replaces = access(out_.c_str(), F_OK) == 0;
   const unsigned how = replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE;
-  const bool known = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, out_.c_str(), how) == 0;
+  std::error_code refused, ignored;
+  if (renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, out_.c_str(), how) != 0) refused = LastError();
+  if (!refused && replaces) fs::remove_all(path_, ignored);
   // Not every file system can exchange; there, what is replaced goes first.
-  std::error_code ignored;
-  if (!known && errno == EINVAL && replaces) fs::remove_all(out_, ignored);
-  if (!known && (errno != EINVAL || rename(path_.c_str(), out_.c_str()) != 0))
-    return FileError(out_, "give the new folder its name", LastError());
-  if (known && replaces) fs::remove_all(path_, ignored);
+  if (refused == std::errc::invalid_argument) {
+    if (replaces) fs::remove_all(out_, ignored);
+    refused = rename(path_.c_str(), out_.c_str()) == 0 ? std::error_code() : LastError();
+  }
+  if (refused) return FileError(out_, "give the new folder its name", refused);
   close(std::exchange(lock_, -1));
   return SyncFolder(out_.parent_path());
 }

@@ -27,7 +27,7 @@ class WrittenFolder {
   absl::Status CopyFile(const std::filesystem::path& from, const std::string& name, size_t most) const;
 
   // Takes the name, for good also over a power failure. What is there under it is exchanged for the new
-  // folder in one step, and removed.
+  // folder in one step, and removed; where the file system cannot exchange, it is removed first.
   absl::Status TakeName();
 
  private:

@@ -46,6 +46,8 @@ absl::StatusOr<bool> WeightManager::Impl::MakeRoom(LoadJob& job, std::vector<Run
       // Either the system refused, or the KV cache was faster.
       if (!allocated.ok() && room.needed > budget->free()) continue;
       GH_RETURN_IF_ERROR(allocated);
+      const std::lock_guard lock(mutex);
+      job.obstacle.clear();
       return true;
     }
     if (step == RoomStep::kEvict) {
@@ -89,13 +91,13 @@ std::vector<WeightManager::Impl::Version> WeightManager::Impl::KeptFor(const Loa
 
 // The job does not wait for room for longer than whoever asked for it, an administrator or requests.
 absl::Status WeightManager::Impl::TellObstacle(LoadJob& job, const Room& room) {
+  const absl::Status refused = NoRoomYet(Refusal(job, room));
   const absl::Time now = absl::Now();
+  const std::lock_guard lock(mutex);
   if (job.room_deadline == absl::InfiniteFuture() && (job.first || job.pin)) {
     job.room_deadline = now + options.room_wait;
   }
-  const absl::Status refused = NoRoomYet(Refusal(job, room));
   if (now >= job.room_deadline) return refused;
-  const std::lock_guard lock(mutex);
   if (!job.first && !job.pin && book.FirstWaiting(job) == nullptr) job.cancel = true;
   GH_RETURN_IF_ERROR(CheckCancelled(job));
   job.obstacle = std::string(refused.message());
@@ -208,6 +210,8 @@ absl::Status WeightManager::Impl::Refuse(const LoadJob& job, const Room& room,
   const absl::Status refused = NoRoom(Refusal(job, room));
   if (kept.empty()) return refused;
   const std::lock_guard lock(mutex);
+  // Another reader may have come to be the first meanwhile, and want less: the next look tells.
+  if (!std::ranges::equal(KeptFor(job), kept)) return absl::OkStatus();
   if (const auto reader = book.FirstWaiting(job); reader != nullptr) {
     book.EndWait(*reader, refused);
     NotifyChanged();
