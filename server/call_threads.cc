@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "base/log.h"
 #include "base/str_cat.h"
+#include "base/thread_name.h"
 #include "server/error_details.h"
 
 namespace guildhall {
@@ -57,6 +58,7 @@ bool CallThreads::StartThread() {
 }
 
 void CallThreads::Serve() {
+  NameThread("call");
   std::unique_lock lock(mutex_);
   while (true) {
     ++idle_;

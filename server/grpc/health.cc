@@ -1,5 +1,7 @@
 #include "server/grpc/health.h"
 
+#include <utility>
+
 #include "base/str_cat.h"
 #include "grpc/health/v1/health.pb.h"
 #include "server/error_details.h"
@@ -17,7 +19,8 @@ int Health::Find(const std::string& service) const {
 
 void Health::Set(const std::string& service, bool serving) {
   const std::lock_guard lock(mutex_);
-  services_[service] = serving;
+  const auto [at, added] = services_.try_emplace(service, serving);
+  if (!added && std::exchange(at->second, serving) == serving) return;  // set anew many times a second
   for (HealthWatch* watch : watches_) {
     if (watch->service() == service) watch->Tell(Find(service));
   }

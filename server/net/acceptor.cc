@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "base/thread_name.h"
 
 namespace guildhall {
 namespace {
@@ -81,6 +82,7 @@ bool Acceptor::Stopped(int wait_ms) const {
 }
 
 void Acceptor::Run() {
+  NameThread("acceptor");
   std::array<epoll_event, 64> events;
   absl::Time next_tick = absl::Now();
   while (!Stopped(0)) {

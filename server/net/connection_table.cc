@@ -175,7 +175,8 @@ void ConnectionTable::Strike(Connection& connection, absl::Time now) {
   counts_.hostile_connections_closed.fetch_add(1, std::memory_order_relaxed);
   if (hostile_line_.Due()) {
     Log().warn(
-        "{}: the connection of {} is closed: it resets more than {} calls a second; said once a minute",
+        "{}: the connection of {} is closed: more than {} of its calls a second are reset or over its limit; "
+        "said once a minute",
         counts_.name, connection.peer.host, limits_.resets_per_second);
   }
   End(connection);

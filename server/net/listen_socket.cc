@@ -115,9 +115,11 @@ absl::Status ClearPath(const ListenOptions& options) {
   }
   const FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_un address = UnixAddress(path);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+  // Any other failure, a full queue or another user's rights, is of a socket that lives.
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
+      errno != ECONNREFUSED) {
     return absl::FailedPreconditionError(
-        StrCat(options.key, ": the socket ", path, " is in use by another process"));
+        StrCat(options.key, ": the socket ", path, " is in use by another process; choose another path"));
   }
   unlink(path.c_str());
   return absl::OkStatus();

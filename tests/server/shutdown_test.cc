@@ -9,28 +9,11 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "server/server_state.h"
 #include "server/shutdown_watchdog.h"
-#include "tests/server/fixture.h"
 
 namespace guildhall {
 namespace {
-
-TEST_CASE("readiness is off before anybody can see that the server drains, whoever asks for it") {
-  TestServer server;
-  std::atomic<bool> done{false};
-  std::vector<std::thread> drains;
-  for (int i = 0; i < 3; ++i) {
-    drains.emplace_back([&] { server.server().BeginDrain(); });
-  }
-  std::thread looks([&] {
-    while (server.server().state().phase() != ServerState::Phase::kDraining) std::this_thread::yield();
-    done = true;
-  });
-  for (std::thread& drain : drains) drain.join();
-  looks.join();
-  CHECK(done);
-  CHECK(server.server().state().phase() == ServerState::Phase::kDraining);
-}
 
 TEST_CASE("a listener of the drain runs once, before the state says so, and all who drain wait for it") {
   ServerState state;
