@@ -310,14 +310,12 @@ void StepLoop::Forward() {
 // Nobody in the step has a result, and their keys are lost. A device that is lost serves nobody any more: the
 // next turn ends them all. Weights that are lost are found so by each step, and it is said once.
 void StepLoop::EndStep(const absl::Status& failure) {
-  const bool lost_weights = absl::IsDataLoss(failure);
-  if (!lost_weights || !counters_.weights_lost)
-    Log().error("a step failed: {}", std::string(failure.message()));
-  counters_.weights_lost |= lost_weights;
+  const bool lost = absl::IsDataLoss(failure), said = lost && std::exchange(counters_.weights_lost, true);
+  if (!said) Log().error("a step failed: {}", std::string(failure.message()));
   counters_.device_lost = absl::IsUnavailable(failure);
   if (counters_.device_lost) return queue_->LoseDevice();
-  const char* what = lost_weights ? "the weights' file cannot be read; the server's log names it"
-                                  : "the device failed in the step that this request was in";
+  const char* what = lost ? "the weights' file cannot be read; the server's log names it"
+                          : "the device failed in the step that this request was in";
   for (const BatchEntry& entry : entries_)
     entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal, what, absl::Now());
 }
