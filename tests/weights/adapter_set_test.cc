@@ -81,17 +81,18 @@ TEST_CASE("Low-rank terms stand in the members' order with the members' factors,
     CHECK(terms(product)[1].change == change(second, product));
     CHECK(terms(product)[1].scale == -2.0f);
     // As ops read them.
-    CHECK(set->table.products[product].count == 2);
-    CHECK(set->table.products[product].terms[1].change == change(second, product));
+    const auto read = ReadFromDevice(set->table.products + product, 1).front();
+    REQUIRE(read.count == 2);
+    CHECK(ReadFromDevice(read.terms, 2)[1].change == change(second, product));
   }
   CHECK(terms(ProductNumber(0, Product::kVClipped)).empty());
   CHECK(terms(ProductNumber(1, Product::kExpertDown)).empty());
-  CHECK(set->table.products[ProductNumber(1, Product::kSharedDown)].empty());
+  CHECK(ReadFromDevice(set->table.products + ProductNumber(1, Product::kSharedDown), 1).front().empty());
   // Of the experts only one is changed, and heads have changes one by one.
-  const LowRank* experts = terms(ProductNumber(1, Product::kExpertGateUp))[0].change;
+  const auto experts = ReadFromDevice(terms(ProductNumber(1, Product::kExpertGateUp))[0].change, 4);
   CHECK(experts[1].empty());
   CHECK(experts[2].a.data == &kSomething);
-  CHECK(terms(ProductNumber(1, Product::kKUp))[1].change[1].a.out == 3);
+  CHECK(ReadFromDevice(terms(ProductNumber(1, Product::kKUp))[1].change, 2)[1].a.out == 3);
   CHECK(set->rank_columns == 64);
 }
 
@@ -101,12 +102,12 @@ TEST_CASE("A set's maps are there for ops, shared experts among them") {
   esft->layers[0].shared.gate_up.data = &kSomething;
   esft->layers[0].shared_slot = 2;
   const auto set = Make({{"a", 1, 1.0f, esft}});
-  const auto map = [&](int32_t number) { return set->table.expert_maps[number]; };
+  const auto map = [&](int32_t number) { return ReadFromDevice(set->table.expert_maps + number, 1).front(); };
   CHECK(map(RoutedMap(0)) == nullptr);
   REQUIRE(map(SharedMap(0)) != nullptr);
-  CHECK(map(SharedMap(0))[0] == 2);
+  CHECK(ReadFromDevice(map(SharedMap(0)), 1).front() == 2);
   REQUIRE(map(RoutedMap(1)) != nullptr);
-  CHECK(std::vector<int32_t>(map(RoutedMap(1)), map(RoutedMap(1)) + 4) == std::vector<int32_t>{0, 9, 2, 5});
+  CHECK(ReadFromDevice(map(RoutedMap(1)), 4) == std::vector<int32_t>{0, 9, 2, 5});
   CHECK(map(SharedMap(1)) == nullptr);
 }
 

@@ -86,15 +86,38 @@ struct ManagerFixture {
   std::unique_ptr<WeightManager> manager;
 };
 
+// Of low-rank results, for changes of so many ranks.
+inline int64_t Columns(int64_t rank) {
+  return FixtureBackend().LowRankColumns(rank);
+}
+
+template <typename T>
+std::vector<T> ReadFromDevice(const T* home, size_t count) {
+  std::vector<T> values(count);
+  CopyFromDevice(FixtureBackend(), reinterpret_cast<const std::byte*>(home),
+                 std::as_writable_bytes(std::span(values)));
+  return values;
+}
+
+// All of it can be written, and holds what was written.
+template <typename T>
+bool CanHold(T* home, size_t count) {
+  DeviceMemory& memory = FixtureBackend().memory();
+  const HostTwin twin = memory.MakeTwin(reinterpret_cast<std::byte*>(home), count * sizeof(T)).value();
+  std::memset(twin.data(), 1, count * sizeof(T));
+  GH_CHECK(memory.Upload(twin).ok());
+  T expected;
+  std::memset(&expected, 1, sizeof(T));
+  return ReadFromDevice(home, count) == std::vector<T>(count, expected);
+}
+
 // The bytes on the device are those that the back end packs.
 inline bool HoldsPacked(const std::byte* home, const PackShape& shape, std::span<const TensorView> parts) {
   Backend& backend = FixtureBackend();
   const size_t bytes = backend.PackedBytes(shape);
   Buffer expected = Buffer::Allocate(bytes, "expected").value();
   backend.Pack(shape, parts, expected.data());
-  std::vector<std::byte> found(bytes);
-  CopyFromDevice(backend, home, found);
-  return std::memcmp(found.data(), expected.data(), bytes) == 0;
+  return std::memcmp(ReadFromDevice(home, bytes).data(), expected.data(), bytes) == 0;
 }
 
 // The bytes of what the adapter replaced are those of a packing of the same tensors elsewhere.

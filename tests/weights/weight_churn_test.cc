@@ -189,7 +189,7 @@ class Churn {
   std::atomic<int64_t> wrong_{0}, refused_{0};
 };
 
-TEST_CASE("Churn leaves nothing and disturbs nobody", "[device]") {
+TEST_CASE("Churn leaves nothing and disturbs nobody") {
   for (uint32_t seed = 1; seed <= 3; ++seed) Churn(seed).Run(150);
 }
 
