@@ -1,10 +1,33 @@
 // guildhall: one binary, one subcommand each for the server, its clients and its tools.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <system_error>
 
+#include "base/address_space.h"
 #include "client/command.h"
 #include "commands/commands.h"
 #include "server/version.h"
+
+namespace {
+
+// What the system refuses to a command is its error, as a file that is not there would be.
+int RunOrSayWhat(const guildhall::Action& action) {
+  std::string refused = "memory";
+  try {
+    return action();
+  } catch (const std::bad_alloc&) {
+  } catch (const std::system_error& error) {
+    refused = error.what();
+  }
+  std::fprintf(stderr, "guildhall: the system refused what this needs: %s%s\n", refused.c_str(),
+               guildhall::AddressSpaceNote(guildhall::ReadAddressSpace()).c_str());
+  return 1;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   // A file that may not grow further is an error of the write, as a full disk is, and not the process's end.
@@ -33,5 +56,5 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
-  return action();
+  return RunOrSayWhat(action);
 }

@@ -2,13 +2,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
-#include <new>
-#include <system_error>
 
 #include "base/address_space.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "base/str_cat.h"
 #include "commands/commands.h"
 #include "commands/progress.h"
 #include "config/environment.h"
@@ -63,19 +60,8 @@ absl::Status ServeWith(const ServeFlags& flags) {
   return Serve(loaded.config, GrpcListeners(), [&](size_t done, size_t all) { progress.Update(done, all); });
 }
 
-// What the system refuses while the server starts.
-absl::Status ServeOrSayWhat(const ServeFlags& flags) {
-  try {
-    return ServeWith(flags);
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("the system refused memory that the start needs");
-  } catch (const std::system_error& error) {
-    return absl::ResourceExhaustedError(StrCat("the system refused what the start needs: ", error.what()));
-  }
-}
-
 int RunServe(const ServeFlags& flags) {
-  const absl::Status status = ServeOrSayWhat(flags);
+  const absl::Status status = ServeWith(flags);
   if (status.ok()) return 0;
   const std::string message(status.message());
   const bool said = flags.check_config || message.find("(ulimit -v)") != std::string::npos;

@@ -135,11 +135,8 @@ absl::StatusOr<AdapterBook::Version> AdapterBook::ServingOrLoading(const std::st
 }
 
 std::vector<AdapterBook::Version> AdapterBook::Versions() const {
-  std::vector<Version> versions = replaced_;
-  for (const auto& [name, entry] : entries_) {
-    if (entry.serving != nullptr) versions.push_back(entry.serving);
-    if (entry.loading != nullptr) versions.push_back(entry.loading->version);
-  }
+  std::vector<Version> versions;
+  ForEach([&](const Version& version) { versions.push_back(version); });
   std::sort(versions.begin(), versions.end(), [](const Version& a, const Version& b) {
     return std::tie(a->info.name, a->info.version) < std::tie(b->info.name, b->info.version);
   });

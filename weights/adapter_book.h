@@ -122,6 +122,15 @@ class AdapterBook {
     Job loading;
   };
 
+  // In no order, and without allocating anything.
+  template <typename Use>
+  void ForEach(Use use) const {
+    for (const Version& version : replaced_) use(version);
+    for (const auto& [name, entry] : entries_) {
+      if (entry.serving != nullptr) use(entry.serving);
+      if (entry.loading != nullptr) use(entry.loading->version);
+    }
+  }
   absl::Status CheckExpected(const LoadRequest& request) const;
   void LeaveMemory(AdapterVersion& version);
   void End(Job job, absl::Status status);

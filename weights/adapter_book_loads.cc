@@ -103,6 +103,7 @@ absl::Status AdapterBook::CheckPublish(const LoadJob& job) const {
 
 void AdapterBook::Publish(LoadJob& job, LoadedAdapter loaded, absl::Time now) {
   GH_CHECK(job.state == LoadJob::State::kRunning && !job.cancel);
+  auto changes = std::make_shared<const AdapterChanges>(std::move(loaded.changes));
   AdapterVersion& version = *job.version;
   AdapterInfo& info = version.info;
   info.kind = std::move(loaded.kind);
@@ -121,7 +122,7 @@ void AdapterBook::Publish(LoadJob& job, LoadedAdapter loaded, absl::Time now) {
   MarkUsed(version, now);
   if (!job.first) return;
   version.fingerprint = std::move(loaded.fingerprint);
-  version.changes = std::make_shared<const AdapterChanges>(std::move(loaded.changes));
+  version.changes = std::move(changes);
   Entry& entry = entries_.at(info.name);
   entry.loading = nullptr;
   const Version before = std::exchange(entry.serving, job.version);

@@ -69,10 +69,10 @@ std::shared_ptr<WaitingReader> AdapterBook::FirstWaiting(const LoadJob& job) con
 
 bool AdapterBook::SetYielding(std::span<const Version> versions) {
   bool changed = false;
-  for (const Version& version : Versions()) {
+  ForEach([&](const Version& version) {
     const bool yields = std::find(versions.begin(), versions.end(), version) != versions.end();
     changed |= std::exchange(version->yielding, yields) != yields;
-  }
+  });
   return changed;
 }
 

@@ -4,7 +4,9 @@
 #include <map>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/check.h"
+#include "base/status.h"
 
 namespace guildhall {
 
@@ -16,16 +18,17 @@ AdapterMemory::AdapterMemory(PageMemory& memory, std::shared_ptr<ByteBudget> bud
 
 absl::Status AdapterMemory::Allocate(std::span<Run> runs) {
   std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < runs.size(); ++i) {
-    GH_CHECK(runs[i].begin == nullptr);
-    const auto begin = ranges_.at(runs[i].range).Allocate(runs[i].bytes);
-    if (!begin.ok()) {
-      FreeLocked(runs.first(i));
-      for (Run& run : runs) run.begin = nullptr;
-      return begin.status();
-    }
-    runs[i].begin = *begin;
+  size_t placed = 0;
+  absl::Cleanup undo = [&] {
+    FreeLocked(runs.first(placed));
+    for (Run& run : runs) run.begin = nullptr;
+  };
+  for (; placed < runs.size(); ++placed) {
+    Run& run = runs[placed];
+    GH_CHECK(run.begin == nullptr);
+    GH_ASSIGN_OR_RETURN(run.begin, ranges_.at(run.range).Allocate(run.bytes));
   }
+  std::move(undo).Cancel();
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/str_cat.h"
@@ -110,9 +111,11 @@ absl::StatusOr<AdapterPlan> WeightManager::Impl::Plan(const LoadJob& job, const 
 
 // The owner of the places that the plan's runs got: from here on all roads lead through the reclaim thread.
 std::shared_ptr<ResidentAdapter> WeightManager::Impl::MakeResident(AdapterPlan& plan) {
+  absl::Cleanup free_runs = [&] { memory.Free(plan.runs); };
   const std::shared_ptr<ResidentAdapter> resident(
       new ResidentAdapter, [queue = reclaimer.queue()](ResidentAdapter* last) { queue->Push(last); });
   resident->runs = plan.runs;
+  std::move(free_runs).Cancel();
   resident->weights = TakeViews(plan);
   resident->kv_b = ChangesKvB(resident->weights);
   const std::lock_guard lock(mutex);

@@ -1,5 +1,6 @@
 // What the weight manager's reclaim thread does, and who waits for it.
 #include <algorithm>
+#include <new>
 
 #include "absl/time/clock.h"
 #include "weights/weight_manager_impl.h"
@@ -28,9 +29,12 @@ void WeightManager::Impl::ReclaimResident(std::unique_ptr<ResidentAdapter> resid
   {
     const std::lock_guard lock(mutex);
     slots.Release(resident->weights);
-    // It fails only while a set lives that was refused its workspace. Then the tables that there are serve
+    // Without memory, or while a set lives that was refused its workspace, the tables that there are serve
     // on: nobody who is served reads the slots that are empty now.
-    (void)PublishTables();
+    try {
+      (void)PublishTables();
+    } catch (const std::bad_alloc&) {
+    }
   }
   const uint64_t bytes = memory.Free(resident->runs);
   const std::lock_guard lock(mutex);

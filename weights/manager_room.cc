@@ -141,15 +141,14 @@ void WeightManager::Impl::SetYielding(std::span<const Version> versions) {
 // Runs and workspace, or neither.
 absl::Status WeightManager::Impl::Place(std::vector<Run>& runs) {
   GH_RETURN_IF_ERROR(memory.Allocate(runs));
-  absl::Status reserved;
-  {
-    const std::lock_guard lock(mutex);
-    reserved = workspace->Reserve(Need());
-  }
-  if (reserved.ok()) return reserved;
-  memory.Free(runs);
-  for (Run& run : runs) run.begin = nullptr;
-  return reserved;
+  absl::Cleanup undo = [&] {
+    memory.Free(runs);
+    for (Run& run : runs) run.begin = nullptr;
+  };
+  const std::lock_guard lock(mutex);
+  GH_RETURN_IF_ERROR(workspace->Reserve(Need()));
+  std::move(undo).Cancel();
+  return absl::OkStatus();
 }
 
 Room WeightManager::Impl::LookForRoom(std::span<const Run> runs, std::span<const Version> kept) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -27,9 +28,11 @@ class PackRun {
   absl::Status Run() {
     if (control_.progress) control_.progress(0, total_);
     const int helpers = control_.low_priority ? control_.threads : control_.threads - 1;
+    const size_t most = std::min(static_cast<size_t>(helpers), items_.size());
     std::vector<std::jthread> threads;
+    threads.reserve(most);
     try {
-      for (int t = 0; t < std::min<int>(helpers, static_cast<int>(items_.size())); ++t) {
+      while (threads.size() < most) {
         threads.emplace_back([this] {
           if (control_.low_priority) LowerThreadPriority();
           Work();
@@ -40,11 +43,21 @@ class PackRun {
     }
     if (!control_.low_priority || threads.empty()) Work();
     threads.clear();
+    if (thrown_ != nullptr) std::rethrow_exception(thrown_);
     return std::move(error_);
   }
 
  private:
   void Work() {
+    try {
+      WorkOnItems();
+    } catch (...) {  // most likely there is no memory left: whoever asked for the run hears of it
+      std::lock_guard lock(mutex_);
+      if (!failed_.exchange(true)) thrown_ = std::current_exception();
+    }
+  }
+
+  void WorkOnItems() {
     PackScratch scratch([this] { return Stopped(); });
     for (size_t i = next_++; i < items_.size() && !failed_; i = next_++) {
       absl::Status status = scratch.CheckStopped();
@@ -71,6 +84,7 @@ class PackRun {
   std::mutex mutex_;
   uint64_t done_ = 0;
   absl::Status error_;
+  std::exception_ptr thrown_;
 };
 
 absl::Status Named(const PackedItem& item, const absl::Status& status) {

@@ -20,7 +20,8 @@ struct PackControl {
   std::function<void(uint64_t done, uint64_t total)> progress = {};
 };
 
-// Does `work` once for each item. The first error wins and stops the rest; CANCELLED.
+// Does `work` once for each item. The first error wins and stops the rest, an exception is rethrown here;
+// CANCELLED.
 using PackWork = std::function<absl::Status(const PackedItem& item, PackScratch& scratch)>;
 absl::Status ForEachItem(std::span<const PackedItem> items, const PackControl& control, const PackWork& work);
 

@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/check.h"
+#include "base/status.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
@@ -26,11 +28,9 @@ absl::Status PagePool::Map(std::byte* begin, size_t pages) {
                                                budget_->free(), " of the budget's ", budget_->total(),
                                                " are free"));
   }
-  const absl::Status mapped = memory_.Map(begin, bytes);
-  if (!mapped.ok()) {
-    budget_->Give(ByteBudget::Holder::kAdapters, bytes);
-    return mapped;
-  }
+  absl::Cleanup give = [&] { budget_->Give(ByteBudget::Holder::kAdapters, bytes); };
+  GH_RETURN_IF_ERROR(memory_.Map(begin, bytes));
+  std::move(give).Cancel();
   std::lock_guard lock(mutex_);
   pages_ += pages;
   return absl::OkStatus();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/align.h"
 #include "base/check.h"
 #include "base/status.h"
@@ -67,13 +68,13 @@ PageRange::Place PageRange::PlaceOf(const std::byte* begin) const {
 // The pages inside a run are its own, only those at its borders may have other users: so what changes is one
 // stretch.
 PageRange::Pages PageRange::AddUsers(Extent& extent, size_t offset, size_t bytes) const {
+  extent.runs.emplace(offset, bytes);
   const Pages pages = PagesOf(offset, bytes);
   Pages fresh;
   for (size_t p = pages.first; p < pages.first + pages.count; ++p) {
     if (extent.page_users[p]++ > 0) continue;
     if (fresh.count++ == 0) fresh.first = p;
   }
-  extent.runs.emplace(offset, bytes);
   return fresh;
 }
 
@@ -95,24 +96,23 @@ absl::StatusOr<std::byte*> PageRange::Allocate(size_t bytes) {
   Place place;
   const bool reserve = !FindPlace(extents_, bytes, place);
   if (reserve) {
+    extents_.reserve(extents_.size() + 1);
     Extent extent = NextExtent(extents_, bytes);
     GH_ASSIGN_OR_RETURN(extent.begin, pool_->memory().Reserve(extent.bytes));
     extents_.push_back(std::move(extent));
     place = {extents_.size() - 1, 0};
   }
+  absl::Cleanup unreserve = [&] {
+    if (!reserve) return;
+    pool_->memory().Unreserve(extents_.back().begin, extents_.back().bytes);
+    extents_.pop_back();
+  };
   Extent& extent = extents_[place.extent];
   const Pages fresh = AddUsers(extent, place.offset, bytes);
-  if (fresh.count > 0) {
-    const absl::Status mapped = pool_->Map(extent.begin + fresh.first * page, fresh.count);
-    if (!mapped.ok()) {
-      DropUsers(extent, place.offset, bytes);
-      if (reserve) {
-        pool_->memory().Unreserve(extent.begin, extent.bytes);
-        extents_.pop_back();
-      }
-      return mapped;
-    }
-  }
+  absl::Cleanup drop_users = [&] { DropUsers(extent, place.offset, bytes); };
+  if (fresh.count > 0) GH_RETURN_IF_ERROR(pool_->Map(extent.begin + fresh.first * page, fresh.count));
+  std::move(drop_users).Cancel();
+  std::move(unreserve).Cancel();
   mapped_pages_ += fresh.count;
   return extent.begin + place.offset;
 }

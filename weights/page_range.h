@@ -22,7 +22,7 @@ class PageRange {
   PageRange(PageRange&&) noexcept;
   ~PageRange();  // CHECK: every run was freed
 
-  // RESOURCE_EXHAUSTED; then nothing has changed. bytes > 0.
+  // RESOURCE_EXHAUSTED, or std::bad_alloc; then nothing has changed. bytes > 0.
   absl::StatusOr<std::byte*> Allocate(size_t bytes);
   void Free(std::byte* begin);
 

@@ -1,6 +1,6 @@
 #include "weights/reclaim_queue.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -19,11 +19,13 @@ void ReclaimQueue::Push(ReclaimItem* item) noexcept {
   Wake();
 }
 
-std::vector<ReclaimItem*> ReclaimQueue::TakeAll() {
-  std::vector<ReclaimItem*> items;
-  for (ReclaimItem* item = head_.exchange(nullptr); item != nullptr; item = item->next) items.push_back(item);
-  std::reverse(items.begin(), items.end());
-  return items;
+ReclaimItem* ReclaimQueue::TakeAll() noexcept {
+  ReclaimItem* first = nullptr;
+  for (ReclaimItem* item = head_.exchange(nullptr); item != nullptr;) {
+    ReclaimItem* const pushed_before = std::exchange(item->next, first);
+    first = std::exchange(item, pushed_before);
+  }
+  return first;
 }
 
 void ReclaimQueue::Wait() {

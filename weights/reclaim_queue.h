@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
 
 namespace guildhall {
 
@@ -22,8 +21,8 @@ class ReclaimQueue {
   ~ReclaimQueue();  // CHECK: empty
 
   void Push(ReclaimItem* item) noexcept;
-  // What was pushed since, in that order; the taker owns it.
-  std::vector<ReclaimItem*> TakeAll();
+  // The first of what was pushed since, linked by `next` in that order, or null; the taker owns all of it.
+  ReclaimItem* TakeAll() noexcept;
   // Returns when something was pushed, or Wake() called, since the last Wait() returned.
   void Wait();
   void Wake();

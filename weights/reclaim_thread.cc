@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/thread_name.h"
+
 namespace guildhall {
 
 ReclaimThread::ReclaimThread(std::function<void(ReclaimItem*)> reclaim, std::function<void()> after)
@@ -23,18 +25,21 @@ void ReclaimThread::AwaitDropped() {
 }
 
 void ReclaimThread::Run() {
+  NameThread("reclaim");
   for (;;) {
     bool stopping = false;
     {
       const std::lock_guard lock(mutex_);
       stopping = stopping_;
     }
-    const std::vector<ReclaimItem*> items = queue_->TakeAll();
-    for (ReclaimItem* item : items) reclaim_(item);
+    uint64_t items = 0;
+    for (ReclaimItem* item = queue_->TakeAll(); item != nullptr; ++items) {
+      reclaim_(std::exchange(item, item->next));
+    }
     after_();
-    if (!items.empty()) {
+    if (items > 0) {
       const std::lock_guard lock(mutex_);
-      reclaimed_ += items.size();
+      reclaimed_ += items;
       progressed_.notify_all();
       continue;  // the items may have been the last holders of others
     }

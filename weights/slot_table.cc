@@ -1,7 +1,6 @@
 #include "weights/slot_table.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/check.h"
 
@@ -15,16 +14,23 @@ SlotTable::SlotTable(const std::vector<BaseExperts>& base) {
 }
 
 int32_t SlotTable::Table::Take() {
-  if (!holes.empty()) return holes.extract(holes.begin()).value();
+  if (!holes.empty()) {
+    const int32_t lowest = holes.front();
+    holes.erase(holes.begin());
+    return lowest;
+  }
+  if (holes.capacity() <= slots.size()) holes.reserve(2 * slots.size() + 1);
   slots.emplace_back();
   return static_cast<int32_t>(slots.size()) - 1;
 }
 
 void SlotTable::Table::Release(int32_t slot) {
   slots.at(static_cast<size_t>(slot)) = {};
-  GH_CHECK(holes.insert(slot).second);
-  while (!holes.empty() && *holes.rbegin() + 1 == static_cast<int32_t>(slots.size())) {
-    holes.erase(std::prev(holes.end()));
+  const auto place = std::lower_bound(holes.begin(), holes.end(), slot);
+  GH_CHECK(place == holes.end() || *place != slot);
+  holes.insert(place, slot);
+  while (!holes.empty() && holes.back() + 1 == static_cast<int32_t>(slots.size())) {
+    holes.pop_back();
     slots.pop_back();
   }
 }
@@ -34,6 +40,7 @@ void SlotTable::Take(AdapterWeights& weights) {
   for (size_t l = 0; l < weights.layers.size(); ++l) {
     LayerAdapter& adapter = weights.layers[l];
     GH_CHECK(adapter.slots.empty());
+    adapter.slots.reserve(adapter.experts.size());  // or one that was taken might find no place there
     for (size_t i = 0; i < adapter.experts.size(); ++i) adapter.slots.push_back(Routed(l).Take());
     if (adapter.replaces_shared) adapter.shared_slot = Shared(l).Take();
   }

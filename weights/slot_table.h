@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <vector>
 
 #include "kernels/matrix.h"
@@ -33,7 +32,7 @@ class SlotTable {
  private:
   struct Table {
     std::vector<FfnWeights> slots;
-    std::set<int32_t> holes;  // free slots below the last taken one
+    std::vector<int32_t> holes;  // free slots below the last taken one, ascending; has room for all slots
 
     int32_t Take();
     void Release(int32_t slot);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/str_cat.h"
@@ -67,14 +68,14 @@ absl::Status StepWorkspace::Reserve(WorkspaceNeed need) {
         "workspace of low-rank adapters: ", wanted - charged_, " more bytes are needed and ", budget_->free(),
         " of the budget's ", budget_->total(), " are free: unload adapters, or raise the budget"));
   }
-  absl::StatusOr<DeviceBuffer> memory = memory_.Allocate(bytes, "workspace of low-rank adapters");
-  if (!memory.ok()) {
+  absl::Cleanup give = [&] {
     if (wanted > charged_) budget_->Give(kAdapters, wanted - charged_);
-    return memory.status();
-  }
+  };
+  GH_ASSIGN_OR_RETURN(DeviceBuffer memory, memory_.Allocate(bytes, "workspace of low-rank adapters"));
+  newest_ = {std::make_shared<const DeviceBuffer>(std::move(memory)), need};
+  std::move(give).Cancel();
   if (charged_ > wanted) budget_->Give(kAdapters, charged_ - wanted);
   charged_ = wanted;
-  newest_ = {std::make_shared<const DeviceBuffer>(*std::move(memory)), need};
   return absl::OkStatus();
 }
 

@@ -1,8 +1,13 @@
 // A load that fails or is cancelled at any point leaves nothing, and the name is free.
+#include <pthread.h>
+
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <string_view>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "tests/support/allocation_hook.h"
 #include "tests/weights/manager_fixture.h"
 #include "weights/product_numbers.h"
 #include "weights/weight_manager.h"
@@ -31,6 +36,19 @@ void CheckNothingLeft(ManagerFixture& f) {
   CHECK(f.manager->List().empty());
   CHECK(f.manager->Tables()->tables[static_cast<size_t>(RoutedMap(1))].slots.size() == 4);
   CHECK(f.manager->Info("a").status().code() == StatusCode::kNotFound);
+}
+
+bool OnThread(std::string_view named) {
+  char name[16];
+  return pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 && named == name;
+}
+
+// The allocations of the load thread, and of those that pack for it, until one fails. Negative: one has, or
+// none is watched.
+std::atomic<int64_t> allocations_left{-1};
+
+bool LoadThreadAllocationFails() {
+  return OnThread("adapter-loader") && allocations_left-- == 0;
 }
 
 TEST_CASE("Every read that fails") {
@@ -69,6 +87,48 @@ TEST_CASE("Every reservation and every mapping that fails") {
     CheckNothingLeft(f);
     CHECK(f.Load("a", Everything(f.spec)).ok());
   }
+}
+
+TEST_CASE("Every allocation of the load thread that fails") {
+  ManagerFixture f;
+  SetAllocationHook(LoadThreadAllocationFails);
+  int64_t failed = 0;
+  for (;; ++failed) {
+    INFO(failed);
+    allocations_left = failed;
+    const auto loaded = f.Load("a", Everything(f.spec));
+    const bool all_went_well = allocations_left.exchange(-1) >= 0;
+    if (all_went_well) {
+      CHECK(loaded.ok());
+      break;
+    }
+    if (loaded.ok()) {  // one that helps and is not needed
+      REQUIRE(f.manager->Unload("a", std::nullopt, absl::InfiniteDuration()).ok());
+      f.manager->AwaitFreed();
+    } else {
+      REQUIRE(loaded.status().code() == StatusCode::kResourceExhausted);
+    }
+    CheckNothingLeft(f);
+  }
+  SetAllocationHook(nullptr);
+  CHECK(failed > 100);
+}
+
+TEST_CASE("What leaves is freed by a thread that gets no memory") {
+  ManagerFixture f;
+  SetAllocationHook([] { return OnThread("reclaim"); });
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(f.Load("a", Everything(f.spec)).ok());
+    CHECK(f.Acquire("a").ok());
+    REQUIRE(f.manager->Unload("a", std::nullopt, absl::InfiniteDuration()).ok());
+    f.manager->AwaitFreed();
+    CHECK(f.manager->mapped_bytes() == 0);
+  }
+  SetAllocationHook(nullptr);
+  CHECK(f.Load("b", Everything(f.spec)).ok());
+  REQUIRE(f.manager->Unload("b", std::nullopt, absl::InfiniteDuration()).ok());
+  f.manager->AwaitFreed();
+  CheckNothingLeft(f);
 }
 
 TEST_CASE("A budget that is a page short at any point") {

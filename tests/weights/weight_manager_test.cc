@@ -259,8 +259,7 @@ TEST_CASE("The workspace is as wide as the widest adapter, and a wider combinati
   CHECK(set->products[static_cast<size_t>(ProductNumber(1, Product::kQkv))][1].scale == 2.0f);
   const StepWorkspace::View view = f.workspace->Begin();
   CHECK(view.columns == set->rank_columns);
-  // (8 rows, 2 experts per row)
-  const auto results = static_cast<size_t>(8 * 2 * view.columns);
+  const auto results = static_cast<size_t>(8 * 2 * view.columns);  // (8 rows, 2 experts per row)
   CHECK(CanHold(view.low_rank, results));
   CHECK(f.workspace->charged_bytes() >= results * sizeof(float));
   set.reset();
