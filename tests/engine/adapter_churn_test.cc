@@ -131,8 +131,8 @@ class Churn {
     engine_.reset();
     for (const AdapterInfo& info : f_.manager->List()) {
       CHECK(info.readers == 0);
-      const absl::Status unloaded = f_.manager->Unload(info.name, info.version, absl::ZeroDuration());
-      INFO(unloaded.ToString());
+      const auto unloaded = f_.manager->Unload(info.name, info.version, absl::ZeroDuration());
+      INFO(unloaded.status().ToString());
       CHECK(unloaded.ok());
     }
     f_.manager->AwaitFreed();
