@@ -131,7 +131,8 @@ class Churn {
     engine_.reset();
     for (const AdapterInfo& info : f_.manager->List()) {
       CHECK(info.readers == 0);
-      const auto unloaded = f_.manager->Unload(info.name, info.version, absl::ZeroDuration());
+      // It may be on its way from disk, for a request that did not wait for it.
+      const auto unloaded = f_.manager->Unload(info.name, info.version, absl::Minutes(1));
       INFO(unloaded.status().ToString());
       CHECK(unloaded.ok());
     }
