@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 namespace guildhall {
@@ -12,6 +13,12 @@ namespace {
 constexpr int kArenas = 4;
 constexpr int kOwnMappingBytes = 512 << 10;
 constexpr int kKeptAtTopBytes = 1 << 20;
+constexpr size_t kWorthReturning = size_t{4} << 20;
+
+// In all arenas, whether the system has it back already or not.
+size_t FreeBytes() {
+  return mallinfo2().fordblks;
+}
 
 }  // namespace
 
@@ -23,6 +30,17 @@ void BoundHeap() {
 
 void ReturnFreedMemory() {
   malloc_trim(0);
+}
+
+bool MemoryReturner::Look() {
+  const size_t resident = ResidentBytes(), free = FreeBytes();
+  least_resident_ = std::min(least_resident_, resident);
+  least_free_ = std::min(least_free_, free);
+  if (std::max(resident - least_resident_, free - least_free_) < kWorthReturning) return false;
+  ReturnFreedMemory();
+  least_resident_ = ResidentBytes();
+  least_free_ = FreeBytes();
+  return true;
 }
 
 size_t HeapAddressBytes() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace guildhall {
 
@@ -13,6 +14,17 @@ void BoundHeap();
 // Gives back what was freed and lies unused. Takes the arenas' locks for as long as it works: some
 // milliseconds, so not in a busy moment.
 void ReturnFreedMemory();
+
+// Calls it where it may be worth it, whoever freed the memory (gRPC's is in no account of ours): more is free
+// than before, or what was free was used meanwhile, by which the process has grown. For one thread.
+class MemoryReturner {
+ public:
+  // To be called every few seconds. True: it was called.
+  bool Look();
+
+ private:
+  size_t least_resident_ = SIZE_MAX, least_free_ = SIZE_MAX;  // bytes, since the last time
+};
 
 // Addresses that the arenas of a bound heap reserve, whatever is in them.
 size_t HeapAddressBytes();

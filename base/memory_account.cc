@@ -1,7 +1,5 @@
 #include "base/memory_account.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 #include "base/format_bytes.h"
 #include "base/str_cat.h"
@@ -13,11 +11,6 @@ uint64_t MemoryAccount::used() const {
   return used_;
 }
 
-uint64_t MemoryAccount::TakePeak() {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(peak_, used_);
-}
-
 absl::Status MemoryAccount::Take(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   if (bytes > limit_ - used_) {
@@ -26,7 +19,6 @@ absl::Status MemoryAccount::Take(uint64_t bytes) {
                                                " of ", FormatBytes(limit_), " are free; try again later"));
   }
   used_ += bytes;
-  peak_ = std::max(peak_, used_);
   return absl::OkStatus();
 }
 

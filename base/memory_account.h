@@ -16,8 +16,6 @@ class MemoryAccount {
 
   uint64_t limit() const { return limit_; }
   uint64_t used() const;
-  // The most that was used since the last call.
-  uint64_t TakePeak();
 
  private:
   friend class MemoryCharge;
@@ -26,7 +24,7 @@ class MemoryAccount {
 
   const uint64_t limit_;
   mutable std::mutex mutex_;
-  uint64_t used_ = 0, peak_ = 0;
+  uint64_t used_ = 0;
 };
 
 // What one owner has taken of an account; the end of its life gives all of it back. For one thread.

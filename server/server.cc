@@ -19,7 +19,6 @@ constexpr std::chrono::milliseconds kWatchInterval{100};
 constexpr absl::Duration kCloseGrace = absl::Seconds(2);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(5);  // after the drain's limit
 constexpr absl::Duration kReturnInterval = absl::Seconds(5);
-constexpr uint64_t kWorthReturning = uint64_t{8} << 20;
 constexpr size_t kMaxTokenBytes = 4096;
 
 }  // namespace
@@ -145,11 +144,9 @@ void Server::CheckDevice() {
 // After a peak of requests that has passed.
 void Server::ReturnMemory() {
   const absl::Time now = absl::Now();
-  const auto deployment = state_.deployment();
-  if (deployment == nullptr || now < next_return_) return;
+  if (now < next_return_) return;
   next_return_ = now + kReturnInterval;
-  const uint64_t peak = deployment->request_memory->TakePeak();
-  if (peak >= deployment->request_memory->used() + kWorthReturning) ReturnFreedMemory();
+  returner_.Look();
 }
 
 void Server::Watch() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/heap.h"
 #include "config/server_config.h"
 #include "server/admin_calls.h"
 #include "server/deployment.h"
@@ -76,7 +77,8 @@ class Server {
   std::mutex watch_mutex_;
   std::condition_variable watch_wakes_;
   bool watch_ends_ = false;
-  absl::Time next_return_ = absl::InfinitePast();  // the watcher's
+  MemoryReturner returner_;                        // the watcher's
+  absl::Time next_return_ = absl::InfinitePast();  // likewise
   std::thread watcher_;                            // health, and readers that have stalled
 };
 

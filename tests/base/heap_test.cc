@@ -48,6 +48,38 @@ TEST_CASE(
   CHECK(ResidentBytes() < before + (size_t{20} << 20));  // of 100 MiB
 }
 
+TEST_CASE("Who looks now and then gives memory back once after a peak, and not while nothing has grown") {
+  if (!kGlibcHeap) return;
+  BoundHeap();
+  MemoryReturner returner;
+  ReturnFreedMemory();
+  CHECK_FALSE(returner.Look());
+  const size_t before = ResidentBytes();
+  auto kept = Peak();
+  CHECK(returner.Look());
+  CHECK(ResidentBytes() < before + (size_t{20} << 20));
+  CHECK_FALSE(returner.Look());
+}
+
+TEST_CASE("Memory that was in use when somebody looked goes back once it is freed") {
+  if (!kGlibcHeap) return;
+  BoundHeap();
+  MemoryReturner returner;
+  const size_t before = ResidentBytes();
+  std::vector<std::unique_ptr<char[]>> all;
+  for (int i = 0; i < 4000; ++i) {
+    all.push_back(std::make_unique<char[]>(16 << 10));
+    std::memset(all.back().get(), 1, 16 << 10);
+  }
+  returner.Look();
+  CHECK(ResidentBytes() > before + (size_t{50} << 20));
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (i % 100 != 99) all[i].reset();
+  }
+  CHECK(returner.Look());
+  CHECK(ResidentBytes() < before + (size_t{10} << 20));
+}
+
 TEST_CASE("A large block goes back with its end, also after one that was larger") {
   if (!kGlibcHeap) return;
   BoundHeap();

@@ -68,6 +68,12 @@ Client::Duration Left(std::chrono::steady_clock::time_point end) {
                   std::chrono::ceil<Client::Duration>(end - std::chrono::steady_clock::now()));
 }
 
+bool Ends(const ReceivedFrame& frame, uint32_t stream) {
+  const bool last = frame.type == FrameType::kReset ||
+                    (frame.type == FrameType::kHeaders && (frame.flags & kEndStream) != 0);
+  return frame.stream == stream && last;
+}
+
 }  // namespace
 
 std::string CallEnd::Text() const {
@@ -141,8 +147,11 @@ bool Client::SendData(uint32_t stream, std::string_view bytes, bool end_stream) 
     const size_t take =
         std::min({bytes.size(), kFramePayload, static_cast<size_t>(std::max<int64_t>(open, 0))});
     if (take == 0 && !bytes.empty()) {
-      if (Left(end) == Duration::zero() || closed_) return false;
-      Receive(Left(end));
+      auto frame = ReadFrame(Left(end));
+      if (!frame.has_value()) return false;
+      const bool over = Ends(*frame, stream);
+      unread_.push_back(*std::move(frame));
+      if (over) return false;
       continue;
     }
     const bool last = take == bytes.size();
@@ -232,6 +241,13 @@ void Client::ReadHeaders(ReceivedFrame& frame) {
 }
 
 std::optional<ReceivedFrame> Client::Receive(Duration timeout) {
+  if (unread_.empty()) return ReadFrame(timeout);
+  ReceivedFrame frame = std::move(unread_.front());
+  unread_.pop_front();
+  return frame;
+}
+
+std::optional<ReceivedFrame> Client::ReadFrame(Duration timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   while (true) {
     if (auto frame = TakeFrame(); frame.has_value()) return frame;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,8 +62,8 @@ class Client {
 
   // HEADERS of a call on the next stream, whose id it returns.
   uint32_t Open(std::string_view method, const Fields& more = {}, bool end_stream = false);
-  // DATA of a message, as the peer's windows allow; frames that come while they are closed are lost. False
-  // when they stay closed for the length of `patience`.
+  // DATA of a message, as the peer's windows allow. False when they stay closed for the length of `patience`,
+  // or the peer ends the stream before it has all: what it says is for Receive.
   bool SendData(uint32_t stream, std::string_view bytes, bool end_stream = true);
   // The three together.
   uint32_t Call(std::string_view method, std::string_view request, const Fields& more = {});
@@ -83,6 +84,7 @@ class Client {
   Client(int fd, Duration patience);
   bool ReadSome(Duration timeout);
   std::optional<ReceivedFrame> TakeFrame();
+  std::optional<ReceivedFrame> ReadFrame(Duration timeout);
   void Digest(ReceivedFrame& frame);
   void ReadSettings(const ReceivedFrame& frame);
   void ReadHeaders(ReceivedFrame& frame);
@@ -100,6 +102,7 @@ class Client {
   std::map<uint32_t, int64_t> windows_;      // of streams that sent data
   std::string buffer_;                       // received
   size_t taken_ = 0;                         // of it, as whole frames
+  std::deque<ReceivedFrame> unread_;         // came while data waited for a window
   std::string header_block_;                 // of HEADERS without END_HEADERS
 };
 

@@ -110,6 +110,18 @@ TEST_CASE("data waits for the peer's windows") {
   CHECK(peer.Read() == Frame(FrameType::kData, kEndStream, stream, "nth"));
 }
 
+TEST_CASE(
+    "a call that ends before its data are sent has its end read, not the time of the windows waited for") {
+  Peer peer;
+  peer.client().Begin();
+  peer.Write(Settings({{kInitialWindowSize, 4}}));
+  peer.client().Receive(kSoon);
+  const uint32_t stream = peer.client().Open("/service/Call");
+  peer.Write(Headers(stream, HeaderBlock({{"grpc-status", "12"}}), true));
+  CHECK_FALSE(peer.client().SendData(stream, "seventh"));
+  CHECK(peer.client().Await(stream, kSoon).status == 12);
+}
+
 TEST_CASE("the end of a call is a status, a reset, or a connection that is gone") {
   Peer peer;
   peer.client().Begin();
