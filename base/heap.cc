@@ -44,8 +44,8 @@ bool MemoryReturner::Look() {
 }
 
 size_t HeapAddressBytes() {
-  constexpr size_t kArenaBytes = size_t{64}
-                                 << 20;  // glibc's HEAP_MAX_SIZE, of which it asks for two to align one
+  // glibc's HEAP_MAX_SIZE, of which it asks for two to align one.
+  constexpr size_t kArenaBytes = size_t{64} << 20;
   return (kArenas + 1) * kArenaBytes;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <system_error>
@@ -28,6 +29,17 @@ std::string BusyState(const std::string& task) {
   std::ifstream syscall_file(task + "/syscall");
   if (!(syscall_file >> call)) return "";
   return call == SYS_read || call == SYS_pread64 || call == SYS_readv ? "in a read" : "";
+}
+
+// The line of the end waits for whoever reads the log, who may be what hangs: it gets a second.
+void EndEvenIfNobodyReadsTheLog() {
+  try {
+    std::thread([] {
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      _exit(ShutdownWatchdog::kExitCode);
+    }).detach();
+  } catch (const std::system_error&) {  // then the line has to be read
+  }
 }
 
 }  // namespace
@@ -74,6 +86,7 @@ void ShutdownWatchdog::Arm(absl::Duration limit) {
 void ShutdownWatchdog::Run(std::chrono::steady_clock::time_point end) {
   std::unique_lock lock(mutex_);
   if (over_.wait_until(lock, end, [this] { return disarmed_; })) return;
+  EndEvenIfNobodyReadsTheLog();
   Log().error("the shutdown hangs and is ended by force: it waited for {}; threads at work: {}",
               stage_.load(), BusyThreads());
   Log().flush();

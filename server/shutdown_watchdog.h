@@ -14,7 +14,8 @@ namespace guildhall {
 
 // Thread-safe. A device that hangs, a read that does not return and a call that nobody can end must not keep
 // a process that was told to go. Armed, it ends the process by _exit(kExitCode) once the time is over, with
-// a line that says what was awaited and which threads were still at work. Its destructor disarms it.
+// a line that says what was awaited and which threads were still at work (a second later where nobody reads
+// the log). Its destructor disarms it.
 class ShutdownWatchdog {
  public:
   static constexpr int kExitCode = 70;

@@ -1,7 +1,9 @@
 // The end of the server: in its order, in its time, whatever hangs.
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdio>
@@ -98,6 +100,21 @@ TEST_CASE("a shutdown that hangs is ended at its time, and says what it waited f
   CHECK_THAT(ended.output, Catch::Contains("it waited for the engine's step") &&
                                Catch::Contains("engine (running)") &&
                                Catch::Contains("adapter-loader (in a read)"));
+}
+
+TEST_CASE("a shutdown that hangs ends at its time when nobody reads the log") {
+  const Ended ended = InChild([] {
+    int full[2] = {-1, -1};
+    if (pipe(full) != 0 || fcntl(full[1], F_SETFL, O_NONBLOCK) != 0) _exit(2);
+    const std::array<char, 4096> something{};
+    while (write(full[1], something.data(), something.size()) > 0) {
+    }
+    if (fcntl(full[1], F_SETFL, 0) != 0 || dup2(full[1], STDERR_FILENO) < 0) _exit(2);
+    ShutdownWatchdog watchdog;
+    watchdog.Arm(absl::Milliseconds(100));
+    sleep(60);
+  });
+  CHECK(ended.code == ShutdownWatchdog::kExitCode);
 }
 
 }  // namespace
