@@ -193,6 +193,9 @@ TEST_CASE("calls of one connection are limited, by kind and in all, and those of
 }
 
 TEST_CASE("without descriptors connections are turned away, and accepted again when there are some") {
+#if defined(__SANITIZE_ADDRESS__)
+  return;  // the other sanitizer of that build opens pipes to look at objects' types
+#endif
   Room room(Few(1000));
   std::vector<FileDescriptor> clients(8);
   for (FileDescriptor& client : clients)
