@@ -1,12 +1,16 @@
 // guildhall_attack: attacks a server that runs, beside an innocent client, and judges what came of it.
 // Tests and scripts/front-check use it; it is not installed.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "tests/attacks/trial.h"
 
 namespace guildhall::attacks {
 namespace {
+
+constexpr auto kRest = std::chrono::seconds(12);  // threads without work go, freed memory too
 
 // Whether the server stood it.
 bool Try(const Attack& attack, const TrialOptions& options, const Marks& marks) {
@@ -31,6 +35,7 @@ int Main(int argc, char** argv) {
   Marks marks;
   int hold_ms = 3000;
   bool list = false;
+  std::string first;
   std::vector<std::string> names;
   app.add_option("--target", options.target.address, "HOST:PORT that is attacked");
   app.add_option("--innocent", options.innocent, "HOST:PORT of the innocent client, if another");
@@ -39,6 +44,10 @@ int Main(int argc, char** argv) {
   app.add_option("--pid", options.pid,
                  "the server's process, whose memory, threads and descriptors are watched");
   app.add_option("--rounds", options.rounds, "how often each attack is run");
+  app.add_option(
+      "--first", first,
+      "an attack that is run once before, not judged: what a busy hour leaves (memory of the KV cache "
+      "within its budget, connections of a proxy) is there then");
   app.add_option("--size", options.size, "of the attack; by default its own");
   app.add_option("--hold-ms", hold_ms, "how long what an attack opens stays open");
   app.add_option("--slower", marks.slower, "mark: the innocent client's 99th percentile against before");
@@ -55,6 +64,12 @@ int Main(int argc, char** argv) {
   options.target.hold = std::chrono::milliseconds(hold_ms);
   if (names.empty()) {
     for (const Attack& attack : AllAttacks()) names.emplace_back(attack.name);
+  }
+  if (!first.empty()) {
+    const Attack* const attack = FindAttack(first);
+    if (attack == nullptr) return app.exit(CLI::ValidationError(first, "no such attack; --list names them"));
+    attack->run(options.target, attack->size);
+    std::this_thread::sleep_for(kRest);
   }
   std::printf("%s\n", TableHead().c_str());
   int failed = 0;
