@@ -10,6 +10,7 @@
 #include "client/channel.h"
 #include "client/command.h"
 #include "client/error_text.h"
+#include "client/listener_text.h"
 #include "client/table.h"
 #include "guildhall/v1/admin.grpc.pb.h"
 
@@ -86,6 +87,7 @@ int PrintStatus(const Connection& connection, bool json) {
   PrintEngine(response.engine());
   PrintSteps(response.engine());
   PrintMemoryAndTasks(response);
+  if (response.listeners_size() > 0) std::printf("%s", ListenerTable(response.listeners()).c_str());
   return 0;
 }
 

@@ -58,6 +58,8 @@ TEST_CASE("a day with the adapter and task commands") {
   said = RunClient({"status", "--admin", admin});
   CHECK(said.exit_code == 0);
   CHECK_THAT(said.out, Catch::Contains("ADAPTER") && Catch::Contains("budget   64.0 MiB"));
+  CHECK_THAT(said.out, Catch::Contains("LISTENER") && Catch::Contains("\nrequests ") &&
+                           Catch::Contains("\nadministration ") && Catch::Contains(" of 64 "));
   const int64_t most = server.server().state().deployment()->engine->Status().kv_blocks_most;
   CHECK_THAT(said.out, Catch::Contains(", " + std::to_string(most) + " at most"));
 

@@ -3,6 +3,7 @@
 
 #include "base/format_bytes.h"
 #include "client/adapter_text.h"
+#include "client/listener_text.h"
 #include "client/table.h"
 #include "client/task_put.h"
 
@@ -49,6 +50,27 @@ TEST_CASE("an adapter's line says state, tier, readers and tasks, the budget is 
   budget.set_adapters(uint64_t{8} << 20);
   CHECK(BudgetText(budget) ==
         "budget   64.0 MiB: KV cache 32.0 MiB, adapters 8.0 MiB (0 B pinned), free 24.0 MiB\n");
+}
+
+TEST_CASE("a listener's line says who is there, who came, and who was turned away for what") {
+  v1::GetStatusResponse status;
+  v1::ListenerStatus& listener = *status.add_listeners();
+  listener.set_name("requests");
+  listener.set_connections(3);
+  listener.set_connections_most(1024);
+  listener.set_accepted_connections(50);
+  listener.set_refused_connections(4);
+  listener.set_accept_failures(5);
+  listener.set_idle_connections_closed(6);
+  listener.set_hostile_connections_closed(7);
+  listener.set_calls(8);
+  listener.set_refused_calls(9);
+  listener.set_reset_calls(10);
+  CHECK(ListenerTable(status.listeners()) ==
+        "LISTENER  CONNECTIONS  ACCEPTED  REFUSED  NOT ACCEPTED  CLOSED IDLE  CLOSED HOSTILE  CALLS  "
+        "CALLS REFUSED  CALLS RESET\n"
+        "requests    3 of 1024        50        4             5            6               7      8  "
+        "            9           10\n");
 }
 
 TEST_CASE("the flags of tasks put become the definition, and nothing that was not said") {
