@@ -5,11 +5,17 @@
 
 #include <fstream>
 
+#include "absl/strings/cord.h"
 #include "base/format_bytes.h"
 #include "base/heap.h"
 #include "base/str_cat.h"
 
 namespace guildhall {
+namespace {
+
+constexpr char kSaysLimit[] = "guildhall/address-space";  // payload of errors whose text has it
+
+}  // namespace
 
 AddressSpace ReadAddressSpace() {
   AddressSpace space;
@@ -39,16 +45,22 @@ absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const Addres
     StrAppend(&list, list.empty() ? "" : ", ", FormatBytes(need.bytes), " for ", need.name);
   }
   if (space.limit_bytes == 0 || needed <= space.limit_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
+  absl::Status refused = absl::ResourceExhaustedError(
       StrCat("the address space of this process is limited to ", FormatBytes(space.limit_bytes),
              " (ulimit -v), of which ", FormatBytes(space.used_bytes), " are taken, and the start needs ",
              list, ": raise the limit by ", FormatBytes(needed - space.limit_bytes), " at least"));
+  refused.SetPayload(kSaysLimit, absl::Cord());
+  return refused;
 }
 
 std::string AddressSpaceNote(const AddressSpace& space) {
   if (space.limit_bytes == 0) return "";
   return StrCat("; the address space of this process is limited to ", FormatBytes(space.limit_bytes),
                 " (ulimit -v), of which ", FormatBytes(space.used_bytes), " are taken");
+}
+
+bool SaysAddressSpace(const absl::Status& error) {
+  return error.GetPayload(kSaysLimit).has_value();
 }
 
 }  // namespace guildhall

@@ -27,5 +27,7 @@ absl::Status CheckAddressSpace(const AddressSpace& space, std::span<const Addres
 
 // What follows an error that may come from the limit: "; the address space is limited to ..." or nothing.
 std::string AddressSpaceNote(const AddressSpace& space);
+// Whether the error is CheckAddressSpace's, which says it already.
+bool SaysAddressSpace(const absl::Status& error);
 
 }  // namespace guildhall

@@ -64,7 +64,7 @@ int RunServe(const ServeFlags& flags) {
   const absl::Status status = ServeWith(flags);
   if (status.ok()) return 0;
   const std::string message(status.message());
-  const bool said = flags.check_config || message.find("(ulimit -v)") != std::string::npos;
+  const bool said = flags.check_config || SaysAddressSpace(status);
   const std::string note = said ? "" : AddressSpaceNote(ReadAddressSpace());
   std::fprintf(stderr, "guildhall serve: %s%s\n", message.c_str(), note.c_str());
   return 1;

@@ -4,7 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <functional>
+#include <memory>
 #include <string>
 
 #include "base/mapped_file.h"

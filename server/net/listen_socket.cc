@@ -77,11 +77,13 @@ absl::StatusOr<Addresses> Resolve(const ListenOptions& options, const std::strin
       StrCat(options.key, ": cannot resolve ", options.address.host, ": ", gai_strerror(code)));
 }
 
-// Every address that the host has here: localhost may name one of a family that this machine lacks.
-absl::StatusOr<ListenSockets> ListenOnHost(const ListenOptions& options, const std::string& host) {
+// Every address that the host has here: localhost may name one of a family that this machine lacks. `error`:
+// the system's word for a failure, where it has one.
+absl::StatusOr<ListenSockets> ListenOnHost(const ListenOptions& options, const std::string& host,
+                                           int& error) {
   GH_ASSIGN_OR_RETURN(const Addresses addresses, Resolve(options, host));
   ListenSockets result;
-  int error = EADDRNOTAVAIL;
+  error = EADDRNOTAVAIL;
   for (addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
     if (result.port != 0) SetPort(*at, result.port);
     FileDescriptor fd;
@@ -169,11 +171,12 @@ absl::StatusOr<ListenSockets> ListenOnPath(const ListenOptions& options) {
 absl::StatusOr<ListenSockets> Listen(const ListenOptions& options) {
   if (options.address.unix_socket()) return ListenOnPath(options);
   const std::string& host = options.address.host;
-  if (host != "0.0.0.0") return ListenOnHost(options, host);
+  int error = 0;
+  if (host != "0.0.0.0") return ListenOnHost(options, host, error);
   // Both families, or the old one where the machine has no other.
-  auto both = ListenOnHost(options, "::");
-  if (both.ok() || both.status().message().find("is in use") != std::string_view::npos) return both;
-  return ListenOnHost(options, host);
+  auto both = ListenOnHost(options, "::", error);
+  if (both.ok() || error == EADDRINUSE) return both;
+  return ListenOnHost(options, host, error);
 }
 
 }  // namespace guildhall

@@ -16,6 +16,8 @@ TEST_CASE("Needs that do not fit below the limit are named with their bytes") {
   CHECK(CheckAddressSpace({458 * kMiB, 10 * kMiB}, needs).ok());
   const absl::Status refused = CheckAddressSpace({300 * kMiB, 10 * kMiB}, needs);
   CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(SaysAddressSpace(refused));
+  CHECK_FALSE(SaysAddressSpace(absl::ResourceExhaustedError(refused.message())));
   CHECK(refused.message() ==
         "the address space of this process is limited to 300.0 MiB (ulimit -v), of which 10.0 MiB are taken, "
         "and"
