@@ -30,31 +30,36 @@ CallThreads::~CallThreads() {
 }
 
 absl::Status CallThreads::Run(CallKind kind, std::function<void()> work) {
-  const std::lock_guard lock(mutex_);
-  int64_t& calls = calls_[IndexOf(kind)];
-  const int64_t most = limits_.calls[IndexOf(kind)];
-  if (calls >= most) {
-    return Refusal(StrCat("the server has its limit of ", most, " calls of this kind open; try again later"));
+  std::string no_thread;
+  {
+    const std::lock_guard lock(mutex_);
+    int64_t& calls = calls_[IndexOf(kind)];
+    const int64_t most = limits_.calls[IndexOf(kind)];
+    if (calls >= most) {
+      return Refusal(
+          StrCat("the server has its limit of ", most, " calls of this kind open; try again later"));
+    }
+    const bool needs_thread = idle_ <= static_cast<int64_t>(waiting_.size()) && threads_ < limits_.threads;
+    if (needs_thread) no_thread = StartThread();
+    if (no_thread.empty()) {
+      ++calls;
+      waiting_.push_back({kind, std::move(work)});
+      work_comes_.notify_one();
+      return absl::OkStatus();
+    }
   }
-  const bool needs_thread = idle_ <= static_cast<int64_t>(waiting_.size()) && threads_ < limits_.threads;
-  if (needs_thread && !StartThread()) {
-    return Refusal("the system gives the server no further thread; try again later");
-  }
-  ++calls;
-  waiting_.push_back({kind, std::move(work)});
-  work_comes_.notify_one();
-  return absl::OkStatus();
+  if (no_thread_line_.Due()) Log().warn("no thread for a call: {}; said once a minute", no_thread);
+  return Refusal("the system gives the server no further thread; try again later");
 }
 
-bool CallThreads::StartThread() {
+std::string CallThreads::StartThread() {
   try {
     std::thread([this] { Serve(); }).detach();
   } catch (const std::system_error& error) {
-    Log().warn("no thread for a call: {}", error.what());
-    return false;
+    return error.what();
   }
   ++threads_;
-  return true;
+  return "";
 }
 
 void CallThreads::Serve() {

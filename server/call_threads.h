@@ -6,8 +6,10 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <string>
 
 #include "absl/status/status.h"
+#include "base/once_per_minute.h"
 #include "server/call_kind.h"
 
 namespace guildhall {
@@ -35,10 +37,12 @@ class CallThreads {
     std::function<void()> run;
   };
 
-  bool StartThread();
+  // Says why not; empty: it has.
+  std::string StartThread();
   void Serve();
 
   const Limits limits_;
+  OncePerMinute no_thread_line_;
   mutable std::mutex mutex_;
   std::condition_variable work_comes_, thread_ends_;
   std::deque<Work> waiting_;

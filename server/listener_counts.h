@@ -23,7 +23,7 @@ struct ListenerCounts {
   std::atomic<uint64_t> hostile_connections_closed{0};  // for their resets, or for calls over their limit
   std::atomic<uint64_t> accept_failures{0};             // for want of descriptors or memory
   std::atomic<int64_t> calls{0};                        // open now
-  std::atomic<uint64_t> refused_calls{0};               // over a limit of the listener
+  std::atomic<uint64_t> refused_calls{0};               // for a limit of the listener or of their connection
   std::atomic<uint64_t> reset_calls{0};                 // whose client left before they ended
 };
 

@@ -3,12 +3,10 @@
 #include <utility>
 
 #include "base/str_cat.h"
-#include "server/error_details.h"
 
 namespace guildhall {
 namespace {
 
-constexpr absl::Duration kConversation = absl::Seconds(30);
 constexpr int64_t kEntryBytes = 32;  // that HTTP/2 counts for an entry beside its name and value
 
 bool IsHealth(CallKind kind) {
@@ -23,7 +21,7 @@ Door::Door(DoorOptions options, ConnectionTable& connections, ListenerCounts& co
       connections_(connections),
       counts_(counts),
       requests_("the call's message", options.waiting_calls, absl::Seconds(options.request_timeout_s)),
-      conversations_("the end of reflection", options.conversations, kConversation),
+      conversations_("the end of reflection", options.conversations, options.conversation),
       threads_(options.threads),
       rooms_{requests_, conversations_, threads_} {
   for (GrpcMethod& method : options.methods) {
@@ -40,7 +38,6 @@ grpc::ServerGenericBidiReactor* Door::CreateReactor(CallContext* context) {
       connections_.Enter(context->peer(), method == nullptr ? CallKind::kQuery : method->kind, refusal);
   if (const absl::Status admitted = Admit(*context, method); !admitted.ok()) refusal = admitted;
   if (refusal.ok()) return method->make(*context, std::move(ticket), rooms_);
-  if (absl::IsResourceExhausted(refusal)) counts_.refused_calls.fetch_add(1, std::memory_order_relaxed);
   return new RefusedCall(*context, std::move(ticket), refusal);
 }
 
@@ -67,6 +64,12 @@ absl::Status Door::CheckMetadata(const CallContext& context) const {
 void Door::Tick() {
   requests_.TurnAwayLate();
   conversations_.TurnAwayLate();
+}
+
+void Door::Close() {
+  const absl::Status closed = absl::UnavailableError("the server shuts down");
+  requests_.TurnAwayAll(closed);
+  conversations_.TurnAwayAll(closed);
 }
 
 }  // namespace guildhall

@@ -26,8 +26,9 @@ struct DoorOptions {
   std::vector<GrpcMethod> methods;
   Authorize authorize;  // null: everybody
   int64_t metadata_bytes = 8192;
-  size_t waiting_calls = 4096;    // whose message has not come
-  size_t conversations = 32;      // reflection streams
+  size_t waiting_calls = 0;       // whose message has not come
+  size_t conversations = 0;       // reflection streams
+  absl::Duration conversation;    // the most that one may take
   double request_timeout_s = 60;  // until a call's message is there
   CallThreads::Limits threads;
 };
@@ -41,6 +42,8 @@ class Door final : public grpc::CallbackGenericService {
   grpc::ServerGenericBidiReactor* CreateReactor(CallContext* context) override;
   // Turns away who has been waited for too long; to be called about once a second.
   void Tick();
+  // Turns away all who are waited for.
+  void Close();
 
  private:
   absl::Status Admit(const CallContext& context, const GrpcMethod* method) const;

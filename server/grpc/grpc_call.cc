@@ -37,6 +37,7 @@ void GrpcCall::OnDone() {
 
 RefusedCall::RefusedCall(CallContext& context, ConnectionTable::Ticket ticket, const absl::Status& status)
     : GrpcCall(context, std::move(ticket)) {
+  CountRefusal(status);
   Finish(ToGrpcStatus(status));
 }
 

@@ -44,6 +44,10 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public Call {
   virtual void Cancelled() {}
   // Nothing happens to the call any more.
   virtual void Ended() {}
+  // It ends with `status` before anything of it was served.
+  void CountRefusal(const absl::Status& status) const {
+    if (absl::IsResourceExhausted(status)) ticket_.CountRefusal();
+  }
 
  private:
   CallContext& context_;

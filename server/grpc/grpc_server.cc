@@ -4,7 +4,6 @@
 #include <grpc/support/log.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <mutex>
 
 #include "base/log.h"
@@ -15,9 +14,6 @@
 namespace guildhall {
 namespace {
 
-constexpr size_t kHealthWatches = 1024;
-constexpr size_t kReflectionStreams = 32;
-constexpr size_t kWaitingCalls = 4096;
 // gRPC ends the whole connection over metadata beyond its own limit; the one that ends the call
 // alone is ours, so that its own is far above.
 constexpr int kMetadataSlack = 4 << 20;
@@ -47,7 +43,7 @@ std::vector<std::string> ServicesOf(const GrpcServerOptions& options) {
 GrpcServer::GrpcServer(GrpcServerOptions options, ListenerCounts& counts)
     : options_(std::move(options)),
       connections_(options_.connections, counts),
-      health_(kHealthWatches),
+      health_(options_.health_watches),
       reflection_(ServicesOf(options_)),
       door_(ForDoor(), connections_, counts) {}
 
@@ -61,8 +57,9 @@ DoorOptions GrpcServer::ForDoor() {
   if (options_.reflection) add(reflection_.Methods());
   door.authorize = options_.authorize;
   door.metadata_bytes = options_.limits.metadata_bytes;
-  door.waiting_calls = kWaitingCalls;
-  door.conversations = kReflectionStreams;
+  door.waiting_calls = options_.waiting_calls;
+  door.conversations = options_.conversations;
+  door.conversation = options_.conversation;
   door.request_timeout_s = options_.listener.request_timeout_s;
   door.threads = options_.threads;
   return door;
@@ -155,15 +152,21 @@ void GrpcServer::SetReady(bool ready) {
   health_.Set(options_.service_name, ready || options_.serves_always);
 }
 
+// gRPC cancels what comes to it once it shuts down, which is why nothing may come by then.
 void GrpcServer::Shutdown(absl::Time deadline) {
   if (server_ == nullptr) return;
-  // First, for gRPC would leak what comes later.
-  acceptor_.reset();
+  // Before the socket is closed: another server may have one of its own there afterwards.
+  if (options_.address.unix_socket()) unlink(options_.address.unix_path.c_str());
+  if (acceptor_ != nullptr) acceptor_->StopListening();
+  connections_.Close();
   health_.Close();
+  door_.Close();
+  connections_.AwaitEnd(deadline);
+  // It would leak what the acceptor hands over later.
+  acceptor_.reset();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
   server_.reset();
-  if (options_.address.unix_socket()) unlink(options_.address.unix_path.c_str());
 }
 
 }  // namespace guildhall

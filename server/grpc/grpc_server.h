@@ -28,7 +28,11 @@ struct GrpcServerOptions {
   LimitsConfig limits;
   ConnectionLimits connections;
   CallThreads::Limits threads;
-  unsigned socket_mode = 0660;  // of a Unix socket
+  size_t health_watches = 1024;                     // open at a time
+  size_t waiting_calls = 4096;                      // whose message has not come
+  size_t conversations = 32;                        // reflection streams
+  absl::Duration conversation = absl::Seconds(30);  // the most that one may take
+  unsigned socket_mode = 0660;                      // of a Unix socket
   std::string socket_group;
   std::string service_name;    // in full: "guildhall.v1.Inference"
   bool serves_always = false;  // the service is healthy also while no request is served

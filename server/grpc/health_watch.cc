@@ -60,6 +60,7 @@ void HealthWatch::TurnAway(const absl::Status& status) {
   const std::lock_guard lock(mutex_);
   if (finished_) return;
   finished_ = true;
+  CountRefusal(status);
   Finish(ToGrpcStatus(status));
 }
 

@@ -4,8 +4,10 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
-#include <algorithm>
+#include <mutex>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "server/error_details.h"
@@ -120,6 +122,7 @@ class ReflectionCall final : public GrpcCall {
     const std::lock_guard lock(mutex_);
     if (ended_) return;
     ended_ = true;
+    CountRefusal(status);
     Finish(ToGrpcStatus(status));
   }
 

@@ -39,7 +39,8 @@ void RequestCall::OnReadDone(bool ok) {
 void RequestCall::Begin() {
   if (rooms_.threads == nullptr) return Run();
   // The call ends by Run, so that it is there when Run begins.
-  if (absl::Status refused = rooms_.threads->Run(rooms_.kind, [this] { Run(); }); !refused.ok()) End(refused);
+  const absl::Status refused = rooms_.threads->Run(rooms_.kind, [this] { Run(); });
+  if (!refused.ok()) Refuse(refused);
 }
 
 void RequestCall::Run() {
@@ -47,7 +48,12 @@ void RequestCall::Run() {
 }
 
 void RequestCall::TurnAway(const absl::Status& status) {
-  if (EndWait()) End(status);
+  if (EndWait()) Refuse(status);
+}
+
+void RequestCall::Refuse(const absl::Status& status) {
+  CountRefusal(status);
+  End(status);
 }
 
 // The last thing that is done here: the call may be gone when it returns.

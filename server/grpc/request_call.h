@@ -50,6 +50,7 @@ class RequestCall final : public GrpcCall {
   bool EndWait() { return !wait_ended_.exchange(true); }
   void Begin();
   void Run();
+  void Refuse(const absl::Status& status);
   void End(const absl::Status& status);
 
   const Rooms rooms_;

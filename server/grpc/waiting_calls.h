@@ -33,6 +33,7 @@ class WaitingCalls {
   void Leave(Place& place);
   // Those that have waited for too long.
   void TurnAwayLate();
+  void TurnAwayAll(const absl::Status& status);
 
  private:
   struct Entry {
@@ -41,7 +42,7 @@ class WaitingCalls {
     absl::Time since;
   };
 
-  void TurnAwayFirst(absl::StatusCode code);
+  void TurnAwayFirst(const absl::Status& status);
 
   const std::string what_;
   const size_t most_;

@@ -1,7 +1,6 @@
 #include "server/net/acceptor.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -9,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -22,7 +20,7 @@ namespace guildhall {
 namespace {
 
 constexpr uint64_t kWake = 0;  // listening sockets follow, from 1 on; connections begin at kFirstConnection
-constexpr int kPauseMs = 50;
+constexpr absl::Duration kPause = absl::Milliseconds(50);
 constexpr int kTickMs = 1000;
 constexpr int kAtOnce = 64;  // accepted before anything else is looked at
 
@@ -50,17 +48,28 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(ListenSockets sockets,
 
 Acceptor::~Acceptor() {
   if (!thread_.joinable()) return;
+  ends_ = true;
+  Wake();
+  thread_.join();
+}
+
+void Acceptor::StopListening() {
+  listens_ = false;
+  Wake();
+}
+
+// Nobody reads it: each change wakes once.
+void Acceptor::Wake() const {
   const uint64_t one = 1;
   while (write(wake_.get(), &one, sizeof(one)) < 0 && errno == EINTR) {
   }
-  thread_.join();
 }
 
 absl::Status Acceptor::Open() {
   epoll_ = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
   wake_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   reserve_ = Reserve();
-  bool watched = reserve_.valid() && Watch(wake_.get(), EPOLLIN, kWake);
+  bool watched = reserve_.valid() && Watch(wake_.get(), EPOLLIN | EPOLLET, kWake);
   for (size_t i = 0; i < sockets_.sockets.size(); ++i) {
     watched = watched && Watch(sockets_.sockets[i].get(), EPOLLIN, i + 1);
   }
@@ -76,16 +85,12 @@ bool Acceptor::Watch(int fd, uint32_t events, uint64_t number) const {
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-bool Acceptor::Stopped(int wait_ms) const {
-  pollfd wake{wake_.get(), POLLIN, 0};
-  return poll(&wake, 1, wait_ms) > 0;
-}
-
 void Acceptor::Run() {
   NameThread("acceptor");
   std::array<epoll_event, 64> events;
   absl::Time next_tick = absl::Now();
-  while (!Stopped(0)) {
+  while (!ends_) {
+    if (!listens_) sockets_.sockets.clear();
     const int ready = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), kTickMs);
     for (int i = 0; i < ready; ++i) {
       const epoll_event& event = events[static_cast<size_t>(i)];
@@ -143,7 +148,7 @@ void Acceptor::TurnAway(int listening) {
   reserve_.Close();
   FileDescriptor(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
   reserve_ = Reserve();
-  Stopped(kPauseMs);
+  absl::SleepFor(kPause);
 }
 
 // gRPC may hold the socket a moment longer: taken out of the watch by hand, for closing the

@@ -2,11 +2,14 @@
 // speaks their protocol.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/once_per_minute.h"
 #include "server/listener_counts.h"
 #include "server/net/connection_table.h"
 #include "server/net/file_descriptor.h"
@@ -28,7 +31,10 @@ class Acceptor {
   static absl::StatusOr<std::unique_ptr<Acceptor>> Start(ListenSockets sockets, ConnectionTable& connections,
                                                          ListenerCounts& counts, HandOver hand_over,
                                                          Tick tick);
-  ~Acceptor();  // from then on nobody can connect; open connections stay
+  ~Acceptor();  // open connections stay
+
+  // Nobody can connect any more, within a moment; open connections are watched on.
+  void StopListening();
 
   int port() const { return sockets_.port; }
 
@@ -48,15 +54,16 @@ class Acceptor {
   void LetIn(FileDescriptor fd, const Peer& peer);
   void TurnAway(int listening);
   void Forget(uint64_t number);
-  bool Stopped(int wait_ms) const;
+  void Wake() const;
 
-  const ListenSockets sockets_;
+  ListenSockets sockets_;  // the thread's, but for the port
   ConnectionTable& connections_;
   ListenerCounts& counts_;
   const HandOver hand_over_;
   const Tick tick_;
   OncePerMinute failure_line_;
   FileDescriptor epoll_, wake_, reserve_;
+  std::atomic<bool> listens_{true}, ends_{false};
   std::thread thread_;
 };
 

@@ -23,6 +23,12 @@ void Disconnect(int fd) {
   shutdown(fd, SHUT_RDWR);
 }
 
+// Behind what is on its way to the client comes the end: it closes its side, and the calls that it
+// has begun meanwhile fail as those of a connection that is gone.
+void EndAnswers(int fd) {
+  shutdown(fd, SHUT_WR);
+}
+
 }  // namespace
 
 struct ConnectionTable::Connection {
@@ -35,12 +41,15 @@ struct ConnectionTable::Connection {
   double resets_left = 0;
   absl::Time resets_counted;
   bool ending = false;
+  Host* host = nullptr;              // until it is ending
+  IdleOrder::Place in_all, in_host;  // likewise
 };
 
 struct ConnectionTable::Ticket::Place {
   ConnectionTable& table;
   std::shared_ptr<Connection> connection;  // null: not known which
   CallKind kind;
+  bool late = false;  // came to a closed table: nothing waits for it
 };
 
 ConnectionTable::Ticket::Ticket(std::unique_ptr<Place> place) : place_(place.release()) {}
@@ -55,6 +64,10 @@ void ConnectionTable::Ticket::Leave(bool reset) {
   place_.reset();
 }
 
+void ConnectionTable::Ticket::CountRefusal() const {
+  place_->table.counts_.refused_calls.fetch_add(1, std::memory_order_relaxed);
+}
+
 ConnectionTable::ConnectionTable(const ConnectionLimits& limits, ListenerCounts& counts)
     : limits_(limits), counts_(counts), next_number_(kFirstConnection) {
   counts_.connections_most = limits.in_all;
@@ -63,10 +76,11 @@ ConnectionTable::ConnectionTable(const ConnectionLimits& limits, ListenerCounts&
 absl::StatusOr<uint64_t> ConnectionTable::Add(const Peer& peer, FileDescriptor handle) {
   const absl::Time now = absl::Now();
   const std::lock_guard lock(mutex_);
+  if (closed_) return absl::UnavailableError("the listener is closed");
   const bool full = static_cast<int64_t>(connections_.size()) - ending_ >= limits_.in_all;
   const auto of_host = hosts_.find(peer.host);
-  const bool host_full = of_host != hosts_.end() && of_host->second >= limits_.per_host;
-  if ((full || host_full) && !MakeRoom(peer.host, host_full, now)) {
+  const bool host_full = of_host != hosts_.end() && of_host->second.connections >= limits_.per_host;
+  if ((full || host_full) && !MakeRoom(host_full ? of_host->second.order : order_, now)) {
     counts_.refused_connections.fetch_add(1, std::memory_order_relaxed);
     if (full_line_.Due()) {
       Log().warn("{}: a connection of {} is refused: the limit of {} is reached; said once a minute",
@@ -81,7 +95,7 @@ absl::StatusOr<uint64_t> ConnectionTable::Add(const Peer& peer, FileDescriptor h
   connection->handle = std::move(handle);
   connection->idle_since = connection->resets_counted = now;
   connection->resets_left = std::max(limits_.resets_per_second, 2 * static_cast<double>(limits_.calls));
-  ++hosts_[peer.host];
+  Count(*connection);
   if (!peer.name.empty()) by_name_[peer.name] = connection;
   connections_.emplace(connection->number, connection);
   counts_.connections.fetch_add(1, std::memory_order_relaxed);
@@ -89,25 +103,50 @@ absl::StatusOr<uint64_t> ConnectionTable::Add(const Peer& peer, FileDescriptor h
   return connection->number;
 }
 
-bool ConnectionTable::MakeRoom(const std::string& host, bool of_host, absl::Time now) {
-  Connection* longest = nullptr;
-  for (const auto& [number, connection] : connections_) {
-    if (connection->ending || connection->calls > 0 || connection->peer.name.empty()) continue;
-    if (of_host && connection->peer.host != host) continue;
-    if (longest == nullptr || connection->idle_since < longest->idle_since) longest = connection.get();
-  }
-  if (longest == nullptr || now - longest->idle_since < kIdleBeforeMakingRoom) return false;
+void ConnectionTable::Count(Connection& connection) {
+  connection.host = &hosts_[connection.peer.host];
+  ++connection.host->connections;
+  connection.in_all = order_.Add(connection.number);
+  connection.in_host = connection.host->order.Add(connection.number);
+  SetIdle(connection, connection.idle_since);
+}
+
+void ConnectionTable::Uncount(Connection& connection) {
+  order_.Remove(connection.in_all);
+  connection.host->order.Remove(connection.in_host);
+  if (--connection.host->connections == 0) hosts_.erase(connection.peer.host);
+  connection.host = nullptr;
+}
+
+// Nobody knows of a connection without a name whether it is idle.
+void ConnectionTable::SetIdle(Connection& connection, absl::Time now) {
+  connection.idle_since = now;
+  if (connection.ending || connection.peer.name.empty()) return;
+  order_.SetIdle(connection.in_all);
+  connection.host->order.SetIdle(connection.in_host);
+}
+
+void ConnectionTable::SetBusy(Connection& connection) {
+  if (connection.ending) return;
+  order_.SetBusy(connection.in_all);
+  connection.host->order.SetBusy(connection.in_host);
+}
+
+bool ConnectionTable::MakeRoom(const IdleOrder& order, absl::Time now) {
+  const auto longest = connections_.find(order.Longest());
+  if (longest == connections_.end()) return false;
+  if (now - longest->second->idle_since < kIdleBeforeMakingRoom) return false;
   counts_.idle_connections_closed.fetch_add(1, std::memory_order_relaxed);
-  End(*longest);
+  End(*longest->second);
   return true;
 }
 
 // The acceptor sees the socket's end and calls Remove.
 void ConnectionTable::End(Connection& connection) {
   if (connection.ending) return;
+  Uncount(connection);
   connection.ending = true;
   ++ending_;
-  if (--hosts_[connection.peer.host] == 0) hosts_.erase(connection.peer.host);
   Disconnect(connection.handle.get());
 }
 
@@ -119,13 +158,14 @@ FileDescriptor ConnectionTable::Remove(uint64_t number) {
   connections_.erase(at);
   if (connection->ending)
     --ending_;
-  else if (--hosts_[connection->peer.host] == 0)
-    hosts_.erase(connection->peer.host);
+  else
+    Uncount(*connection);
   connection->ending = true;
   // The name may be another connection's by now.
   const auto named = by_name_.find(connection->peer.name);
   if (named != by_name_.end() && named->second == connection) by_name_.erase(named);
   counts_.connections.fetch_sub(1, std::memory_order_relaxed);
+  if (connections_.empty()) empty_.notify_all();
   return std::move(connection->handle);
 }
 
@@ -134,10 +174,19 @@ ConnectionTable::Ticket ConnectionTable::Enter(const std::string& peer_name, Cal
   counts_.calls.fetch_add(1, std::memory_order_relaxed);
   auto place = std::make_unique<Ticket::Place>(Ticket::Place{*this, nullptr, kind});
   const std::lock_guard lock(mutex_);
+  if (closed_) {
+    place->late = true;
+    refusal = absl::UnavailableError("the server shuts down");
+    return Ticket(std::move(place));
+  }
   const auto at = by_name_.find(peer_name);
-  if (at == by_name_.end()) return Ticket(std::move(place));
+  if (at == by_name_.end()) {
+    ++nameless_calls_;
+    return Ticket(std::move(place));
+  }
   place->connection = at->second;
   Connection& connection = *at->second;
+  if (connection.calls == 0) SetBusy(connection);
   const int64_t of_kind = ++connection.calls_of_kind[IndexOf(kind)];
   const int64_t most_of_kind = limits_.calls_of_kind[IndexOf(kind)];
   if (++connection.calls > limits_.calls) {
@@ -156,13 +205,40 @@ ConnectionTable::Ticket ConnectionTable::Enter(const std::string& peer_name, Cal
 void ConnectionTable::Leave(Ticket::Place& place, bool reset) {
   counts_.calls.fetch_sub(1, std::memory_order_relaxed);
   if (reset) counts_.reset_calls.fetch_add(1, std::memory_order_relaxed);
-  if (place.connection == nullptr) return;
+  if (place.late) return;
   const absl::Time now = absl::Now();
   const std::lock_guard lock(mutex_);
+  if (place.connection == nullptr) {
+    if (--nameless_calls_ == 0 && closed_) EndIdle();
+    return;
+  }
   Connection& connection = *place.connection;
   --connection.calls_of_kind[IndexOf(place.kind)];
-  if (--connection.calls == 0) connection.idle_since = now;
+  if (--connection.calls == 0) {
+    SetIdle(connection, now);
+    if (closed_) EndAnswers(connection.handle.get());
+  }
   if (reset) Strike(connection, now);
+}
+
+void ConnectionTable::Close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  EndIdle();
+}
+
+void ConnectionTable::EndIdle() {
+  for (const auto& [number, connection] : connections_) {
+    const int64_t calls = connection->peer.name.empty() ? nameless_calls_ : connection->calls;
+    if (calls == 0) EndAnswers(connection->handle.get());
+  }
+}
+
+void ConnectionTable::AwaitEnd(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  const auto until = absl::ToChronoTime(deadline);
+  if (empty_.wait_until(lock, until, [this] { return connections_.empty(); })) return;
+  for (const auto& [number, connection] : connections_) End(*connection);
 }
 
 void ConnectionTable::Strike(Connection& connection, absl::Time now) {

@@ -2,6 +2,7 @@
 // shown the door.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -10,10 +11,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/once_per_minute.h"
 #include "server/call_kind.h"
 #include "server/listener_counts.h"
 #include "server/net/file_descriptor.h"
-#include "server/net/once_per_minute.h"
+#include "server/net/idle_order.h"
 #include "server/net/peer.h"
 
 namespace guildhall {
@@ -37,6 +39,8 @@ class ConnectionTable {
     ~Ticket() { Leave(false); }
     // `reset`: the client left before the call was answered. Too many of them end its connection.
     void Leave(bool reset);
+    // The call was refused for a limit of the listener.
+    void CountRefusal() const;
 
    private:
     friend class ConnectionTable;
@@ -59,15 +63,30 @@ class ConnectionTable {
   FileDescriptor Remove(uint64_t number);
 
   // Every call has a ticket; `refusal` says whether it is over a limit of its connection:
-  // RESOURCE_EXHAUSTED with a RetryInfo.
+  // RESOURCE_EXHAUSTED with a RetryInfo; or that the table is closed: UNAVAILABLE.
   Ticket Enter(const std::string& peer_name, CallKind kind, absl::Status& refusal);
+
+  // From now on connections and calls are refused. The calls that are open end as they would; behind
+  // the last answer on a connection its client is told that nothing more comes.
+  void Close();
+  // Until all clients of a closed table have gone; who has not by `deadline` is cut off.
+  void AwaitEnd(absl::Time deadline);
 
  private:
   struct Connection;
+  struct Host {  // connections that are not ending
+    int64_t connections = 0;
+    IdleOrder order;
+  };
   using Map = std::unordered_map<uint64_t, std::shared_ptr<Connection>>;
 
-  bool MakeRoom(const std::string& host, bool of_host, absl::Time now);
+  bool MakeRoom(const IdleOrder& order, absl::Time now);
+  void Count(Connection& connection);
+  void Uncount(Connection& connection);
+  void SetIdle(Connection& connection, absl::Time now);
+  void SetBusy(Connection& connection);
   void End(Connection& connection);
+  void EndIdle();
   void Strike(Connection& connection, absl::Time now);
   void Leave(Ticket::Place& place, bool reset);
 
@@ -77,10 +96,14 @@ class ConnectionTable {
 
   std::mutex mutex_;
   uint64_t next_number_;
-  int64_t ending_ = 0;  // connections that End was called for and that are still in the table
+  bool closed_ = false;
+  std::condition_variable empty_;
+  int64_t ending_ = 0;          // connections that End was called for and that are still in the table
+  int64_t nameless_calls_ = 0;  // that belong to none of them
   Map connections_;
+  IdleOrder order_;  // of connections that are not ending
   std::unordered_map<std::string, std::shared_ptr<Connection>> by_name_;
-  std::unordered_map<std::string, int64_t> hosts_;  // connections that are not ending
+  std::unordered_map<std::string, Host> hosts_;
 };
 
 // Numbers below are free for other uses.

@@ -118,6 +118,15 @@ v1::GetStatusResponse TestServer::Status() const {
   return response;
 }
 
+v1::ListenerStatus TestServer::Counts(std::string_view listener) const {
+  const v1::GetStatusResponse status = Status();
+  for (const auto& counts : status.listeners()) {
+    if (counts.name() == listener) return counts;
+  }
+  FAIL("no such listener");
+  return {};
+}
+
 void TestServer::WaitFor(const std::function<bool(const v1::GetStatusResponse&)>& ready) const {
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
   while (true) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
@@ -51,6 +52,8 @@ class TestServer {
   std::unique_ptr<v1::Inference::Stub> Inference() const { return v1::Inference::NewStub(Channel()); }
   std::unique_ptr<v1::Admin::Stub> Admin() const;
   v1::GetStatusResponse Status() const;
+  // What the listener of that name has counted.
+  v1::ListenerStatus Counts(std::string_view listener = "requests") const;
   // Waits until `ready` says so; fails the test after 20 s.
   void WaitFor(const std::function<bool(const v1::GetStatusResponse&)>& ready) const;
   // No request is left, and every KV block is free again.

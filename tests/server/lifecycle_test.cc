@@ -280,6 +280,30 @@ TEST_CASE("a drain lets open requests end, refuses new ones, and then the server
   CHECK(Ask(*stub, IdRequest(5, 1)).status.error_code() == grpc::UNAVAILABLE);
 }
 
+TEST_CASE(
+    "a watch of health hears of the drain before Drain is answered, and of the end before the connection's") {
+  TestServer server;
+  server.model().Hold();
+  std::jthread client([&] { Ask(*server.Inference(), IdRequest(5, 50)); });
+  server.WaitFor([](const auto& status) { return status.engine().running() == 1; });
+  std::jthread run([&] { server.server().RunUntilDrained(); });
+  grpc::ClientContext context;
+  health::HealthCheckRequest request;
+  request.set_service("readiness");
+  auto watch = health::Health::NewStub(ChannelTo(InferenceTarget(server.server())))->Watch(&context, request);
+  health::HealthCheckResponse seen;
+  REQUIRE(watch->Read(&seen));
+  CHECK(seen.status() == kServing);
+  grpc::ClientContext drain;
+  v1::DrainResponse drained;
+  REQUIRE(server.Admin()->Drain(&drain, {}, &drained).ok());
+  REQUIRE(watch->Read(&seen));
+  CHECK(seen.status() == kNotServing);
+  server.model().Release();
+  CHECK_FALSE(watch->Read(&seen));
+  CHECK(watch->Finish().error_code() == grpc::UNAVAILABLE);
+}
+
 TEST_CASE("what is not done at the drain limit is cut off and told why") {
   ServerConfig config = TestConfig();
   config.server.drain_limit_s = 0.1;

@@ -7,15 +7,78 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdio>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "base/str_cat.h"
 #include "server/server_state.h"
 #include "server/shutdown_watchdog.h"
+#include "tests/server/fixture.h"
+#include "tests/support/temp_folder.h"
 
 namespace guildhall {
 namespace {
+
+// Every call that is made beside the end of a server, until it is told that nobody is there.
+struct CallsBesideTheEnd {
+  std::atomic<int> served{0}, unavailable{0};
+  std::mutex mutex;
+  std::vector<std::string> others;
+
+  void Make(v1::Inference::Stub& stub, const std::atomic<bool>& gone) {
+    while (true) {
+      const bool last = gone;
+      const grpc::Status status = Ask(stub, IdRequest(5, 1)).status;
+      if (status.ok()) {
+        ++served;
+      } else if (status.error_code() == grpc::UNAVAILABLE) {
+        ++unavailable;
+      } else {
+        const std::lock_guard lock(mutex);
+        others.push_back(StrCat(static_cast<int>(status.error_code()), ": ", status.error_message()));
+      }
+      if (last) return;
+    }
+  }
+};
+
+TEST_CASE("calls that come at any moment of a drain are served or told UNAVAILABLE") {
+  const TempFolder folder;
+  for (int round = 0; round < 20; ++round) {
+    ServerConfig config = TestConfig();
+    if (round % 4 == 0) config.server.listen = "unix:" + (folder / "requests");
+    TestServer server({}, config);
+    std::atomic<bool> gone{false};
+    CallsBesideTheEnd calls;
+    std::vector<std::thread> clients;
+    // Two on each connection: one of them calls while an answer of the other is on its way.
+    for (int i = 0; i < 4; ++i) {
+      grpc::ChannelArguments arguments;
+      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+      const auto channel = grpc::CreateCustomChannel(InferenceTarget(server.server()),
+                                                     grpc::InsecureChannelCredentials(), arguments);
+      for (int j = 0; j < 2; ++j) {
+        clients.emplace_back([&, stub = v1::Inference::NewStub(channel)] { calls.Make(*stub, gone); });
+      }
+    }
+    while (calls.served < 20) std::this_thread::yield();
+    server.server().BeginDrain();
+    CHECK(server.server().RunUntilDrained());
+    gone = true;
+    for (std::thread& client : clients) client.join();
+    CHECK(calls.others == std::vector<std::string>());
+    CHECK(calls.unavailable >= 8);
+    // No answer was cut off by the end of its connection.
+    uint64_t accepted = 0;
+    for (const auto& task : server.server().state().deployment()->engine->Status().tasks) {
+      accepted += task.requests;
+    }
+    CHECK(accepted == static_cast<uint64_t>(calls.served));
+  }
+}
 
 TEST_CASE("a listener of the drain runs once, before the state says so, and all who drain wait for it") {
   ServerState state;

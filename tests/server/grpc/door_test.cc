@@ -5,22 +5,10 @@
 #include "absl/time/clock.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/server/fixture.h"
-#include "tests/support/http2_client.h"
+#include "tests/server/grpc/raw_calls.h"
 
 namespace guildhall {
 namespace {
-
-constexpr std::string_view kGenerate = "/guildhall.v1.Inference/Generate";
-constexpr std::string_view kTokenize = "/guildhall.v1.Inference/Tokenize";
-constexpr std::string_view kReflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-constexpr std::string_view kWatch = "/grpc.health.v1.Health/Watch";
-
-std::unique_ptr<http2::Client> Connect(const std::string& target) {
-  auto client = http2::Client::Connect(target);
-  REQUIRE(client.ok());
-  REQUIRE((*client)->Begin());
-  return *std::move(client);
-}
 
 std::string Bytes(const google::protobuf::Message& message) {
   return message.SerializeAsString();
@@ -29,15 +17,6 @@ std::string Bytes(const google::protobuf::Message& message) {
 size_t Threads() {
   const std::filesystem::directory_iterator tasks("/proc/self/task");
   return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
-}
-
-v1::ListenerStatus Counts(const TestServer& server, const std::string& listener = "requests") {
-  const v1::GetStatusResponse status = server.Status();
-  for (const auto& counts : status.listeners()) {
-    if (counts.name() == listener) return counts;
-  }
-  FAIL("no such listener");
-  return {};
 }
 
 // A client that must not notice anything: the same answer as ever, on a connection of its own.
@@ -63,12 +42,12 @@ TEST_CASE("streams whose message never comes hold no thread, and nobody else wai
     }
   }
   // Of reflection and Watch most are refused, of the others all wait.
-  server.WaitFor([&](const auto&) { return Counts(server).calls() >= 800; });
+  server.WaitFor([&](const auto&) { return server.Counts().calls() >= 800; });
   CheckInnocent(server);
   CHECK(Threads() < threads + 40);
-  CHECK(Counts(server).refused_calls() > 0);
+  CHECK(server.Counts().refused_calls() > 0);
   clients.clear();
-  server.WaitFor([&](const auto&) { return Counts(server).calls() == 0; });
+  server.WaitFor([&](const auto&) { return server.Counts().calls() == 0; });
 }
 
 TEST_CASE("a call without its message ends after server.request_timeout_s") {
@@ -172,7 +151,7 @@ TEST_CASE("a connection that resets call after call is closed, and others are se
     CheckInnocent(server);
     CHECK(hostile->AwaitClose(std::chrono::seconds(20)));
   }
-  const v1::ListenerStatus counts = Counts(server);
+  const v1::ListenerStatus counts = server.Counts();
   CHECK(counts.hostile_connections_closed() == 2);
   server.WaitUntilIdle();
 }
@@ -184,10 +163,10 @@ TEST_CASE("more connections than the limit: who waits idly makes room for who as
   std::vector<std::unique_ptr<http2::Client>> idle;
   for (int i = 0; i < 30; ++i) idle.push_back(Connect(InferenceTarget(server.server())));
   server.WaitFor([&](const auto&) {
-    const v1::ListenerStatus counts = Counts(server);
+    const v1::ListenerStatus counts = server.Counts();
     return counts.accepted_connections() + counts.refused_connections() >= 30;
   });
-  const v1::ListenerStatus counts = Counts(server);
+  const v1::ListenerStatus counts = server.Counts();
   CHECK(counts.connections_most() == 10);
   CHECK(counts.refused_connections() > 0);
   CHECK(counts.connections() <= 10);
@@ -216,7 +195,7 @@ TEST_CASE("the administration asks for the token before it reads anything, refle
     CHECK(client->Await(wrong).status == grpc::PERMISSION_DENIED);
   }
   // Probes have no token.
-  CHECK(client->Await(client->Call("/grpc.health.v1.Health/Check", "")).ok());
+  CHECK(client->Await(client->Call(kCheck, "")).ok());
   for (const char* scheme : {"Bearer ", "bearer ", "BEARER "}) {
     const http2::Fields token = {{"authorization", std::string(scheme) + "correct horse"}};
     CHECK(client->Await(client->Call("/guildhall.v1.Admin/GetStatus", "", token)).ok());
