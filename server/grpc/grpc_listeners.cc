@@ -16,19 +16,21 @@ namespace {
 constexpr int64_t kSpareThreads = 64;      // for calls that are short, and to refuse others
 constexpr int64_t kQueries = 256;          // open at a time
 constexpr int64_t kAdminCalls = 64;        // the same
-constexpr int64_t kAdminConnections = 64;  // the listener is for few, who must get through
+constexpr int64_t kMostAdminConnections = 64;  // the listener is for few, who must get through
 constexpr int64_t kWatchesOfConnection = 8;
 constexpr int64_t kReflectionsOfConnection = 4;
 constexpr int64_t kMostConnections = 8192;  // where the configuration says nothing
 constexpr int64_t kOtherDescriptors = 512;  // of files, the engine and gRPC
 constexpr int64_t kDescriptors = 2;         // of a connection: gRPC's own and the one that ends it
 
+int64_t AdminConnections() { return std::clamp(DescriptorLimit() / 16, int64_t{8}, kMostAdminConnections); }
+
 // What the descriptors of the process allow.
 int64_t MostConnections(const LimitsConfig& limits) {
   if (limits.connections > 0) return limits.connections;
   const int64_t descriptors = DescriptorLimit();
-  const int64_t others = std::min(kOtherDescriptors, descriptors / 2);
-  return std::clamp((descriptors - others) / kDescriptors - kAdminConnections, int64_t{8}, kMostConnections);
+  const int64_t others = std::min(kOtherDescriptors, descriptors / 4);
+  return std::clamp((descriptors - others) / kDescriptors - AdminConnections(), int64_t{8}, kMostConnections);
 }
 
 ConnectionLimits Connections(const LimitsConfig& limits, int64_t in_all) {
@@ -79,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Listener>> StartAdmin(const ServerConfig& config,
   options.key = "admin";
   GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.admin.listen, "admin.listen"));
   options.tls = config.admin.tls;
-  options.connections = Connections(config.limits, kAdminConnections);
+  options.connections = Connections(config.limits, AdminConnections());
   options.threads.threads = kAdminCalls;
   options.threads.calls[IndexOf(CallKind::kAdmin)] = kAdminCalls;
   options.socket_mode = 0600;
