@@ -20,6 +20,9 @@ void AddLimitsKeys(KeyGroup<ServerConfig, LimitsConfig> limits) {
   limits.Add("metadata_bytes", "largest metadata of a call", &LimitsConfig::metadata_bytes, {1024, 1 << 20});
   limits.Add("concurrent_requests", "open Generate calls of all clients", &LimitsConfig::concurrent_requests,
              {1, 4096});
+  limits.Add("concurrent_requests_per_host",
+             "open Generate calls of the clients of one address; 0: seven eighths of all",
+             &LimitsConfig::concurrent_requests_per_host, {0, 4096});
   limits.Add("streams_per_connection", "open calls of one connection", &LimitsConfig::streams_per_connection,
              {1, 65536});
   limits.Add("connections", "connections of the clients' listener; 0: what the descriptors allow",

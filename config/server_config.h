@@ -120,11 +120,12 @@ struct EngineConfig {
 struct LimitsConfig {
   int64_t message_bytes = int64_t{4} << 20;
   int64_t metadata_bytes = 8192;
-  int64_t concurrent_requests = 512;     // open Generate calls of all clients
-  int64_t streams_per_connection = 256;  // HTTP/2 streams
-  int64_t connections = 0;               // of the clients' listener; 0: what the descriptors allow
-  int64_t connections_per_host = 0;      // the same, of one address; 0: seven eighths of them
-  double resets_per_second = 100.0;      // calls that their client leaves, of one connection
+  int64_t concurrent_requests = 512;         // open Generate calls of all clients
+  int64_t concurrent_requests_per_host = 0;  // the same, of one address; 0: seven eighths of them
+  int64_t streams_per_connection = 256;      // HTTP/2 streams
+  int64_t connections = 0;                   // of the clients' listener; 0: what the descriptors allow
+  int64_t connections_per_host = 0;          // the same, of one address; 0: seven eighths of them
+  double resets_per_second = 100.0;          // calls that their client leaves, of one connection
   // Of a text as it is encoded, its template rendered.
   int64_t prompt_bytes = int64_t{4} << 20;
   int64_t prompt_tokens = 0;  // 0: the model's context

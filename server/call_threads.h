@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 
@@ -19,24 +20,28 @@ class CallThreads {
  public:
   struct Limits {
     int64_t threads = 64;
-    PerKind calls{};  // of each kind, running or waiting for a thread
+    PerKind calls{};    // of each kind, running or waiting for a thread
+    PerKind of_host{};  // the same, of the clients of one address; 0: as many as of all
   };
 
   explicit CallThreads(const Limits& limits) : limits_(limits) {}
   ~CallThreads();  // waits for what runs
 
-  // `work` runs soon on a thread of this; it does not throw. RESOURCE_EXHAUSTED with a RetryInfo:
-  // over the limit of its kind, or the system gives no thread.
-  absl::Status Run(CallKind kind, std::function<void()> work);
+  // `work` runs soon on a thread of this; it does not throw. `peer` is the client as Call names it; those of
+  // Unix sockets have no address of their own. RESOURCE_EXHAUSTED with a RetryInfo: over a limit of its
+  // kind, or the system gives no thread.
+  absl::Status Run(CallKind kind, const std::string& peer, std::function<void()> work);
 
   int64_t threads() const;
 
  private:
   struct Work {
     CallKind kind;
+    std::string host;
     std::function<void()> run;
   };
 
+  absl::Status CheckLimits(CallKind kind, const std::string& host) const;
   // Says why not; empty: it has.
   std::string StartThread();
   void Serve();
@@ -47,6 +52,7 @@ class CallThreads {
   std::condition_variable work_comes_, thread_ends_;
   std::deque<Work> waiting_;
   PerKind calls_{};
+  std::map<std::string, PerKind> of_hosts_;  // of addresses that have calls
   int64_t threads_ = 0, idle_ = 0;
   bool ends_ = false;
 };

@@ -33,12 +33,15 @@ int64_t MostConnections(const LimitsConfig& limits) {
   return std::clamp((descriptors - others) / kDescriptors - AdminConnections(), int64_t{8}, kMostConnections);
 }
 
+// One address leaves some to the others: seven eighths of all, where the configuration says nothing.
+int64_t OfOneHost(int64_t configured, int64_t in_all) {
+  return configured > 0 ? configured : in_all - in_all / 8;
+}
+
 ConnectionLimits Connections(const LimitsConfig& limits, int64_t in_all) {
   ConnectionLimits connections;
   connections.in_all = in_all;
-  // One address leaves some to the others.
-  connections.per_host =
-      limits.connections_per_host > 0 ? limits.connections_per_host : std::max<int64_t>(1, in_all * 7 / 8);
+  connections.per_host = OfOneHost(limits.connections_per_host, in_all);
   connections.calls = limits.streams_per_connection;
   connections.calls_of_kind.fill(limits.streams_per_connection);
   connections.calls_of_kind[IndexOf(CallKind::kWatch)] = kWatchesOfConnection;
@@ -67,6 +70,11 @@ absl::StatusOr<std::unique_ptr<Listener>> StartInference(const ServerConfig& con
   options.threads.threads = config.limits.concurrent_requests + kSpareThreads;
   options.threads.calls[IndexOf(CallKind::kGenerate)] = requests;
   options.threads.calls[IndexOf(CallKind::kQuery)] = kQueries;
+  const int64_t of_host =
+      OfOneHost(config.limits.concurrent_requests_per_host, config.limits.concurrent_requests);
+  if (of_host < config.limits.concurrent_requests)
+    options.threads.of_host[IndexOf(CallKind::kGenerate)] = of_host;
+  options.threads.of_host[IndexOf(CallKind::kQuery)] = OfOneHost(0, kQueries);
   options.socket_group = config.server.socket_group;
   options.service_name = "guildhall.v1.Inference";
   options.reflection = config.server.reflection;

@@ -39,7 +39,7 @@ void RequestCall::OnReadDone(bool ok) {
 void RequestCall::Begin() {
   if (rooms_.threads == nullptr) return Run();
   // The call ends by Run, so that it is there when Run begins.
-  const absl::Status refused = rooms_.threads->Run(rooms_.kind, [this] { Run(); });
+  const absl::Status refused = rooms_.threads->Run(rooms_.kind, peer(), [this] { Run(); });
   if (!refused.ok()) Refuse(refused);
 }
 
