@@ -13,9 +13,9 @@
 namespace guildhall {
 namespace {
 
-constexpr int64_t kSpareThreads = 64;      // for calls that are short, and to refuse others
-constexpr int64_t kQueries = 256;          // open at a time
-constexpr int64_t kAdminCalls = 64;        // the same
+constexpr int64_t kSpareThreads = 64;          // for calls that are short, and to refuse others
+constexpr int64_t kQueries = 256;              // open at a time
+constexpr int64_t kAdminCalls = 64;            // the same
 constexpr int64_t kMostAdminConnections = 64;  // the listener is for few, who must get through
 constexpr int64_t kWatchesOfConnection = 8;
 constexpr int64_t kReflectionsOfConnection = 4;
@@ -23,7 +23,9 @@ constexpr int64_t kMostConnections = 8192;  // where the configuration says noth
 constexpr int64_t kOtherDescriptors = 512;  // of files, the engine and gRPC
 constexpr int64_t kDescriptors = 2;         // of a connection: gRPC's own and the one that ends it
 
-int64_t AdminConnections() { return std::clamp(DescriptorLimit() / 16, int64_t{8}, kMostAdminConnections); }
+int64_t AdminConnections() {
+  return std::clamp(DescriptorLimit() / 16, int64_t{8}, kMostAdminConnections);
+}
 
 // What the descriptors of the process allow.
 int64_t MostConnections(const LimitsConfig& limits) {
