@@ -89,7 +89,8 @@ TEST_CASE("Every reservation and every mapping that fails") {
   }
 }
 
-TEST_CASE("Every allocation of the load thread that fails") {
+// [cpu]: an emulated device allocates on the caller's thread and does not survive what a driver would.
+TEST_CASE("Every allocation of the load thread that fails", "[cpu]") {
   ManagerFixture f;
   SetAllocationHook(LoadThreadAllocationFails);
   int64_t failed = 0;
@@ -114,7 +115,7 @@ TEST_CASE("Every allocation of the load thread that fails") {
   CHECK(failed > 100);
 }
 
-TEST_CASE("What leaves is freed by a thread that gets no memory") {
+TEST_CASE("What leaves is freed by a thread that gets no memory", "[cpu]") {
   ManagerFixture f;
   SetAllocationHook([] { return OnThread("reclaim"); });
   for (int i = 0; i < 3; ++i) {
