@@ -15,11 +15,10 @@ bool IsHealth(CallKind kind) {
 
 }  // namespace
 
-Door::Door(DoorOptions options, ConnectionTable& connections, ListenerCounts& counts)
+Door::Door(DoorOptions options, ConnectionTable& connections)
     : authorize_(std::move(options.authorize)),
       metadata_bytes_(options.metadata_bytes),
       connections_(connections),
-      counts_(counts),
       requests_("the call's message", options.waiting_calls, absl::Seconds(options.request_timeout_s)),
       conversations_("the end of reflection", options.conversations, options.conversation),
       threads_(options.threads),

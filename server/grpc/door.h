@@ -14,7 +14,6 @@
 #include "server/call_threads.h"
 #include "server/grpc/method.h"
 #include "server/grpc/waiting_calls.h"
-#include "server/listener_counts.h"
 #include "server/net/connection_table.h"
 
 namespace guildhall {
@@ -36,8 +35,8 @@ struct DoorOptions {
 // Thread-safe. No call holds a thread while it waits for its client.
 class Door final : public grpc::CallbackGenericService {
  public:
-  // The table and the counts outlive it.
-  Door(DoorOptions options, ConnectionTable& connections, ListenerCounts& counts);
+  // The table outlives it.
+  Door(DoorOptions options, ConnectionTable& connections);
 
   grpc::ServerGenericBidiReactor* CreateReactor(CallContext* context) override;
   // Turns away who has been waited for too long; to be called about once a second.
@@ -53,7 +52,6 @@ class Door final : public grpc::CallbackGenericService {
   const Authorize authorize_;
   const int64_t metadata_bytes_;
   ConnectionTable& connections_;
-  ListenerCounts& counts_;
   WaitingCalls requests_, conversations_;
   CallThreads threads_;
   const CallRooms rooms_;

@@ -45,7 +45,7 @@ GrpcServer::GrpcServer(GrpcServerOptions options, ListenerCounts& counts)
       connections_(options_.connections, counts),
       health_(options_.health_watches),
       reflection_(ServicesOf(options_)),
-      door_(ForDoor(), connections_, counts) {}
+      door_(ForDoor(), connections_) {}
 
 DoorOptions GrpcServer::ForDoor() {
   DoorOptions door;
