@@ -17,7 +17,6 @@ absl::StatusOr<AdapterInfo> WeightManager::Impl::Load(const LoadRequest& request
   {
     const std::lock_guard lock(mutex);
     GH_ASSIGN_OR_RETURN(job, book.AddLoad(request));
-    NotifyChanged();
   }
   const std::stop_callback on_cancel(request.cancel, [&] {
     const std::lock_guard lock(mutex);
@@ -26,6 +25,7 @@ absl::StatusOr<AdapterInfo> WeightManager::Impl::Load(const LoadRequest& request
   });
   {
     Lock lock(mutex);
+    NotifyChanged();  // the loader, once the load can be cancelled
     changed.wait(lock, [&] { return job->done(); });
     if (!job->status.ok()) return job->Result();
   }

@@ -114,7 +114,9 @@ TEST_CASE("long prompts of many clients keep a short one waiting for none of the
   CHECK(same);
   CHECK(asked > 0);
   CHECK(longest < absl::Seconds(5));  // milliseconds on a machine that is not loaded
+#if !defined(GUILDHALL_TSAN)          // which keeps more beside every byte
   CHECK(PeakBytes() - before < size_t{700} << 20);
+#endif
 }
 
 }  // namespace
