@@ -130,13 +130,20 @@ absl::Status WeightManager::Impl::TakeSetInTime(Lock& lock, std::span<const Adap
     if (absl::Now() >= limit.deadline) return taken;
   }
   KvWish wish(*budget, options.kv_patience);
+  bool looked_again = false;
   for (;;) {
     lock.lock();
     const uint64_t seen = changes;
     taken = TakeSet(uses, key, reading);
     const uint64_t missing = set_missing;
-    if (taken.ok() || missing == 0 || missing > budget->used(ByteBudget::Holder::kKvCache)) return taken;
+    if (taken.ok()) return taken;
     lock.unlock();
+    if (missing == 0 || missing > budget->used(ByteBudget::Holder::kKvCache)) {
+      // The KV cache cannot help. Or it has, since TakeSet tried: one more look tells.
+      if (std::exchange(looked_again, true)) return taken;
+      continue;
+    }
+    looked_again = false;
     const KvWish::Next next = wish.Ask(missing, absl::Now());
     if (next == KvWish::Next::kGiveUp) return taken;
     if (next == KvWish::Next::kLookAgain) continue;
