@@ -84,6 +84,12 @@ TEST_CASE("template variables cost a time in proportion, and have a number that 
   CHECK(many.status.error_message().find("at most 16384 keys, found 250000") != std::string::npos);
 }
 
+#if defined(GUILDHALL_TSAN)
+constexpr size_t kMostBytes = size_t{2800} << 20;  // the sanitizer keeps more beside every byte
+#else
+constexpr size_t kMostBytes = size_t{700} << 20;
+#endif
+
 TEST_CASE("long prompts of many clients keep a short one waiting for none of them") {
   const TestServer server(EndlessModel());
   const auto stub = server.Inference();
@@ -114,9 +120,7 @@ TEST_CASE("long prompts of many clients keep a short one waiting for none of the
   CHECK(same);
   CHECK(asked > 0);
   CHECK(longest < absl::Seconds(5));  // milliseconds on a machine that is not loaded
-#if !defined(GUILDHALL_TSAN)          // which keeps more beside every byte
-  CHECK(PeakBytes() - before < size_t{700} << 20);
-#endif
+  CHECK(PeakBytes() - before < kMostBytes);
 }
 
 }  // namespace
