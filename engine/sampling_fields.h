@@ -30,6 +30,7 @@ struct PartialSampling {
   std::optional<int64_t> min_tokens = {};
   std::optional<bool> ignore_eos = {};
   std::optional<bool> include_stop = {};
+  std::optional<bool> skip_special_tokens = {};
   std::vector<std::string> stop = {};
   std::vector<int64_t> stop_token_ids = {};
 };
@@ -99,6 +100,8 @@ inline constexpr SamplingField kSamplingFields[] = {
      SamplingField::Flag{&PartialSampling::ignore_eos, &SamplingParams::ignore_eos}},
     {"include_stop", "send the stop string that matched",
      SamplingField::Flag{&PartialSampling::include_stop, nullptr}},
+    {"skip_special_tokens", "leave special tokens out of the text",
+     SamplingField::Flag{&PartialSampling::skip_special_tokens, nullptr}},
     {"stop", "stop strings, where a request gives none",
      SamplingField::Texts{&PartialSampling::stop, nullptr}},
     {"stop_token_ids",

@@ -10,7 +10,7 @@ absl::StatusOr<AnswerText> AnswerText::Create(std::shared_ptr<const Tokenizer> t
                                               const ValidatedRequest& request) {
   GH_ASSIGN_OR_RETURN(StopMatcher matcher, StopMatcher::Create(request.stop, request.include_stop));
   AnswerText answer(std::move(matcher));
-  if (tokenizer != nullptr) answer.decoder_.emplace(*tokenizer);
+  if (tokenizer != nullptr) answer.decoder_.emplace(*tokenizer, request.skip_special_tokens);
   answer.tokenizer_ = std::move(tokenizer);
   answer.stops_ = request.stop;
   answer.min_tokens_ = request.sampling.min_tokens;

@@ -1,55 +1,19 @@
 #include "server/prompt_builder.h"
 
-#include <algorithm>
-#include <cstddef>
 #include <utility>
 #include <variant>
 
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "server/chat_rendering.h"
 #include "server/error_details.h"
 
 namespace guildhall {
 namespace {
 
-Json Message(const char* role, const std::string& content) {
-  Json message = Json::object();
-  message["role"] = role;
-  message["content"] = content;
-  return message;
-}
-
 absl::Status NoTokenizer() {
   return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer: send token_ids");
-}
-
-absl::StatusOr<std::shared_ptr<const ChatTemplate>> TemplateOf(const Task& task, const TextAssets& text,
-                                                               bool tools) {
-  if (task.chat_template != nullptr) return task.chat_template;
-  auto inherited = text.SelectTemplate("", tools);
-  if (inherited.ok()) return inherited;
-  return PreconditionError("CHAT_TEMPLATE", "model", std::string(inherited.status().message()));
-}
-
-absl::StatusOr<std::string> Variables(const TextAssets& text, const std::string& extra) {
-  GH_ASSIGN_OR_RETURN(Json variables, ParseJson(text.TokenVariablesJson(), "token variables"));
-  if (!extra.empty()) {
-    GH_ASSIGN_OR_RETURN(Json more, ParseJson(extra, "template_variables_json"));
-    // Its names differ from each other, so only the few tokens are searched.
-    auto& members = variables.get_ref<Json::object_t&>();
-    const auto tokens = static_cast<std::ptrdiff_t>(members.size());
-    for (auto& [name, value] : more.get_ref<Json::object_t&>()) {
-      const auto end = members.begin() + tokens;
-      const auto known = std::find_if(members.begin(), end, [&](const auto& it) { return it.first == name; });
-      if (known != end) {
-        known->second = std::move(value);
-      } else {
-        members.emplace_back(name, std::move(value));
-      }
-    }
-  }
-  return DumpJson(variables);
 }
 
 // What is not the fault of the prompt reaches the client as it is; all else fails again when sent again.
@@ -61,23 +25,11 @@ absl::Status OfField(const absl::Status& status, const char* field) {
 
 absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const PromptRules& rules,
                                    const char* field) {
-  GH_ASSIGN_OR_RETURN(const auto chat_template, TemplateOf(task, rules.text, !chat.tools_json.empty()));
-  std::string messages = chat.messages_json;
-  if (!task.system_prompt.empty() && !chat.has_system) {
-    messages = StrCat("[", DumpJson(Message("system", task.system_prompt)), ",", messages.substr(1));
-  }
-  const size_t bytes = messages.size() + chat.tools_json.size() + chat.variables_json.size();
+  const size_t bytes = chat.messages_json.size() + chat.tools_json.size() + chat.variables_json.size();
   GH_ASSIGN_OR_RETURN(const WorkGate::Pass pass, rules.gate.Enter(bytes, rules.work));
-  GH_ASSIGN_OR_RETURN(const std::string variables, Variables(rules.text, chat.variables_json));
-  RenderArgs args;
-  args.messages_json = messages;
-  args.tools_json = chat.tools_json;
-  args.add_generation_prompt = chat.add_generation_prompt;
-  args.variables_json = variables;
-  args.work = rules.work;
-  auto rendered = chat_template->Render(args);
-  if (!rendered.ok()) return OfField(rendered.status(), field);
-  return rendered;
+  auto rendered = RenderChat(task, chat, {rules.text, rules.work});
+  if (rendered.ok() || absl::IsFailedPrecondition(rendered.status())) return rendered;
+  return OfField(rendered.status(), field);
 }
 
 absl::Status TooLong(const std::string& how_long, const ServedLimits& limits, const char* field) {
@@ -125,7 +77,10 @@ absl::StatusOr<BuiltPrompt> Build(const Task& task, const PromptInput& input, co
   const std::string& plain = std::get<std::string>(input);
   if (!task.text_is_chat) return Encode(plain, true, rules, "text");
   ChatPrompt chat;
-  chat.messages_json = DumpJson(Json::array({Message("user", plain)}));
+  Json message = Json::object();
+  message["role"] = "user";
+  message["content"] = plain;
+  chat.messages_json = StrCat("[", DumpJson(message), "]");
   GH_ASSIGN_OR_RETURN(std::string prompt, Render(task, chat, rules, "text"));
   return Encode(std::move(prompt), false, rules, "text");
 }

@@ -5,6 +5,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
+#include "server/chat_rendering.h"
 #include "server/error_details.h"
 #include "text/stop_matcher.h"
 
@@ -49,7 +50,12 @@ absl::Status TakeText(const TaskConfig& config, const TextAssets& text, const st
   const auto inherited = text.SelectTemplate("", false);
   task.has_chat_template = text.tokenizer != nullptr && (task.chat_template != nullptr || inherited.ok());
   task.text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
-  if (!task.text_is_chat || task.has_chat_template) return absl::OkStatus();
+  if (task.has_chat_template) {
+    const absl::Status status = CheckChat(task, text);
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError(StrCat(where, ".", std::string(status.message())));
+  }
+  if (!task.text_is_chat) return absl::OkStatus();
   return TaskError(
       where, config.text == "chat" ? "text" : "system_prompt",
       text.tokenizer == nullptr

@@ -104,6 +104,7 @@ absl::Status TakeSampling(const v1::SamplingOptions& options, const PartialSampl
   out.max_tokens_given = asked.max_tokens.has_value();
   out.stop = merged.stop;
   out.include_stop = merged.include_stop.value_or(false);
+  out.skip_special_tokens = merged.skip_special_tokens.value_or(true);
   return TakeLogitBias(options, limits, out.sampling);
 }
 

@@ -33,10 +33,13 @@ ServedLimits MakeServedLimits(const LimitsConfig& config, int64_t vocabulary, in
                               int64_t kv_cache_tokens);
 
 struct ChatPrompt {
-  std::string messages_json;   // without the task's system prompt
-  bool has_system = false;     // the request brings a system message of its own
-  std::string tools_json;      // "" or an array
-  std::string variables_json;  // "" or an object
+  std::string messages_json;           // without the task's system prompt
+  std::vector<std::string> arguments;  // of all tool calls in order, as they were sent
+  bool has_parts = false;              // content in parts
+  bool has_unset_content = false;      // null in messages_json, though the request does not say so
+  bool has_system = false;             // the request brings a system message of its own
+  std::string tools_json;              // "" or an array
+  std::string variables_json;          // "" or an object
   bool add_generation_prompt = true;
 };
 
@@ -51,6 +54,7 @@ struct ValidatedRequest {
       false;  // by the request; else prompt_builder's caller lowers it to what the context leaves
   std::vector<std::string> stop;
   bool include_stop = false;
+  bool skip_special_tokens = true;
   Speculation speculation;
   absl::Duration time_limit = absl::InfiniteDuration();
   std::string cache_salt;

@@ -48,4 +48,8 @@ absl::StatusOr<std::string> ChatTemplate::Render(const RenderArgs& args) const {
   return text.str();
 }
 
+bool ChatTemplate::TakesParts() const {
+  return gh_template_takes_parts(handle_);
+}
+
 }  // namespace guildhall

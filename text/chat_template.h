@@ -52,6 +52,10 @@ class ChatTemplate {
   // its stack.
   absl::StatusOr<std::string> Render(const RenderArgs& args) const;
 
+  // Whether it walks over a message's content in parts; others read text only, and write out anything else as
+  // Python would.
+  bool TakesParts() const;
+
  private:
   explicit ChatTemplate(gh_template* handle) : handle_(handle) {}
 

@@ -91,6 +91,8 @@ typedef struct gh_render_args {
 int32_t gh_template_compile(const uint8_t* source, size_t size, gh_template_limits limits, gh_template** out,
                             gh_buffer* error);
 void gh_template_free(gh_template* chat_template);
+// Whether it walks over a message's content in parts; others read text.
+bool gh_template_takes_parts(const gh_template* chat_template);
 int32_t gh_template_render(const gh_template* chat_template, const gh_render_args* args, gh_buffer* out,
                            gh_buffer* error);
 

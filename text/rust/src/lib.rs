@@ -18,5 +18,6 @@ mod template;
 mod tojson;
 mod tokenizer;
 mod tokenizer_file;
+mod parts;
 mod pieces;
 mod value;

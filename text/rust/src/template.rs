@@ -6,6 +6,7 @@ use crate::ffi::{
 use crate::folding::folds_repeated_list;
 use crate::generation::{normalize_newlines, replace_generation_tags};
 use crate::meter::{self, charge_weight, metered};
+use crate::parts::walks_over_content;
 use crate::{guards, print, python, rewrite};
 use crate::strftime::{self, Now};
 use crate::tojson::tojson;
@@ -39,6 +40,7 @@ pub struct Template {
     #[allow(dead_code)]
     source: Arc<str>,
     limits: Limits,
+    takes_parts: bool,
 }
 
 #[repr(C)]
@@ -119,7 +121,8 @@ impl Template {
             let mut generator = CodeGenerator::new(NAME, text);
             generator.compile_stmt(&tree);
             let instructions = rewrite::guard(&generator.finish().0);
-            Ok(Template { env: environment(limits), instructions, source, limits })
+            let takes_parts = walks_over_content(&tree);
+            Ok(Template { env: environment(limits), instructions, source, limits, takes_parts })
         })
     }
 
@@ -283,6 +286,13 @@ pub unsafe extern "C" fn gh_template_compile(
 #[no_mangle]
 pub unsafe extern "C" fn gh_template_free(template: *mut Template) {
     free_handle(template);
+}
+
+/// # Safety
+/// `template` is a live handle.
+#[no_mangle]
+pub unsafe extern "C" fn gh_template_takes_parts(template: *const Template) -> bool {
+    (*template).takes_parts
 }
 
 /// # Safety
