@@ -206,7 +206,9 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", flags.threads, "0: the allowed CPUs")->check(CLI::NonNegativeNumber);
   app.add_option("--rounds", flags.rounds)->check(CLI::PositiveNumber);
   app.add_option("--contexts", flags.contexts)->delimiter(',')->check(CLI::PositiveNumber);
-  app.add_option("--formats", flags.formats)->delimiter(',')->check(CLI::IsMember({"f32", "bf16", "int8"}));
+  app.add_option("--formats", flags.formats)
+      ->delimiter(',')
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}));
   app.add_option("--shapes", flags.shapes)->delimiter(',')->check(CLI::IsMember({"mha", "gqa", "latent"}));
   app.add_flag("!--no-prefill", flags.prefill);
   app.add_flag("!--no-decode", flags.decode);

@@ -175,7 +175,7 @@ void AddQualityCommand(CLI::App& app, Action& action) {
   command
       ->add_option("--kv-dtype", flags->kv_formats,
                    "formats of the KV cache to compare, beside the checkpoint's weights")
-      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8"}))
       ->allow_extra_args(false)
       ->capture_default_str();
   command

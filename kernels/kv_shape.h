@@ -12,16 +12,18 @@ namespace guildhall {
 enum class KvFormat {
   kF32,
   kBF16,
+  kF16,
   // scale * q, q in [-127, 127]: one float scale for each token and key head's key and one for its value. The
   // key of latent attention has one for the part that is also the value and one for the rotary part, whose
   // sizes differ.
   kInt8,
 };
-inline constexpr KvFormat kKvFormats[] = {KvFormat::kF32, KvFormat::kBF16, KvFormat::kInt8};
+inline constexpr KvFormat kKvFormats[] = {KvFormat::kF32, KvFormat::kBF16, KvFormat::kF16, KvFormat::kInt8};
 
-// "f32", "bf16", "int8": the words of configuration, logs and reports.
+// "f32", "bf16", "f16", "int8": the words of configuration, logs and reports.
 constexpr std::string_view KvFormatName(KvFormat format) {
-  return format == KvFormat::kF32 ? "f32" : (format == KvFormat::kBF16 ? "bf16" : "int8");
+  constexpr std::string_view kNames[] = {"f32", "bf16", "f16", "int8"};
+  return kNames[static_cast<int>(format)];
 }
 constexpr std::optional<KvFormat> ParseKvFormat(std::string_view name) {
   for (const KvFormat format : kKvFormats) {
@@ -32,7 +34,14 @@ constexpr std::optional<KvFormat> ParseKvFormat(std::string_view name) {
 
 // What a model of `dtype` gets unless something else is asked for.
 constexpr KvFormat DefaultKvFormat(DType dtype) {
-  return dtype == DType::kF32 ? KvFormat::kF32 : KvFormat::kBF16;
+  constexpr KvFormat kFormats[] = {KvFormat::kF32, KvFormat::kBF16, KvFormat::kF16};
+  return kFormats[static_cast<int>(dtype)];
+}
+
+// Bytes of one number.
+constexpr int KvNumberBytes(KvFormat format) {
+  constexpr int kBytes[] = {4, 2, 2, 1};
+  return kBytes[static_cast<int>(format)];
 }
 
 // Latent attention stores one head whose value is the first `value_dim` elements of its key. A block holds

@@ -16,7 +16,7 @@ OpCost Product(const Matrix& w, int64_t rows) {
 }
 
 double ElementBytes(KvFormat format) {
-  return format == KvFormat::kF32 ? 4.0 : (format == KvFormat::kBF16 ? 2.0 : 1.0);
+  return KvNumberBytes(format);
 }
 
 // Bytes of one token's key and value of one layer; scales are not counted.

@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 
 #include "base/check.h"
+#include "base/convert.h"
 #include "hwy/cache_control.h"
 
 #include <limits>
@@ -39,6 +40,19 @@ void NarrowRow(const float* from, float /*scale*/, uint16_t* to, int64_t count) 
     hn::StoreU(hn::DemoteTo(du16, hn::BitCast(di, result)), du16, to + i);
   }
   for (; i < count; ++i) to[i] = FloatToBF16(from[i]);
+}
+
+// What FloatToF16() of base/convert.h gives. Below AVX2 Highway does not round to nearest.
+void NarrowRow(const float* from, float /*scale*/, hwy::float16_t* to, int64_t count) {
+  int64_t i = 0;
+#if HWY_TARGET <= HWY_AVX2
+  const D d;
+  const hn::Rebind<hwy::float16_t, D> d16;
+  for (; i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::DemoteTo(d16, hn::LoadU(d, from + i)), d16, to + i);
+  }
+#endif
+  for (; i < count; ++i) to[i] = std::bit_cast<hwy::float16_t>(FloatToF16(from[i]));
 }
 
 void NarrowRow(const float* from, float /*scale*/, float* to, int64_t count) {
@@ -91,7 +105,7 @@ float ScaleOf(const float* from, int64_t count) {
 
 // Where a number of token `token` goes, in elements from the beginning of the head's keys or values.
 template <typename T>
-constexpr bool kPaired = !std::is_same_v<T, float>;
+constexpr bool kPaired = std::is_same_v<T, uint16_t> || std::is_same_v<T, int8_t>;
 template <typename T>
 int64_t KeyPlace(int64_t element, int64_t token) {
   if (!kPaired<T>) return element * kKvBlockTokens + token;
@@ -138,7 +152,9 @@ void AppendHead(const KvShape& shape, const KvLayout& layout, const float* key, 
   }
   T* values = reinterpret_cast<T*>(head + layout.values);
   Scatter(key, scale[0], shape.key_dim, keys, [&](int64_t e) { return KeyPlace<T>(e, token); });
-  if (kPaired<T> && shape.key_dim % 2 != 0) keys[KeyPlace<T>(shape.key_dim, token)] = 0;
+  if constexpr (kPaired<T>) {
+    if (shape.key_dim % 2 != 0) keys[KeyPlace<T>(shape.key_dim, token)] = 0;
+  }
   Scatter(value, scale[1], shape.value_dim, values,
           [&](int64_t e) { return ValuePlace<T>(e, token, shape.value_dim); });
 }
@@ -180,6 +196,8 @@ void AppendRows(const AppendKvArgs& args, int64_t begin, int64_t end) {
       return AppendRowsOf<float>(args, begin, end);
     case KvFormat::kBF16:
       return AppendRowsOf<uint16_t>(args, begin, end);
+    case KvFormat::kF16:
+      return AppendRowsOf<hwy::float16_t>(args, begin, end);
     case KvFormat::kInt8:
       return AppendRowsOf<int8_t>(args, begin, end);
   }

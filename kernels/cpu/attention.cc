@@ -38,13 +38,16 @@ void AttendByParts(const AttentionArgs& args, const AttentionKernels& kernels, c
 }  // namespace
 
 AttentionKernels ChooseAttentionKernels(const KvShape& shape, Isa isa) {
-  const bool bf16 = shape.format != KvFormat::kF32;
+  // Codes of int8 have become bf16.
+  const DType numbers = shape.format == KvFormat::kF32   ? DType::kF32
+                        : shape.format == KvFormat::kF16 ? DType::kF16
+                                                         : DType::kBF16;
   AttentionKernels kernels{};
   ChooseSoftmax(isa, kernels);
-  kernels.score = ChooseScore(bf16, shape.value_in_key, isa);
-  kernels.add_values = ChooseAddValues(bf16, shape.value_in_key, isa);
+  kernels.score = ChooseScore(numbers, shape.value_in_key, isa);
+  kernels.add_values = ChooseAddValues(numbers, shape.value_in_key, isa);
 #if defined(__x86_64__)
-  if (bf16 && isa == Isa::kAvx512) ChooseBF16Dot(shape.value_in_key, kernels);
+  if (numbers == DType::kBF16 && isa == Isa::kAvx512) ChooseBF16Dot(shape.value_in_key, kernels);
 #endif
   return kernels;
 }

@@ -27,8 +27,8 @@ constexpr int64_t StateFloats(int64_t value_dim) {
   return kStateOut + (value_dim + 31) / 32 * 32;
 }
 
-// The tile's queries and the span that they look at. Numbers of keys and values are float or bf16, laid out
-// as kv_layout.h says; those of an int8 cache have become bf16 before, exactly, and their scales stand
+// The tile's queries and the span that they look at. Numbers of keys and values are float, bf16 or f16, laid
+// out as kv_layout.h says; those of an int8 cache have become bf16 before, exactly, and their scales stand
 // beside.
 struct AttentionWork {
   int queries;
@@ -82,10 +82,10 @@ struct AttentionKernels {
 
 AttentionKernels ChooseAttentionKernels(const KvShape& shape, Isa isa);
 
-// The parts of the choice. `bf16`: of the numbers of keys and values.
+// The parts of the choice, by the numbers of keys and values.
 using AttentionStep = void (*)(const AttentionWork& work);
-AttentionStep ChooseScore(bool bf16, bool latent, Isa isa);
-AttentionStep ChooseAddValues(bool bf16, bool latent, Isa isa);
+AttentionStep ChooseScore(DType numbers, bool latent, Isa isa);
+AttentionStep ChooseAddValues(DType numbers, bool latent, Isa isa);
 void ChooseSoftmax(Isa isa, AttentionKernels& kernels);
 // Kernels of the AVX-512 level for numbers of bf16, by its dot products. Only where isa.cc allows it.
 void ChooseBF16Dot(bool latent, AttentionKernels& kernels);

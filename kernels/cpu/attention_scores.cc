@@ -15,18 +15,15 @@ HWY_BEFORE_NAMESPACE();
 namespace guildhall {
 namespace HWY_NAMESPACE {
 
-// Vector `v` of element `element` of a block of transposed keys.
-HWY_INLINE V KeyVector(const float* keys, int64_t element, int v) {
-  return hn::LoadU(D(), keys + element * kKvBlockTokens + v * kLanes);
-}
+// Vector `v` of an element of a pair, of a block of transposed keys.
 template <bool kSecond>
 HWY_INLINE V KeyOfPair(const uint16_t* keys, int64_t pair, int v) {
   const uint16_t* from = keys + (pair * kKvBlockTokens + v * kLanes) * 2;
   return kSecond ? SecondOfPairs(from) : FirstOfPairs(from);
 }
-template <bool kSecond>
-HWY_INLINE V KeyOfPair(const float* keys, int64_t pair, int v) {
-  return KeyVector(keys, pair * 2 + kSecond, v);
+template <bool kSecond, typename T>
+HWY_INLINE V KeyOfPair(const T* keys, int64_t pair, int v) {
+  return LoadWide(keys + (pair * 2 + kSecond) * kKvBlockTokens + v * kLanes);
 }
 
 // scores[i][t] for kQueries neighbouring queries and kBlocks whole blocks of transposed keys: one chain of
@@ -217,11 +214,18 @@ void ScoreF32(const AttentionWork& work) {
 void ScoreBF16(const AttentionWork& work) {
   ScoreSpan<uint16_t>(work);
 }
+void ScoreF16(const AttentionWork& work) {
+  ScoreSpan<hwy::float16_t>(work);
+}
 void ScoreLatentF32(const AttentionWork& work) {
   ScoreLatentSpan<float>(work);
 }
 void ScoreLatentBF16(const AttentionWork& work) {
   ScoreLatentSpan<uint16_t>(work);
+}
+
+void ScoreLatentF16(const AttentionWork& work) {
+  ScoreLatentSpan<hwy::float16_t>(work);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -233,12 +237,21 @@ namespace guildhall {
 
 HWY_EXPORT(ScoreF32);
 HWY_EXPORT(ScoreBF16);
+HWY_EXPORT(ScoreF16);
 HWY_EXPORT(ScoreLatentF32);
 HWY_EXPORT(ScoreLatentBF16);
+HWY_EXPORT(ScoreLatentF16);
 
-AttentionStep ChooseScore(bool bf16, bool latent, Isa isa) {
-  if (latent) return bf16 ? GH_SIMD(ScoreLatentBF16, isa) : GH_SIMD(ScoreLatentF32, isa);
-  return bf16 ? GH_SIMD(ScoreBF16, isa) : GH_SIMD(ScoreF32, isa);
+AttentionStep ChooseScore(DType numbers, bool latent, Isa isa) {
+  switch (numbers) {
+    case DType::kF32:
+      return latent ? GH_SIMD(ScoreLatentF32, isa) : GH_SIMD(ScoreF32, isa);
+    case DType::kBF16:
+      return latent ? GH_SIMD(ScoreLatentBF16, isa) : GH_SIMD(ScoreBF16, isa);
+    case DType::kF16:
+      return latent ? GH_SIMD(ScoreLatentF16, isa) : GH_SIMD(ScoreF16, isa);
+  }
+  return nullptr;
 }
 
 }  // namespace guildhall

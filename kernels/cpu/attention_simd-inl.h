@@ -38,6 +38,9 @@ HWY_INLINE V LoadWide(const uint16_t* from) {
   const hn::RebindToUnsigned<D> du;
   return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(du16, from))));
 }
+HWY_INLINE V LoadWide(const hwy::float16_t* from) {
+  return hn::PromoteTo(D(), hn::LoadU(hn::Rebind<hwy::float16_t, D>(), from));
+}
 
 // The first `count` < kLanes numbers and zeros; reads nothing beyond them.
 template <typename T>

@@ -176,6 +176,9 @@ void AddValuesBF16(const AttentionWork& work) {
 void AddLatentValuesBF16(const AttentionWork& work) {
   AddSpanValues<TokenRows<uint16_t>>(work);
 }
+void AddValuesF16(const AttentionWork& work) {
+  AddSpanValues<TokenRows<hwy::float16_t>>(work);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace guildhall
@@ -187,9 +190,11 @@ namespace guildhall {
 HWY_EXPORT(AddValuesF32);
 HWY_EXPORT(AddValuesBF16);
 HWY_EXPORT(AddLatentValuesBF16);
+HWY_EXPORT(AddValuesF16);
 
-AttentionStep ChooseAddValues(bool bf16, bool latent, Isa isa) {
-  if (!bf16) return GH_SIMD(AddValuesF32, isa);
+AttentionStep ChooseAddValues(DType numbers, bool latent, Isa isa) {
+  if (numbers == DType::kF32) return GH_SIMD(AddValuesF32, isa);
+  if (numbers == DType::kF16) return GH_SIMD(AddValuesF16, isa);
   return latent ? GH_SIMD(AddLatentValuesBF16, isa) : GH_SIMD(AddValuesBF16, isa);
 }
 

@@ -2,7 +2,7 @@
 //
 // With values of their own, per head: keys transposed, so that the scores of the block's 16 tokens are one
 // vector, then values. Latent attention: keys (16, key_dim) alone, of which the values are a part.
-//   f32         keys (key_dim, 16), values (16, value_dim)
+//   f32, f16    keys (key_dim, 16), values (16, value_dim)
 //   bf16, int8  keys (key_dim / 2, 16, 2), values (8, value_dim, 2): two neighbours that one instruction
 //               multiplies and adds; an odd key_dim is filled up with a zero
 // int8: two scales for each token stand behind a head's numbers, (2, 16) floats: of the key and the value, or
@@ -19,7 +19,7 @@ namespace guildhall {
 // All in bytes where not said otherwise.
 struct KvLayout {
   explicit KvLayout(const KvShape& shape)
-      : element(shape.format == KvFormat::kF32 ? 4 : (shape.format == KvFormat::kBF16 ? 2 : 1)),
+      : element(static_cast<size_t>(KvNumberBytes(shape.format))),
         key_elements(KeyElements(shape)),
         elements(key_elements + (shape.value_in_key ? 0 : kKvBlockTokens * int64_t{shape.value_dim})),
         values(shape.value_in_key ? 0 : element * static_cast<size_t>(key_elements)),
@@ -38,7 +38,8 @@ struct KvLayout {
 
  private:
   static int64_t KeyElements(const KvShape& shape) {
-    const bool pairs = !shape.value_in_key && shape.format != KvFormat::kF32;
+    const bool neighbours = shape.format == KvFormat::kBF16 || shape.format == KvFormat::kInt8;
+    const bool pairs = !shape.value_in_key && neighbours;
     return kKvBlockTokens * (pairs ? (int64_t{shape.key_dim} + 1) / 2 * 2 : int64_t{shape.key_dim});
   }
 };

@@ -15,6 +15,10 @@ __device__ float NotANumber() {
   return __uint_as_float(0x7fc00000u);
 }
 
+struct Half {
+  uint16_t bits;
+};
+
 __device__ void Narrow(float from, float* to) {
   *to = from;
 }
@@ -23,12 +27,20 @@ __device__ void Narrow(float from, uint16_t* to) {
   *to = static_cast<uint16_t>(RoundBf16Pair(from, 0.0f));
 }
 
+__device__ void Narrow(float from, Half* to) {
+  to->bits = static_cast<uint16_t>(RoundF16Pair(from, 0.0f));
+}
+
 __device__ float Widen(float value) {
   return value;
 }
 
 __device__ float Widen(uint16_t value) {
   return __uint_as_float(static_cast<uint32_t>(value) << 16);
+}
+
+__device__ float Widen(Half value) {
+  return WidenF16(value.bits);
 }
 
 // Whether this lane's share of `count` numbers is finite in the cache's format.
@@ -128,6 +140,8 @@ __global__ void AppendRows(AppendKvArgs args, KvLayout layout) {
       return AppendNumbers<float>(layout, key, value, head, token, lane);
     case KvFormat::kBF16:
       return AppendNumbers<uint16_t>(layout, key, value, head, token, lane);
+    case KvFormat::kF16:
+      return AppendNumbers<Half>(layout, key, value, head, token, lane);
     case KvFormat::kInt8:
       return AppendCodes(layout, key, value, head, token, lane);
   }

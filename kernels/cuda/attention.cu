@@ -126,11 +126,14 @@ cudaError_t AttentionOp(const AttentionArgs& args, const Context& context) {
       return wide ? LaunchTiles<F32Products<4>>(args, context, 4, work)
                   : LaunchTiles<F32Products<1>>(args, context, 4, work);
     case KvFormat::kBF16:
-      return wide ? LaunchTiles<MmaProducts<1, 8, false>>(args, context, 2, work)
-                  : LaunchTiles<MmaProducts<4, 2, false>>(args, context, 2, work);
+      return wide ? LaunchTiles<MmaProducts<1, 8, Bf16Numbers>>(args, context, 2, work)
+                  : LaunchTiles<MmaProducts<4, 2, Bf16Numbers>>(args, context, 2, work);
+    case KvFormat::kF16:
+      return wide ? LaunchTiles<MmaProducts<1, 8, F16Numbers>>(args, context, 2, work)
+                  : LaunchTiles<MmaProducts<4, 2, F16Numbers>>(args, context, 2, work);
     case KvFormat::kInt8:
-      return wide ? LaunchTiles<MmaProducts<1, 8, true>>(args, context, 2, work)
-                  : LaunchTiles<MmaProducts<4, 2, true>>(args, context, 2, work);
+      return wide ? LaunchTiles<MmaProducts<1, 8, Int8Codes>>(args, context, 2, work)
+                  : LaunchTiles<MmaProducts<4, 2, Int8Codes>>(args, context, 2, work);
   }
   return cudaErrorInvalidValue;
 }

@@ -1,12 +1,31 @@
-// Attention's products over a cache of bf16 or int8, by mma.sync: queries and weights are rounded to bf16,
-// codes are bf16 numbers as they are. A key's scales multiply its score, a value's scale its weight before
-// that is rounded.
+// Attention's products over a cache of bf16, f16 or int8, by mma.sync: queries and weights are rounded to the
+// cache's numbers, which of int8 are bf16: codes as they are. A key's scales multiply its score, a value's
+// scale its weight before that is rounded.
 #pragma once
 
 #include "kernels/cuda/attention_walk.cuh"
 #include "kernels/cuda/ptx.h"
 
 namespace guildhall::cuda {
+
+// What the cache keeps, and the numbers that are multiplied.
+struct Bf16Numbers {
+  static constexpr bool kCodes = false;
+  __device__ static uint32_t Round(float first, float second) { return RoundBf16Pair(first, second); }
+  __device__ static void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    MmaBf16(d, a, b);
+  }
+};
+struct F16Numbers {
+  static constexpr bool kCodes = false;
+  __device__ static uint32_t Round(float first, float second) { return RoundF16Pair(first, second); }
+  __device__ static void Multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    MmaF16(d, a, b);
+  }
+};
+struct Int8Codes : Bf16Numbers {
+  static constexpr bool kCodes = true;
+};
 
 // Four codes to two pairs of bf16: what a float of a code has behind its upper half is 0.
 __device__ inline uint2 WidenCodes(uint32_t codes) {
@@ -20,9 +39,10 @@ __device__ inline uint2 WidenCodes(uint32_t codes) {
 
 // kTiles times 16 queries are the instruction's M; of scores, a warp has 16 of the tile's keys, and of
 // outputs, every fourth pair of 8 columns.
-template <int kTileCount, int kPairs, bool kCodes>
+template <int kTileCount, int kPairs, typename Numbers>
 class MmaProducts {
  public:
+  static constexpr bool kCodes = Numbers::kCodes;
   static constexpr int kTiles = kTileCount;
   static constexpr int kPanel = kPairs * 4 * 16;
 
@@ -97,7 +117,7 @@ class MmaProducts {
 
   __device__ void PutWeights(int query, int key, const float (&weight)[4]) {
     *reinterpret_cast<uint2*>(weights_ + query * kWeightStride + key) =
-        make_uint2(RoundBf16Pair(weight[0], weight[1]), RoundBf16Pair(weight[2], weight[3]));
+        make_uint2(Numbers::Round(weight[0], weight[1]), Numbers::Round(weight[2], weight[3]));
   }
 
   __device__ void AddValues(int) {
@@ -119,8 +139,8 @@ class MmaProducts {
 #pragma unroll
         for (int i = 0; i < kTiles; ++i) {
           if (i >= tiles()) continue;
-          MmaBf16(out_[i][pair][0], weight[i], left);
-          MmaBf16(out_[i][pair][1], weight[i], right);
+          Numbers::Multiply(out_[i][pair][0], weight[i], left);
+          Numbers::Multiply(out_[i][pair][1], weight[i], right);
         }
       }
     }
@@ -168,7 +188,7 @@ class MmaProducts {
       for (int c = Lane() * 2; c < work_.layout.key_columns; c += 64) {
         const float first = there ? QueryNumber(work_.layout, query, c) : 0.0f;
         const float second = there ? QueryNumber(work_.layout, query, c + 1) : 0.0f;
-        *reinterpret_cast<uint32_t*>(queries_ + i * key_stride_ + c) = RoundBf16Pair(first, second);
+        *reinterpret_cast<uint32_t*>(queries_ + i * key_stride_ + c) = Numbers::Round(first, second);
       }
     }
   }
@@ -237,8 +257,8 @@ class MmaProducts {
         if (i >= tiles()) continue;
         uint32_t query[4];
         LdMatrixX4(query, queries + i * kQueryRows * key_stride_ + c);
-        MmaBf16(sum[i][0], query, left);
-        MmaBf16(sum[i][1], query, right);
+        Numbers::Multiply(sum[i][0], query, left);
+        Numbers::Multiply(sum[i][1], query, right);
       }
     }
 #pragma unroll

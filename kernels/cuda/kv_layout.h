@@ -52,7 +52,7 @@ struct KvLayout {
 
  private:
   static int FillUp(int count) { return (count + 15) / 16 * 16; }
-  int64_t Element() const { return format == KvFormat::kF32 ? 4 : (format == KvFormat::kBF16 ? 2 : 1); }
+  int64_t Element() const { return KvNumberBytes(format); }
 };
 
 }  // namespace guildhall::cuda

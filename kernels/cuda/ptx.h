@@ -96,6 +96,14 @@ __device__ inline uint32_t RoundBf16Pair(float first, float second) {
   return bits;
 }
 
+// The nearest halves, even where two are, infinity beyond their range; the first in the lower half. Of a NaN:
+// 0x7fff.
+__device__ inline uint32_t RoundF16Pair(float first, float second) {
+  uint32_t bits;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(second), "f"(first));
+  return bits;
+}
+
 // Of the bits of a half, exactly.
 __device__ inline float WidenF16(uint16_t half) {
   float value;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/convert.h"
 #include "base/tensor_view.h"
 
 namespace guildhall {
@@ -53,6 +54,26 @@ TEST_CASE("dtype: f16 values as IEEE 754 defines them") {
   CHECK(F16ToFloat(0x7c00) == std::numeric_limits<float>::infinity());
   CHECK(std::isnan(F16ToFloat(0x7e00)));
   CHECK(std::signbit(F16ToFloat(0x8000)));
+}
+
+TEST_CASE("dtype: every f16 value survives the way to float and back, and between two the nearest is taken") {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = F16ToFloat(static_cast<uint16_t>(bits));
+    if (std::isnan(value)) {
+      REQUIRE(std::isnan(F16ToFloat(FloatToF16(value))));
+      continue;
+    }
+    REQUIRE(FloatToF16(value) == bits);
+    if ((bits & 0x7fff) >= 0x7bff) continue;  // nothing finite above it
+    const float above = F16ToFloat(static_cast<uint16_t>(bits + 1)), middle = (value + above) / 2;
+    REQUIRE(FloatToF16(middle) == bits + bits % 2);
+    REQUIRE(FloatToF16(std::nextafter(middle, value)) == bits);
+    REQUIRE(FloatToF16(std::nextafter(middle, above)) == bits + 1);
+  }
+  CHECK(FloatToF16(65519.996f) == 0x7bff);
+  CHECK(FloatToF16(65520.0f) == 0x7c00);
+  CHECK(FloatToF16(-1e38f) == 0xfc00);
+  CHECK(FloatToF16(1e-45f) == 0);
 }
 
 TEST_CASE("dtype: elements load from unaligned memory") {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/convert.h"
+
 namespace guildhall {
 namespace {
 
@@ -12,6 +14,9 @@ constexpr size_t kMostRows = 512;  // of one call, as MakeTestBackend() prepares
 void Store(KvFormat format, float* numbers, int64_t count) {
   if (format == KvFormat::kBF16) {
     for (int64_t i = 0; i < count; ++i) numbers[i] = BF16ToFloat(FloatToBF16(numbers[i]));
+  }
+  if (format == KvFormat::kF16) {
+    for (int64_t i = 0; i < count; ++i) numbers[i] = F16ToFloat(FloatToF16(numbers[i]));
   }
   if (format != KvFormat::kInt8 || count == 0) return;
   double most = 0;

@@ -15,11 +15,12 @@ KvShape Latent(int key_dim, int value_dim, KvFormat format = KvFormat::kF32) {
   return {1, key_dim, value_dim, true, format};
 }
 
-// Where queries and weights are rounded to bf16, 8 bits are left; sums are float everywhere.
+// Where queries and weights are rounded to bf16, 8 bits are left, 11 of f16; sums are float everywhere.
 struct Bound {
   double relative = 2e-5, absolute = 4e-6;
 };
 Bound BoundOf(const TestBackend& on, KvFormat format) {
+  if (on.bf16_attention && format == KvFormat::kF16) return {0.0025, 0.00075};
   if (on.bf16_attention && format != KvFormat::kF32) return {0.02, 0.006};
   return {};
 }
@@ -149,13 +150,18 @@ TEST_CASE("a value that is seen alone comes back as the cache stores it") {
         auto& value = latent ? data.keys[0] : data.values[0];
         value[0] = 1.00390625f;  // between two bf16 numbers, the lower one is even
         value[1] = 1.01171875f;  // the upper one is even
-        value[2] = format == KvFormat::kInt8 ? -3.0f : -3.3895314e38f;
-        value[76] = 1e-39f;  // subnormal: dot products of bf16 take it for 0
+        const bool wide = format == KvFormat::kF32 || format == KvFormat::kBF16;
+        value[2] = wide ? -3.3895314e38f : -3.0f;
+        value[3] = 1.00048828125f;                           // between two halves, the lower one is even
+        value[4] = 1.00146484375f;                           // the upper one is even
+        value[5] = -3.1e-6f;                                 // subnormal as a half
+        if (format != KvFormat::kInt8) value[6] = 65504.0f;  // the largest half
+        value[76] = 1e-39f;                                  // subnormal: dot products of bf16 take it for 0
         data.Remember();
         const auto& stored = latent ? data.stored_keys[0] : data.stored_values[0];
         const auto y = PagedCache(data, *backend, 1).Step({{0, 0}});
         INFO(on.name << ", " << data.c.Text());
-        const bool flushed = on.flushes_subnormals && format != KvFormat::kF32;
+        const bool flushed = on.flushes_subnormals && format == KvFormat::kBF16;
         REQUIRE(y[76] == (flushed ? 0.0f : stored[76]));
         for (size_t i = 0; i < 76; ++i) REQUIRE(y[i] == stored[i]);
       }

@@ -108,6 +108,7 @@ TEST_CASE("bytes of a KV block: the numbers of 16 tokens, and of int8 two scales
   CHECK(bytes(latent, KvFormat::kInt8) == 16 * 576 + 2 * 16 * 4);
   // An odd key is filled up with a zero; scales begin a line of memory.
   CHECK(bytes(odd, KvFormat::kBF16) == 16 * (6 + 3) * 2);
+  CHECK(bytes(odd, KvFormat::kF16) == 16 * (5 + 3) * 2);
   CHECK(bytes(odd, KvFormat::kInt8) == 192 + 2 * 16 * 4);
 }
 

@@ -14,6 +14,7 @@ namespace {
 // inputs of products that are rounded to bf16 (8 bits of mantissa) move logits of this spread (about 1) by
 // some hundredths.
 Tolerance ToleranceOf(const Golden& golden, const TestBackend& on) {
+  if (golden.f16) return {0.02, 0.003};  // the next test has the bound that counts
   if (!golden.bf16) return {1e-4, 1e-4};
   // The KV cache of a bf16 model is bf16 as well, everywhere.
   return on.bf16_input == Rounding::kBF16 ? Tolerance{0.15, 0.02} : Tolerance{0.08, 0.01};
@@ -34,6 +35,34 @@ TEST_CASE("logits of every family agree with transformers on every back end") {
       }
     }
   }
+}
+
+TEST_CASE("an f16 checkpoint keeps f16's precision: no further from float32 than transformers' own float16") {
+  int checkpoints = 0;
+  for (const std::string& name : GoldenNames()) {
+    const Golden golden = LoadGolden(name);
+    if (!golden.f16) continue;
+    ++checkpoints;
+    for (const TestBackend& on : TestBackends()) {
+      LoadedModel model = LoadModel(golden.directory, on, 1);
+      double squares = 0, count = 0;
+      for (const Golden::Sequence& sequence : golden.sequences) {
+        const std::vector<float> logits = FeedAlone(*model.decoder, sequence.tokens);
+        REQUIRE(logits.size() == sequence.logits.values.size());
+        for (size_t i = 0; i < logits.size(); ++i) {
+          const double error =
+              static_cast<double>(logits[i]) - static_cast<double>(sequence.logits.values[i]);
+          squares += error * error;
+        }
+        count += static_cast<double>(logits.size());
+      }
+      const double error = std::sqrt(squares / count);
+      INFO(name << " " << on.name << ": " << error << ", transformers' float16 " << golden.float16_error);
+      CHECK(error <= golden.float16_error);
+      CHECK(error > 0.0);
+    }
+  }
+  CHECK(checkpoints >= 3);
 }
 
 TEST_CASE("a wrong logit is noticed by the comparison") {

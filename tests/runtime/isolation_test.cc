@@ -120,6 +120,7 @@ TEST_CASE("An answer out of the prefix cache, in chunks, among others and preemp
     CheckIsolation(on, "deepseek_v2_lite_bf16", KvFormat::kBF16);
     CheckIsolation(on, "deepseek_v2_lite_bf16", KvFormat::kInt8);
     CheckIsolation(on, "qwen3_moe_f32", KvFormat::kF32);
+    CheckIsolation(on, "qwen3_moe_f16", KvFormat::kF16);
   }
 }
 

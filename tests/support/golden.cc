@@ -69,6 +69,8 @@ Golden LoadGolden(const std::string& name) {
   golden.directory = kRoot + name;
   const Json json = ReadJson(golden.directory + "/golden.json");
   golden.bf16 = json["dtype"] == "bfloat16";
+  golden.f16 = json["dtype"] == "float16";
+  if (golden.f16) golden.float16_error = json["float16_rms_error"];
   for (const Json& sequence : json["sequences"]) {
     golden.sequences.push_back({sequence["tokens"].get<std::vector<int32_t>>(),
                                 ReadNpy(golden.directory + "/" + sequence["logits"].get<std::string>())});

@@ -20,6 +20,9 @@ struct Golden {
   std::string name;       // "olmoe_f32"
   std::string directory;  // a Hugging Face folder
   bool bf16 = false;
+  bool f16 = false;
+  // Of f16: root mean square by which transformers' own float16 arithmetic misses the logits.
+  double float16_error = 0;
   std::vector<Sequence> sequences;
   std::vector<Greedy> greedy;
 };

@@ -18,8 +18,9 @@ class Case:
     extra_keys: dict = field(default_factory=dict)  # keys of published files that transformers does not read
 
 
-DTYPE_SUFFIX = {"float32": "f32", "bfloat16": "bf16"}
+DTYPE_SUFFIX = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 FLOAT32 = ("float32",)
+EVERY = ("float32", "bfloat16", "float16")
 
 # What the published DeepSeek-V2 files carry beside the keys that transformers reads.
 DEEPSEEK_V2_PUBLISHED = {
@@ -108,8 +109,8 @@ CASES = [
                      clip_qkv=1.1, norm_topk_prob=True, attention_bias=True),
         style="4.x",
     ),
-    Case("deepseek_v2_lite", "deepseek_v2", DEEPSEEK_V2, style="4.x", extra_keys=DEEPSEEK_V2_PUBLISHED,
-         shard_size="90KB"),
+    Case("deepseek_v2_lite", "deepseek_v2", DEEPSEEK_V2, dtypes=EVERY, style="4.x",
+         extra_keys=DEEPSEEK_V2_PUBLISHED, shard_size="90KB"),
     # rms_norm_eps is far from 1e-6 here: the two latent norms must not use it.
     Case(
         "deepseek_v2_groups", "deepseek_v2",
@@ -130,7 +131,7 @@ CASES = [
                      rms_norm_eps=1e-5, rope_theta=500000.0),
         style="4.x",
     ),
-    Case("mixtral", "mixtral", MIXTRAL),
+    Case("mixtral", "mixtral", MIXTRAL, dtypes=EVERY),
     Case(
         "mixtral_window", "mixtral",
         MIXTRAL | dict(hidden_size=32, intermediate_size=56, head_dim=16, num_local_experts=8,
@@ -150,7 +151,7 @@ CASES = [
                          use_sliding_window=True, sliding_window=24, max_window_layers=2),
         dtypes=FLOAT32, lengths=LENGTHS + (100,),
     ),
-    Case("qwen3_moe", "qwen3_moe", QWEN3_MOE, shard_size="120KB"),
+    Case("qwen3_moe", "qwen3_moe", QWEN3_MOE, dtypes=EVERY, shard_size="120KB"),
     Case(
         "qwen3_moe_norm", "qwen3_moe",
         QWEN3_MOE | dict(hidden_size=32, head_dim=16, num_hidden_layers=3, mlp_only_layers=[0],

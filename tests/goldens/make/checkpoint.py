@@ -21,6 +21,8 @@ def write(case, dtype, seed, folder: Path):
     weights.fill(model, seed, config.tie_word_embeddings)
     if dtype == "bfloat16":
         model = to_bfloat16(model)
+    if dtype == "float16":
+        model = model.to(torch.float16)
     shards = {"max_shard_size": case.shard_size} if case.shard_size else {}
     model.save_pretrained(folder, **shards)
     rewrite_config(case, folder / "config.json")

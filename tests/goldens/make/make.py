@@ -19,7 +19,7 @@ from cases import CASES, DTYPE_SUFFIX  # noqa: E402
 from oracle import Oracle  # noqa: E402
 
 GOLDENS = Path(__file__).resolve().parent.parent
-ROUTING_MARGIN = {"float32": 0.03, "bfloat16": 0.1}
+ROUTING_MARGIN = {"float32": 0.03, "bfloat16": 0.1, "float16": 0.05}
 GREEDY_PROMPTS = (5, 16, 30)
 GREEDY_TOKENS = 32
 GREEDY_GAP = 5e-3
@@ -50,6 +50,8 @@ def make(case, dtype):
         golden["min_routing_margin"] = round(margin, 6)
     if dtype == "float32":
         golden["greedy"], golden["min_greedy_gap"] = make_greedy(oracle, generator)
+    if dtype == "float16":
+        golden["float16_rms_error"] = own_error(folder, sequences)
     write_json(folder / "golden.json", golden)
     print(f"{name}: deviation {deviation:.2f}, routing margin {margin:.3f}, "
           f"greedy gap {golden.get('min_greedy_gap', '-')}, {folder_bytes(folder) / 1024:.0f} KiB", flush=True)  # fmt: skip
@@ -68,6 +70,13 @@ def make_sequences(case, dtype, oracle, generator, folder):
     if deviation < MIN_DEVIATION:
         raise SystemExit(f"{folder.name}: logits deviate by {deviation:.3f}, wanted {MIN_DEVIATION}")
     return sequences, worst, deviation
+
+
+def own_error(folder, sequences):
+    """How far transformers' own float16 arithmetic is from the float32 logits of the same weights."""
+    half = Oracle(folder, dtype=torch.float16)
+    errors = [half.logits(s["tokens"]).float().numpy() - np.load(folder / s["logits"]) for s in sequences]
+    return round(float(np.sqrt(np.mean(np.concatenate(errors) ** 2))), 9)
 
 
 def make_greedy(oracle, generator):

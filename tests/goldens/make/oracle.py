@@ -9,11 +9,11 @@ CANDIDATES = 24  # tokens tried per position while looking for one that is not r
 
 
 class Oracle:
-    """A checkpoint folder as transformers reads it: float32, eager attention, eager experts."""
+    """A checkpoint folder as transformers reads it, computed in `dtype`: eager attention, eager experts."""
 
-    def __init__(self, folder, token_by_token=False):
+    def __init__(self, folder, token_by_token=False, dtype=torch.float32):
         self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+            folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager"
         ).eval()
         self.vocabulary = self.model.config.vocab_size
         self.token_by_token = token_by_token

@@ -48,6 +48,13 @@ inline uint32_t RoundBf16Pair(float first, float second) {
   return round(first) | round(second) << 16;
 }
 
+inline uint32_t RoundF16Pair(float first, float second) {
+  const auto round = [](float value) {
+    return value != value ? 0x7fffu : uint32_t{__builtin_bit_cast(uint16_t, static_cast<_Float16>(value))};
+  };
+  return round(first) | round(second) << 16;
+}
+
 // Rounded to a float in between, which shows in no result that a float holds.
 inline uint32_t FmaBf16x2(uint32_t a, uint32_t b, uint32_t c) {
   const auto fma = [](uint32_t x, uint32_t y, uint32_t z) {
