@@ -25,8 +25,8 @@ struct TestBackend {
   std::vector<int> lanes = {1};
   // What products round their input to, by the format of the weights.
   Rounding bf16_input = Rounding::kNone, f16_input = Rounding::kNone, quantized_input = Rounding::kInt8;
-  // Attention over a cache that is not f32 rounds queries and weights to bf16; over one of f16, to f16 or not at
-  // all.
+  // Attention over a cache that is not f32 rounds queries and weights to bf16; over one of f16, to f16 or
+  // not at all.
   bool bf16_attention = false;
   // And takes subnormals for 0.
   bool flushes_subnormals = false;

@@ -15,6 +15,7 @@ TEST_CASE("4096 calls may wait for their message, then the one that has waited f
   TestServer server({}, config);
   const auto client = Connect(InferenceTarget(server.server()));
   const uint32_t first = client->Open(kGenerate);
+  server.WaitFor([&](const auto&) { return server.Counts().calls() == 1; });  // it comes first
   for (int i = 1; i < 4096; ++i) client->Open(kGenerate);
   server.WaitFor([&](const auto&) { return server.Counts().calls() == 4096; });
   CHECK(server.Counts().refused_calls() == 0);
@@ -35,6 +36,8 @@ TEST_CASE("1024 watches of health may be open in all, 8 on a connection, and que
   for (int i = 0; i < 1024 / 8 + 1; ++i) {
     clients.push_back(Connect(target));
     for (int watch = 0; watch < 8; ++watch) clients.back()->Call(kWatch, "");
+    // In this order: the last connection's are refused.
+    if (i < 1024 / 8) server.WaitFor([&](const auto&) { return server.Counts().calls() == 8 * (i + 1); });
   }
   server.WaitFor([&](const auto&) {
     const v1::ListenerStatus counts = server.Counts();
@@ -54,6 +57,7 @@ TEST_CASE("32 streams of reflection may be open in all, 4 on a connection, the o
   for (int i = 0; i < 32 / 4; ++i) {
     clients.push_back(Connect(target));
     firsts.push_back(clients.back()->Open(kReflection));
+    server.WaitFor([&](const auto&) { return server.Counts().calls() == 4 * i + 1; });  // the oldest
     for (int stream = 1; stream < 4; ++stream) clients.back()->Open(kReflection);
     server.WaitFor([&](const auto&) { return server.Counts().calls() == 4 * (i + 1); });
   }
