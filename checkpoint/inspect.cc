@@ -173,9 +173,7 @@ absl::StatusOr<Inspection> Inspect(const std::string& directory, const Checkpoin
   out.served = folder.problems.empty();
   out.problems = folder.problems.list();
   out.notes = folder.config.notes;
-  for (const std::string& key : folder.generation.not_honoured) {
-    out.notes.push_back(StrCat("generation_config.json: ", key, ": not honoured"));
-  }
+  for (std::string& note : GenerationNotes(folder.generation)) out.notes.push_back(std::move(note));
   out.known_family = folder.config.family != nullptr;
   CountFiles(folder, out);
   if (out.known_family) CountSpec(folder, out);

@@ -18,12 +18,12 @@ absl::StatusOr<Json> ReadJsonFile(const std::string& directory, const std::strin
 }
 
 // generation_config.json is optional; what it says of the last tokens goes before config.json.
-void ReadGeneration(const std::string& directory, ModelFolder& folder) {
+void ReadGeneration(const std::string& directory, const CheckpointOptions& options, ModelFolder& folder) {
   const auto json = ReadJsonFile(directory, "generation_config.json");
   if (absl::IsNotFound(json.status())) return;
   if (!json.ok()) return folder.problems.Add(json.status());
   ModelSpec& spec = folder.config.spec;
-  auto parsed = ParseGenerationConfig(*json, spec.vocabulary);
+  auto parsed = ParseGenerationConfig(*json, spec.vocabulary, options.ignore_generation_keys);
   if (!parsed.ok()) return folder.problems.Add(parsed.status());
   folder.generation = *std::move(parsed);
   if (folder.generation.eos_tokens) spec.eos_tokens = *folder.generation.eos_tokens;
@@ -48,7 +48,7 @@ absl::StatusOr<ModelFolder> ReadFolderConfig(const std::string& directory, const
 
   ModelFolder folder;
   folder.config = ReadHfConfig(json, options, folder.problems);
-  ReadGeneration(directory, folder);
+  ReadGeneration(directory, options, folder);
   return folder;
 }
 

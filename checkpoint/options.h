@@ -11,6 +11,11 @@ struct CheckpointOptions {
   // Keys of config.json that are neither known nor harmless, which the operator declares harmless by name
   // ("foo", "rope_scaling.foo").
   std::vector<std::string> ignore_config_keys;
+  // Keys of generation_config.json that count as absent.
+  std::vector<std::string> ignore_generation_keys;
+  // The tokens that end an answer, each as its text or its id, instead of those of the folder's files; empty:
+  // those.
+  std::vector<std::string> end_tokens;
   // The context limit to serve instead of the one that config.json implies; 0: as it says. A larger one is
   // the operator's own risk, as in transformers, which has no limit.
   int64_t max_positions = 0;

@@ -1,5 +1,6 @@
 // guildhall inspect: what a model folder holds and whether it is served.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -90,6 +91,7 @@ int PrintPacked(const InspectFlags& flags, const ModelFiles& files, const std::s
   Json report = PackedReport(*files.packed, files.checkpoint->spec());
   report["device"] = device;
   report["unchecked"] = unchecked;
+  report["notes"] = files.notes;
   if (flags.json) {
     std::printf("%s\n", DumpJson(report, 2).c_str());
     return 0;
@@ -124,6 +126,11 @@ int PrintInspection(const InspectFlags& flags) {
   if (!inspection.ok()) return Fail(inspection.status(), 1);
   inspection->served = verdict.status.ok();
   for (const Problem& problem : verdict.beside_weights.list()) inspection->problems.push_back(problem);
+  for (const std::string& note : verdict.files.notes) {
+    auto& notes = inspection->notes;
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  }
+  if (verdict.files.checkpoint != nullptr) inspection->spec.eos_tokens = verdict.files.end_tokens;
   NoteTemplates(verdict.files.text, inspection->notes);
   if (flags.json) {
     Json report = InspectJson(*inspection);

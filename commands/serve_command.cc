@@ -48,8 +48,9 @@ absl::Status ServeWith(const ServeFlags& flags) {
   GH_ASSIGN_OR_RETURN(const LoadedConfig loaded, LoadConfig(SourcesOf(flags)));
   if (flags.check_config) {
     std::printf("%s", EffectiveConfigText(loaded).c_str());
-    std::vector<std::string> unchecked;
-    GH_RETURN_IF_ERROR(CheckServe(loaded.config, unchecked));
+    std::vector<std::string> unchecked, notes;
+    GH_RETURN_IF_ERROR(CheckServe(loaded.config, unchecked, notes));
+    for (const std::string& line : notes) std::fprintf(stderr, "note: %s\n", line.c_str());
     for (const std::string& line : unchecked) std::fprintf(stderr, "not checked: %s\n", line.c_str());
     return absl::OkStatus();
   }

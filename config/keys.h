@@ -40,14 +40,15 @@ struct ConfigKey : KeyRules {
   std::variant<Access<bool>, Access<int64_t>, Access<double>, Access<std::string>,
                Access<std::vector<std::string>>, Access<std::vector<int64_t>>, Access<std::optional<bool>>,
                Access<std::optional<int64_t>>, Access<std::optional<double>>,
-               Access<std::vector<TaskAdapter>>>
+               Access<std::vector<TaskAdapter>>, Access<std::vector<std::vector<int64_t>>>>
       field;
 
   // INVALID_ARGUMENT "WHAT: PATH: expected ..., found ..."; `where` is WHAT: PATH.
   absl::Status Assign(const Json& value, std::string_view where, Owner& owner) const;
   // The value as JSON; null where an optional one is not set. Secrets come as they are.
   Json Get(Owner& owner) const;
-  // "string", "integer", "number", "boolean", "array"; of the items for arrays: the first two, or "adapter".
+  // "string", "integer", "number", "boolean", "array"; of the items for arrays: the first two, "adapter"
+  // or "sequence", a list of integers.
   std::string JsonType() const;
   std::string ItemType() const;
   bool optional() const;

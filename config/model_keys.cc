@@ -80,6 +80,13 @@ void AddModelKeys(KeyList<ServerConfig>& keys) {
   model.Add("path", "the Hugging Face folder that is served", &ModelConfig::path).file = true;
   model.Add("ignore_config_keys", "keys of the folder's config.json that are declared harmless",
             &ModelConfig::ignore_config_keys);
+  model.Add("ignore_generation_config_keys",
+            "keys of the folder's generation_config.json that count as absent",
+            &ModelConfig::ignore_generation_config_keys);
+  model.Add("end_tokens",
+            "tokens, as text or id, that end an answer; none: eos_token_id of generation_config.json or "
+            "config.json, and the tokenizer's eos_token",
+            &ModelConfig::end_tokens);
   root.Add("device", "what computes: cpu, cuda, cuda:1 ...; auto: a CUDA device that has room, else the CPU",
            &ServerConfig::device);
   root.Add("device_products",

@@ -43,10 +43,14 @@ Json KeySchema(const ConfigKey<Owner>& key, Owner& defaults) {
     schema["type"] = type;
   }
   schema["description"] = key.help;
-  const bool integer = type == "integer" || key.ItemType() == "integer";
-  Json& numbers = type == "array" ? schema["items"] : schema;
+  const bool sequences = key.ItemType() == "sequence";
+  const bool integer = type == "integer" || key.ItemType() == "integer" || sequences;
+  if (sequences) schema["items"] = Json::object({{"type", "array"}, {"minItems", 1}});
+  Json& numbers = sequences ? schema["items"]["items"] : type == "array" ? schema["items"] : schema;
   if (key.ItemType() == "adapter") {
     numbers = TaskAdapterSchema();
+  } else if (sequences) {
+    numbers["type"] = "integer";
   } else if (type == "array") {
     numbers["type"] = key.ItemType();
   }

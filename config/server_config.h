@@ -47,6 +47,8 @@ struct TaskConfig {
 struct ModelConfig {
   std::string path;
   std::vector<std::string> ignore_config_keys;
+  std::vector<std::string> ignore_generation_config_keys;
+  std::vector<std::string> end_tokens;  // text or id; empty: what the folder's files name
 };
 
 // A format's name by kind of matrix; "auto": as the checkpoint has it.

@@ -117,6 +117,20 @@ absl::Status Read(const Given& given, std::vector<int64_t>& out) {
   return absl::OkStatus();
 }
 
+absl::Status Read(const Given& given, std::vector<std::vector<int64_t>>& out) {
+  if (!given.value.is_array()) return given.Expected("a list of lists of integers");
+  std::vector<std::vector<int64_t>> lists;
+  for (const Json& item : given.value) {
+    std::vector<int64_t> list;
+    if (!item.is_array() || item.empty() || !Read(Given{given.key, item, given.where}, list).ok()) {
+      return given.Expected(StrCat("a list of lists of integers", given.key.range.Text()));
+    }
+    lists.push_back(std::move(list));
+  }
+  out = std::move(lists);
+  return absl::OkStatus();
+}
+
 absl::Status Read(const Given& given, std::vector<TaskAdapter>& out) {
   GH_ASSIGN_OR_RETURN(out, ReadTaskAdapters(given.value, std::string(given.where)));
   return absl::OkStatus();
@@ -193,6 +207,7 @@ template <typename Owner>
 std::string ConfigKey<Owner>::ItemType() const {
   if (JsonType() != "array") return "";
   if (std::holds_alternative<Access<std::vector<TaskAdapter>>>(field)) return "adapter";
+  if (std::holds_alternative<Access<std::vector<std::vector<int64_t>>>>(field)) return "sequence";
   return std::holds_alternative<Access<std::vector<std::string>>>(field) ? "string" : "integer";
 }
 
@@ -210,7 +225,7 @@ template <typename Owner>
 absl::StatusOr<Json> ConfigKey<Owner>::ParseText(std::string_view text, std::string_view where) const {
   if (JsonType() == "string") return Json(std::string(text));
   if (JsonType() == "array" && (text.empty() || text.front() != '[')) {
-    return ParseList(text, ItemType() == "integer", where);
+    return ParseList(text, ItemType() == "integer" || ItemType() == "sequence", where);
   }
   auto parsed = ParseJson(text, where);
   // "cpu.threads = two": the type that is expected helps more than a syntax error of JSON.

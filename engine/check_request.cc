@@ -44,6 +44,12 @@ absl::Status CheckSampling(const SamplingParams& params, int64_t vocabulary) {
   if (params.top_logprobs < 0 || params.top_logprobs > kMaxTopLogprobs) {
     return OutOfRange("top_logprobs", params.top_logprobs, StrCat("0 to ", kMaxTopLogprobs));
   }
+  GH_RETURN_IF_ERROR(CheckTokens(params.suppress_tokens, "suppress_tokens", vocabulary));
+  GH_RETURN_IF_ERROR(CheckTokens(params.begin_suppress_tokens, "begin_suppress_tokens", vocabulary));
+  for (const std::vector<int32_t>& word : params.bad_words) {
+    if (word.empty()) return absl::InvalidArgumentError("bad_words has an empty sequence; expected tokens");
+    GH_RETURN_IF_ERROR(CheckTokens(word, "bad_words", vocabulary));
+  }
   return CheckTokens(params.stop_tokens, "stop_tokens", vocabulary);
 }
 

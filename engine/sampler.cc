@@ -55,7 +55,8 @@ absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits, const Sam
   const float max = MaxOf(logits);
   if (!std::isfinite(max)) {
     return absl::FailedPreconditionError(
-        "no token is left to choose: logit_bias and min_tokens together exclude the whole vocabulary");
+        "no token is left to choose: logit_bias, min_tokens, suppress_tokens, begin_suppress_tokens, "
+        "bad_words_ids and no_repeat_ngram_size together exclude the whole vocabulary");
   }
   if (params.temperature == 0.0f) return ArgMax(logits);
   return Draw(logits, max, params, output.size());
@@ -63,13 +64,14 @@ absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits, const Sam
 
 bool Sampler::Modifies(const SamplingParams& params, std::span<const int32_t> masked) const {
   return !params.logit_bias.empty() || !masked.empty() || params.repetition_penalty != 1.0f ||
-         params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f;
+         params.presence_penalty != 0.0f || params.frequency_penalty != 0.0f || TokenBans::Any(params);
 }
 
 void Sampler::Modify(const SamplingParams& params, std::span<const int32_t> prompt,
                      std::span<const int32_t> output, std::span<const int32_t> masked) {
   for (const auto& [token, bias] : params.logit_bias) modified_[static_cast<size_t>(token)] += bias;
   Penalize(params, prompt, output);
+  bans_.Apply(params, prompt, output, modified_);
   for (const int32_t token : masked) modified_[static_cast<size_t>(token)] = kMinusInfinity;
 }
 

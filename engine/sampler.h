@@ -1,8 +1,8 @@
 // From a row of logits to a token.
 //
 // The order of operations is that of transformers' generate(): logit bias, repetition penalty, [presence and
-// frequency penalty, which transformers does not have], the mask of min_tokens, temperature, top-k, top-p,
-// min-p, draw.
+// frequency penalty, which transformers does not have], banned tokens (token_bans.h) and the mask of
+// min_tokens, temperature, top-k, top-p, min-p, draw.
 //   bias         x[t] += bias[t]
 //   repetition   x[t] = x[t] < 0 ? x[t] * r : x[t] / r      once for each token of prompt or output
 //   presence     x[t] -= presence, frequency  x[t] -= frequency * count      for tokens of the output
@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/sampling_params.h"
+#include "engine/token_bans.h"
 
 namespace guildhall {
 
@@ -44,6 +45,7 @@ class Sampler {
   int32_t Draw(std::span<const float> logits, float max, const SamplingParams& params, uint64_t position);
   void KeepTopP(double top_p);
 
+  TokenBans bans_;
   std::vector<float> modified_;   // (vocabulary)
   std::vector<int32_t> counts_;   // (vocabulary) all 0 between calls
   std::vector<int32_t> touched_;  // tokens with a count

@@ -24,6 +24,11 @@ void Take(const std::vector<Value>& values, std::vector<Param>& param) {
   for (const Value& value : values) param.push_back(static_cast<Param>(value));
 }
 
+void Take(const std::vector<std::vector<int64_t>>& values, std::vector<std::vector<int32_t>>& param) {
+  param.clear();
+  for (const std::vector<int64_t>& value : values) param.emplace_back(value.begin(), value.end());
+}
+
 template <typename Value, typename Param>
 void Begin(std::optional<Value>& value, const Param* param) {
   value = param == nullptr ? Value{} : static_cast<Value>(*param);

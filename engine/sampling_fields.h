@@ -33,6 +33,10 @@ struct PartialSampling {
   std::optional<bool> skip_special_tokens = {};
   std::vector<std::string> stop = {};
   std::vector<int64_t> stop_token_ids = {};
+  std::vector<int64_t> suppress_tokens = {};
+  std::vector<int64_t> begin_suppress_tokens = {};
+  std::optional<int64_t> no_repeat_ngram_size = {};
+  std::vector<std::vector<int64_t>> bad_words_ids = {};
 };
 
 struct SamplingField {
@@ -47,10 +51,11 @@ struct SamplingField {
   using Flag = Member<std::optional<bool>, bool>;
   using Texts = Member<std::vector<std::string>, std::vector<std::string>>;
   using Tokens = Member<std::vector<int64_t>, std::vector<int32_t>>;
+  using Sequences = Member<std::vector<std::vector<int64_t>>, std::vector<std::vector<int32_t>>>;
 
   std::string_view name;  // in configuration and protocol
   std::string_view help;
-  std::variant<Number, Integer, Flag, Texts, Tokens> member;
+  std::variant<Number, Integer, Flag, Texts, Tokens, Sequences> member;
   NumberRange range = {};  // of numbers, integers and each token
 };
 
@@ -65,13 +70,13 @@ inline constexpr SamplingField kSamplingFields[] = {
      SamplingField::Number{&PartialSampling::temperature, &SamplingParams::temperature},
      {0, 100}},
     {"top_k",
-     "keep the k most likely tokens; 0: all",
+     "keep the k most likely tokens; 0 or -1: all",
      SamplingField::Integer{&PartialSampling::top_k, &SamplingParams::top_k},
-     {0, kMaxToken}},
+     {-1, kMaxToken}},
     {"top_p",
-     "keep the most likely tokens up to this sum of probabilities; 1: all",
+     "keep the most likely tokens up to this sum of probabilities; 1: all, 0: the likeliest alone",
      SamplingField::Number{&PartialSampling::top_p, &SamplingParams::top_p},
-     {0, 1, true}},
+     {0, 1}},
     {"min_p",
      "drop tokens below this share of the best token's probability; 0: none",
      SamplingField::Number{&PartialSampling::min_p, &SamplingParams::min_p},
@@ -107,6 +112,22 @@ inline constexpr SamplingField kSamplingFields[] = {
     {"stop_token_ids",
      "stop tokens, where a request gives none",
      SamplingField::Tokens{&PartialSampling::stop_token_ids, &SamplingParams::stop_tokens},
+     {0, kMaxToken}},
+    {"suppress_tokens",
+     "tokens that are never chosen",
+     SamplingField::Tokens{&PartialSampling::suppress_tokens, &SamplingParams::suppress_tokens},
+     {0, kMaxToken}},
+    {"begin_suppress_tokens",
+     "tokens that are not chosen first",
+     SamplingField::Tokens{&PartialSampling::begin_suppress_tokens, &SamplingParams::begin_suppress_tokens},
+     {0, kMaxToken}},
+    {"no_repeat_ngram_size",
+     "no sequence of so many tokens occurs twice in prompt and output; 0: off",
+     SamplingField::Integer{&PartialSampling::no_repeat_ngram_size, &SamplingParams::no_repeat_ngram_size},
+     {0, kMaxNoRepeatNgram}},
+    {"bad_words_ids",
+     "sequences of tokens that do not occur in the output",
+     SamplingField::Sequences{&PartialSampling::bad_words_ids, &SamplingParams::bad_words},
      {0, kMaxToken}},
 };
 

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "checkpoint/model_folder.h"
+#include "runtime/end_tokens.h"
 #include "runtime/generation_defaults.h"
 
 namespace guildhall {
@@ -48,6 +49,27 @@ absl::Status ReadText(const std::string& directory, ModelFiles& files) {
   return absl::OkStatus();
 }
 
+// Ids that a prompt may hold and the model has no row for.
+void CompareVocabularies(ModelFiles& files) {
+  const Tokenizer* tokenizer = files.text.tokenizer.get();
+  const int64_t rows = files.checkpoint->spec().vocabulary;
+  if (tokenizer == nullptr || tokenizer->VocabularySize() <= rows) return;
+  files.notes.push_back(StrCat("tokenizer.json has ids up to ", tokenizer->VocabularySize() - 1,
+                               ", the model's embedding ends at ", rows - 1,
+                               ": prompts with tokens beyond it are refused"));
+}
+
+absl::Status Compare(const CheckpointOptions& options, ModelFiles& files) {
+  if (files.checkpoint == nullptr) return absl::OkStatus();
+  files.notes = files.text.notes;
+  GH_ASSIGN_OR_RETURN(files.end_tokens,
+                      EndTokens(files.checkpoint->spec(), files.text, options.end_tokens, files.notes));
+  CompareVocabularies(files);
+  for (std::string& note : GenerationNotes(files.checkpoint->generation()))
+    files.notes.push_back(std::move(note));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ModelFiles> OpenModelFiles(const std::string& directory, const CheckpointOptions& options,
@@ -56,7 +78,9 @@ absl::StatusOr<ModelFiles> OpenModelFiles(const std::string& directory, const Ch
   ModelFiles files;
   Problems problems;
   problems.Add(OpenWeights(directory, options, files));
-  for (const absl::Status& status : {ReadDefaults(files), ReadText(directory, files)}) {
+  absl::Status text = ReadText(directory, files);
+  if (text.ok()) text = Compare(options, files);
+  for (const absl::Status& status : {ReadDefaults(files), text}) {
     problems.Add(status);
     if (beside_weights != nullptr) beside_weights->Add(status);
   }

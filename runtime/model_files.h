@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "checkpoint/checkpoint.h"
@@ -19,6 +20,10 @@ struct ModelFiles {
   std::unique_ptr<Checkpoint> checkpoint;  // of a packed folder: names and shapes alone
   TextAssets text;
   PartialSampling defaults;  // of generation_config.json
+  std::vector<int32_t> end_tokens;
+  // What a person should know: where the files of the text side disagree and what is followed, and what
+  // generation_config.json asks for that is not honoured. A line each.
+  std::vector<std::string> notes;
 };
 
 // NOT_FOUND: there is no such folder. Else one status of everything that keeps the folder from being served,

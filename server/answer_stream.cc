@@ -151,7 +151,7 @@ class AnswerWriter {
   }
 
   AnswerSummary End(const RequestEnd& end) {
-    WriteRest();
+    WriteRest(end);
     AnswerSummary summary;
     const bool complete = text_.matched().has_value();
     summary.status = !failure_.ok() ? failure_ : complete ? absl::OkStatus() : StatusOf(end);
@@ -172,11 +172,21 @@ class AnswerWriter {
     return summary;
   }
 
-  void WriteRest() {
+  // The stop string that names the special token at the end; null: none does.
+  const std::string* SpecialStop(const RequestEnd& end) const {
+    if (end.reason != FinishReason::kStop || text_.matched()) return nullptr;
+    const auto stop = validated_.special_stops.find(end.stop_token);
+    return stop == validated_.special_stops.end() ? nullptr : &stop->second;
+  }
+
+  void WriteRest(const RequestEnd& end) {
     if (!failure_.ok()) return;
     auto rest = text_.Finish();
     if (!rest.ok()) failure_ = rest.status();
-    if (!rest.ok() || rest->empty()) return;
+    if (!rest.ok()) return;
+    const std::string* const special = SpecialStop(end);
+    if (special != nullptr && validated_.include_stop) *rest += *special;
+    if (rest->empty()) return;
     v1::GenerateResponse response;
     response.mutable_chunk()->set_text(*rest);
     if (deployment_.log_prompts) shown_ += *rest;
@@ -189,6 +199,8 @@ class AnswerWriter {
     message.set_finish_reason(summary.reason);
     if (text_.matched()) {
       message.set_stop_text(*text_.matched());
+    } else if (const std::string* const special = SpecialStop(end); special != nullptr) {
+      message.set_stop_text(*special);
     } else if (end.reason == FinishReason::kStop && end.stop_token >= 0) {
       message.set_stop_token_id(end.stop_token);
     }
@@ -234,7 +246,7 @@ class AnswerWriter {
 
 AnswerSummary StreamAnswer(const Deployment& deployment, const ValidatedRequest& validated,
                            const Request& request, const Call& call, GenerateSink& sink) {
-  auto text = AnswerText::Create(deployment.text.tokenizer, validated);
+  auto text = AnswerText::Create(deployment.text.tokenizer, request.prompt, validated);
   if (!text.ok()) {
     // The request is in the engine already: its one end event is still awaited, so that nothing is left
     // behind.

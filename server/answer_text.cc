@@ -7,10 +7,11 @@
 namespace guildhall {
 
 absl::StatusOr<AnswerText> AnswerText::Create(std::shared_ptr<const Tokenizer> tokenizer,
+                                              std::span<const int32_t> prompt,
                                               const ValidatedRequest& request) {
   GH_ASSIGN_OR_RETURN(StopMatcher matcher, StopMatcher::Create(request.stop, request.include_stop));
   AnswerText answer(std::move(matcher));
-  if (tokenizer != nullptr) answer.decoder_.emplace(*tokenizer, request.skip_special_tokens);
+  if (tokenizer != nullptr) answer.decoder_.emplace(*tokenizer, request.skip_special_tokens, prompt);
   answer.tokenizer_ = std::move(tokenizer);
   answer.stops_ = request.stop;
   answer.min_tokens_ = request.sampling.min_tokens;
@@ -18,9 +19,9 @@ absl::StatusOr<AnswerText> AnswerText::Create(std::shared_ptr<const Tokenizer> t
 }
 
 std::string AnswerText::Match(std::string text) {
-  // Before min_tokens a stop string is text like any other.
-  if (tokens_ < min_tokens_ || stops_.empty()) return text;
-  StopMatcher::Output output = matcher_.Append(text);
+  if (stops_.empty()) return text;
+  // A stop string that is complete before min_tokens is text like any other; one may begin there.
+  StopMatcher::Output output = matcher_.Append(text, tokens_ >= min_tokens_);
   if (output.stop) matched_ = stops_[*output.stop];
   return std::move(output.text);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ namespace guildhall {
 // thread.
 class AnswerText {
  public:
-  // `tokenizer` may be null: then there is no text, and no stop string can match.
+  // `tokenizer` may be null: then there is no text, and no stop string can match. The text goes on where that
+  // of `prompt` ends.
   static absl::StatusOr<AnswerText> Create(std::shared_ptr<const Tokenizer> tokenizer,
-                                           const ValidatedRequest& request);
+                                           std::span<const int32_t> prompt, const ValidatedRequest& request);
 
   // The text that becomes certain with `token`. After a match tokens are ignored.
   absl::StatusOr<std::string> Append(int32_t token);

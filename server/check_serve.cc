@@ -22,8 +22,8 @@ bool Absent(const std::string& path) {
 
 class Check {
  public:
-  Check(const ServerConfig& config, std::vector<std::string>& unchecked)
-      : config_(config), unchecked_(unchecked) {}
+  Check(const ServerConfig& config, std::vector<std::string>& unchecked, std::vector<std::string>& notes)
+      : config_(config), unchecked_(unchecked), notes_(notes) {}
 
   absl::Status Run() {
     GH_RETURN_IF_ERROR(Listeners());
@@ -35,6 +35,7 @@ class Check {
       return CheckWithoutModel(model.base);
     }
     GH_ASSIGN_OR_RETURN(const ServePlan plan, PlanServe(config_));
+    notes_ = plan.files.notes;
     GH_RETURN_IF_ERROR(CheckBaseModel(plan.model.base, plan.files, unchecked_));
     return Adapters(plan);
   }
@@ -105,12 +106,14 @@ class Check {
 
   ServerConfig config_;
   std::vector<std::string>& unchecked_;
+  std::vector<std::string>& notes_;
 };
 
 }  // namespace
 
-absl::Status CheckServe(const ServerConfig& config, std::vector<std::string>& unchecked) {
-  return Check(config, unchecked).Run();
+absl::Status CheckServe(const ServerConfig& config, std::vector<std::string>& unchecked,
+                        std::vector<std::string>& notes) {
+  return Check(config, unchecked, notes).Run();
 }
 
 }  // namespace guildhall

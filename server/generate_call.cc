@@ -93,6 +93,9 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
                              "sampling.stop: the model folder has no tokenizer, so there is no text "
                              "to look for stop strings in; use stop_token_ids");
   }
+  if (deployment.text.tokenizer != nullptr) {
+    TakeSpecialStops(*deployment.text.tokenizer, deployment.limits.vocabulary, validated);
+  }
   const WorkLimit work{std::min(call.deadline(), absl::Now() + validated.time_limit),
                        [&call] { return call.cancelled(); }};
   const uint64_t text_work = TextWorkBytes(proto);

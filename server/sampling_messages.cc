@@ -39,6 +39,13 @@ struct Reader {
       to.push_back(reflection.GetRepeatedString(from, &field, i));
     }
   }
+  void Take(std::vector<std::vector<int64_t>>& to) const {
+    for (int i = 0; i < reflection.FieldSize(from, &field); ++i) {
+      const auto& message = reflection.GetRepeatedMessage(from, &field, i);
+      const auto& ids = static_cast<const v1::TokenSequence&>(message).ids();
+      to.emplace_back(ids.begin(), ids.end());
+    }
+  }
   void Take(std::vector<int64_t>& to) const {
     for (int i = 0; i < reflection.FieldSize(from, &field); ++i) {
       to.push_back(reflection.GetRepeatedInt32(from, &field, i));
@@ -63,6 +70,12 @@ struct Writer {
   }
   void Give(const std::vector<std::string>& values) const {
     for (const std::string& value : values) reflection.AddString(&to, &field, value);
+  }
+  void Give(const std::vector<std::vector<int64_t>>& values) const {
+    for (const std::vector<int64_t>& value : values) {
+      auto& message = static_cast<v1::TokenSequence&>(*reflection.AddMessage(&to, &field));
+      for (const int64_t id : value) message.add_ids(static_cast<int32_t>(id));
+    }
   }
   void Give(const std::vector<int64_t>& values) const {
     for (const int64_t value : values) reflection.AddInt32(&to, &field, static_cast<int32_t>(value));

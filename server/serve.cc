@@ -49,7 +49,6 @@ DeployedModel Deployed(ServedModel& model) {
   deployed.model = &model.model();
   deployed.info = model.Info();
   deployed.memory = model.MemoryItems();
-  deployed.eos_tokens = model.spec().eos_tokens;
   deployed.weights = &model.weights();
   deployed.open_folder = [&model](const std::string& directory, const AdapterFolderOptions& options) {
     return model.OpenAdapter(directory, options);
@@ -104,8 +103,13 @@ absl::Status Serve(const ServerConfig& config, std::span<const StartListener> li
   }
 
   GH_ASSIGN_OR_RETURN(ServePlan plan, PlanServe(config));
+  for (const std::string& note : plan.files.notes) Log().warn("{}", note);
+  std::vector<int32_t> end_tokens = std::move(plan.files.end_tokens);
   GH_ASSIGN_OR_RETURN(model, LoadModel(plan.model, std::move(plan.files), progress));
-  GH_ASSIGN_OR_RETURN(auto deployment, MakeDeployment(config, std::move(plan.deployment), Deployed(*model)));
+  DeployedModel deployed = Deployed(*model);
+  deployed.eos_tokens = std::move(end_tokens);
+  GH_ASSIGN_OR_RETURN(auto deployment,
+                      MakeDeployment(config, std::move(plan.deployment), std::move(deployed)));
   Log().info("adapters: {}", deployment->adapters->Summary());
   Log().info("tasks: {}", TaskList(*deployment->tasks->Snapshot()));
   server->Publish(deployment);

@@ -23,6 +23,8 @@ absl::StatusOr<BaseModelOptions> BaseOptions(const ServerConfig& config) {
   BaseModelOptions options;
   options.path = config.model.path;
   options.checkpoint.ignore_config_keys = config.model.ignore_config_keys;
+  options.checkpoint.ignore_generation_keys = config.model.ignore_generation_config_keys;
+  options.checkpoint.end_tokens = config.model.end_tokens;
   GH_ASSIGN_OR_RETURN(options.formats, FormatsOf(config.weights));
   options.map_weights = config.weights.map;
   options.verify_weights = config.weights.verify;

@@ -30,6 +30,8 @@ absl::StatusOr<ServePlan> PlanServe(const ServerConfig& config);
 // manifests, and which of them go together. The model's folder, the roots and the files of secrets may be on
 // another machine: what is absent is not judged. `unchecked` gets a line for that, and for each thing which
 // only the serving machine can tell.
-absl::Status CheckServe(const ServerConfig& config, std::vector<std::string>& unchecked);
+// `notes` gets what the folder's files disagree in.
+absl::Status CheckServe(const ServerConfig& config, std::vector<std::string>& unchecked,
+                        std::vector<std::string>& notes);
 
 }  // namespace guildhall

@@ -57,19 +57,48 @@ absl::Status CheckStops(const PartialSampling& asked, const ServedLimits& limits
   return absl::OkStatus();
 }
 
-absl::Status CheckStopTokens(const v1::SamplingOptions& options, const ServedLimits& limits) {
-  const LimitsConfig& caps = limits.config;
-  if (options.stop_token_ids_size() > caps.stop_token_ids) {
-    return FieldError("sampling.stop_token_ids", StrCat("expected at most ", caps.stop_token_ids, ", found ",
-                                                        options.stop_token_ids_size()));
+using Ids = google::protobuf::RepeatedField<int32_t>;
+
+absl::Status CheckTokens(const std::string& field, const Ids& ids, int64_t most, const ServedLimits& limits) {
+  if (ids.size() > most) {
+    return FieldError(field, StrCat("expected at most ", most, ", found ", ids.size()));
   }
-  for (int i = 0; i < options.stop_token_ids_size(); ++i) {
-    const int32_t token = options.stop_token_ids(i);
-    if (token >= 0 && token < limits.vocabulary) continue;
-    return FieldError(StrCat("sampling.stop_token_ids[", i, "]"),
-                      StrCat("expected a token id from 0 to ", limits.vocabulary - 1, ", found ", token));
+  for (int i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < limits.vocabulary) continue;
+    return FieldError(StrCat(field, "[", i, "]"),
+                      StrCat("expected a token id from 0 to ", limits.vocabulary - 1, ", found ", ids[i]));
   }
   return absl::OkStatus();
+}
+
+// Each list has the limit of logit_bias.
+absl::Status CheckTokenLists(const v1::SamplingOptions& options, const ServedLimits& limits) {
+  const int64_t most = limits.config.logit_bias;
+  GH_RETURN_IF_ERROR(
+      CheckTokens("sampling.stop_token_ids", options.stop_token_ids(), limits.config.stop_token_ids, limits));
+  GH_RETURN_IF_ERROR(CheckTokens("sampling.suppress_tokens", options.suppress_tokens(), most, limits));
+  GH_RETURN_IF_ERROR(
+      CheckTokens("sampling.begin_suppress_tokens", options.begin_suppress_tokens(), most, limits));
+  int64_t room = most;
+  for (int i = 0; i < options.bad_words_ids_size(); ++i) {
+    const std::string field = StrCat("sampling.bad_words_ids[", i, "].ids");
+    const Ids& ids = options.bad_words_ids(i).ids();
+    if (ids.empty()) return FieldError(field, "expected a token id or more, found none");
+    GH_RETURN_IF_ERROR(CheckTokens(field, ids, room, limits));
+    room -= ids.size();
+  }
+  return absl::OkStatus();
+}
+
+// Only a default can lie outside of the vocabulary.
+void DropUnknownTokens(int64_t vocabulary, SamplingParams& sampling) {
+  const auto unknown = [&](int32_t token) { return token >= vocabulary; };
+  for (auto* tokens : {&sampling.stop_tokens, &sampling.suppress_tokens, &sampling.begin_suppress_tokens}) {
+    std::erase_if(*tokens, unknown);
+  }
+  std::erase_if(sampling.bad_words, [&](const std::vector<int32_t>& word) {
+    return word.empty() || std::any_of(word.begin(), word.end(), unknown);
+  });
 }
 
 // What the request asks for is refused where it cannot be; a default gives way.
@@ -93,14 +122,13 @@ absl::Status FitLengths(const PartialSampling& asked, const ServedLimits& limits
 
 absl::Status TakeSampling(const v1::SamplingOptions& options, const PartialSampling& defaults,
                           const ServedLimits& limits, ValidatedRequest& out) {
-  GH_RETURN_IF_ERROR(CheckStopTokens(options, limits));
+  GH_RETURN_IF_ERROR(CheckTokenLists(options, limits));
   GH_ASSIGN_OR_RETURN(const PartialSampling asked, ReadSampling(options, "sampling"));
   GH_RETURN_IF_ERROR(CheckStops(asked, limits));
   const PartialSampling merged = Merge(asked, defaults);
   Resolve(merged, out.sampling);
   GH_RETURN_IF_ERROR(FitLengths(asked, limits, out.sampling));
-  // Only a default can lie outside of the vocabulary.
-  std::erase_if(out.sampling.stop_tokens, [&](int32_t token) { return token >= limits.vocabulary; });
+  DropUnknownTokens(limits.vocabulary, out.sampling);
   out.max_tokens_given = asked.max_tokens.has_value();
   out.stop = merged.stop;
   out.include_stop = merged.include_stop.value_or(false);
@@ -166,6 +194,16 @@ ServedLimits MakeServedLimits(const LimitsConfig& config, int64_t vocabulary, in
   limits.max_prompt_tokens = resolve(config.prompt_tokens);
   limits.max_output_tokens = resolve(config.max_tokens);
   return limits;
+}
+
+void TakeSpecialStops(const Tokenizer& tokenizer, int64_t vocabulary, ValidatedRequest& request) {
+  std::vector<int32_t>& tokens = request.sampling.stop_tokens;
+  for (const std::string& stop : request.stop) {
+    const std::optional<int32_t> id = tokenizer.TokenId(stop);
+    if (!id || *id >= vocabulary || !tokenizer.IsSpecial(*id)) continue;
+    request.special_stops.emplace(*id, stop);
+    if (std::find(tokens.begin(), tokens.end(), *id) == tokens.end()) tokens.push_back(*id);
+  }
 }
 
 absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "engine/speculation.h"
 #include "guildhall/v1/inference.pb.h"
 #include "server/task_registry.h"
+#include "text/tokenizer.h"
 
 namespace guildhall {
 
@@ -55,6 +57,9 @@ struct ValidatedRequest {
   std::vector<std::string> stop;
   bool include_stop = false;
   bool skip_special_tokens = true;
+  // Stop strings that are special tokens' texts, by their ids, which are among the stop tokens: such a token
+  // is no text.
+  std::map<int32_t, std::string> special_stops;
   Speculation speculation;
   absl::Duration time_limit = absl::InfiniteDuration();
   std::string cache_salt;
@@ -65,6 +70,9 @@ struct ValidatedRequest {
 absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request,
                                                   std::shared_ptr<const Task> task,
                                                   const ServedLimits& limits, uint64_t random_seed);
+
+// Finds the special tokens that stop strings name, and adds them to the stop tokens. `vocabulary`: the size.
+void TakeSpecialStops(const Tokenizer& tokenizer, int64_t vocabulary, ValidatedRequest& request);
 
 // The oneof of GenerateRequest and TokenizeRequest.
 absl::StatusOr<PromptInput> ValidateInput(const v1::GenerateRequest& request, const ServedLimits& limits);

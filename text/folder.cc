@@ -45,6 +45,16 @@ absl::Status LoadTemplates(const gh_folder* folder, const ChatTemplateLimits& li
   return absl::OkStatus();
 }
 
+std::vector<std::string> Notes(const gh_folder* folder) {
+  std::vector<std::string> notes;
+  for (size_t i = 0; i < gh_folder_note_count(folder); ++i) {
+    OwnedBuffer note;
+    OwnedBuffer error;
+    if (gh_folder_note(folder, i, note.out(), error.out()) == 0) notes.push_back(note.str());
+  }
+  return notes;
+}
+
 }  // namespace
 
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const ChatTemplateLimits& limits) {
@@ -62,6 +72,7 @@ absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const Ch
   assets.eos = SpecialToken(folder.get(), kEos, assets.tokenizer.get());
   assets.pad = SpecialToken(folder.get(), kPad, assets.tokenizer.get());
   assets.unk = SpecialToken(folder.get(), kUnk, assets.tokenizer.get());
+  assets.notes = Notes(folder.get());
   if (absl::Status status = LoadTemplates(folder.get(), limits, assets); !status.ok()) return status;
   return assets;
 }

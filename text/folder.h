@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,6 +33,8 @@ struct TextAssets {
       tokenizer;  // null: the folder has no tokenizer.json and serves token ids only
   std::map<std::string, NamedTemplate> templates;  // by name; "default" is the one of chat_template.jinja
   std::optional<NamedToken> bos, eos, pad, unk;
+  // Where files disagree, and which of them is followed; a line each.
+  std::vector<std::string> notes;
 
   // The template that transformers would take: the named one, else "tool_use" for a request with tools, else
   // "default". NotFound where the folder has none of that name; the compile error where it did not compile.
@@ -43,12 +46,13 @@ struct TextAssets {
   std::string TokenVariablesJson() const;
 };
 
-// Reads tokenizer.json, tokenizer_config.json (tokens as text or objects, add_bos_token and
-// add_eos_token, chat_template as text or list), special_tokens_map.json, chat_template.jinja,
-// chat_template.json and additional_chat_templates/*.jinja, as transformers 4 and 5 write
-// them. Absent files are fine, broken ones are not. add_bos_token and add_eos_token of
-// tokenizer_config.json win over tokenizer.json, as in transformers 4, which wrote them for
-// models that need them (DeepSeek-V3); transformers 5 writes neither and reads neither.
+// One view of tokenizer.json, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+// chat_template.jinja, chat_template.json and additional_chat_templates/*.jinja, as transformers 4 and 5 have
+// them, by the rules of transformers for the class that tokenizer_config.json names, or config.json. Absent
+// files are fine, broken ones are not; where two disagree, `notes` says which is followed. Tokens that only
+// tokenizer_config.json or special_tokens_map.json lists are added, or special, all the same. add_bos_token
+// and add_eos_token count for the classes that read them in transformers 4, which wrote them for models that
+// need them (DeepSeek-V3); transformers 5 neither writes nor reads them.
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory,
                                           const ChatTemplateLimits& limits = {});
 

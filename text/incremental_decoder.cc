@@ -7,10 +7,13 @@ namespace guildhall {
 using text_internal::OwnedBuffer;
 using text_internal::ToStatus;
 
-IncrementalDecoder::IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special) {
+IncrementalDecoder::IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special,
+                                       std::span<const int32_t> prompt) {
   gh_decode_stream* stream = nullptr;
   OwnedBuffer error;
-  if (gh_decode_stream_new(tokenizer.handle_, skip_special, &stream, error.out()) == 0) stream_.reset(stream);
+  const int32_t code = gh_decode_stream_new(tokenizer.handle_, skip_special, prompt.data(), prompt.size(),
+                                            &stream, error.out());
+  if (code == 0) stream_.reset(stream);
 }
 
 IncrementalDecoder::~IncrementalDecoder() = default;

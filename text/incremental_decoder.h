@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,15 +13,18 @@ struct gh_decode_stream;
 
 namespace guildhall {
 
-// The pieces of Append followed by Finish are exactly Tokenizer::Decode of the same ids, for every prefix. A
-// piece is whole UTF-8 and no later token changes it. A token costs the same whatever came before it. Held
-// back: bytes of an unfinished character; with a byte-fallback vocabulary also a run of byte tokens until
-// another token ends it, since one bad byte turns the whole run into replacement characters. Decoders of
-// kinds that no known language model has (CTC) give all their text in Finish. Single owner; not thread-safe;
-// keeps its tokenizer alive.
+// The pieces of Append followed by Finish are Tokenizer::Decode of the prompt's ids and these, less the text
+// of the prompt, for every prefix: prompt and answer joined are the text that all ids together mean. A piece
+// is whole UTF-8 and no later token changes it. A token costs the same whatever came before it. Held back:
+// the bytes of an unfinished character alone; where a byte-fallback vocabulary's run of bytes holds a bad
+// byte, that byte alone becomes a replacement character, not the run as in Decode. Decoders of kinds that no
+// known language model has (CTC) give all their text in Finish. Single owner; not thread-safe; keeps its
+// tokenizer alive.
 class IncrementalDecoder {
  public:
-  explicit IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special = true);
+  // `prompt`: what the ids follow; not negative, and not needed after the call.
+  explicit IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special = true,
+                              std::span<const int32_t> prompt = {});
   ~IncrementalDecoder();
   IncrementalDecoder(IncrementalDecoder&& other) noexcept;
   IncrementalDecoder& operator=(IncrementalDecoder&& other) noexcept;

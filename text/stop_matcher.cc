@@ -82,13 +82,13 @@ size_t StopMatcher::Next(size_t node, unsigned char byte) const {
   }
 }
 
-StopMatcher::Output StopMatcher::Append(std::string_view text) {
+StopMatcher::Output StopMatcher::Append(std::string_view text, bool counts) {
   if (stopped_) return {};
   const size_t before = held_.size();
   held_.append(text);
   for (size_t i = before; i < held_.size(); ++i) {
     node_ = Next(node_, static_cast<unsigned char>(held_[i]));
-    if (const std::optional<size_t> stop = nodes_[node_].stop) {
+    if (const std::optional<size_t> stop = nodes_[node_].stop; counts && stop) {
       stopped_ = stop;
       held_.resize(i + 1 - (include_stop_ ? 0 : stop_sizes_[*stop]));
       return {std::exchange(held_, {}), stop};

@@ -29,7 +29,8 @@ class StopMatcher {
   // `stops`: not empty strings, UTF-8. `include_stop`: the stop string itself is shown too.
   static absl::StatusOr<StopMatcher> Create(const std::vector<std::string>& stops, bool include_stop = false);
 
-  Output Append(std::string_view text);
+  // `counts`: whether a stop string that ends in `text` is one; where not, it is text like any other.
+  Output Append(std::string_view text, bool counts = true);
   // The end of the stream: what was held back is shown after all.
   Output Finish();
 

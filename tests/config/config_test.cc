@@ -160,7 +160,10 @@ TEST_CASE("a wrong value names its source, the key, what was expected and what w
                  "environment GUILDHALL_ENGINE_PREFIX_CACHE: engine.prefix_cache: expected true or false"));
   CHECK_THAT(Refusal(FromFile(R"({"log": {"format": "xml"}})")),
              Catch::Contains("one of \"text\", \"json\", found \"xml\""));
-  CHECK_THAT(Refusal(FromFile(R"({"sampling": {"top_p": 0}})")), Catch::Contains("above 0 to 1, found 0"));
+  CHECK_THAT(Refusal(FromFile(R"({"sampling": {"top_p": -1}})")), Catch::Contains("from 0 to 1, found -1"));
+  CHECK_THAT(Refusal(FromFile(R"({"sampling": {"bad_words_ids": [1]}})")),
+             Catch::Contains("sampling.bad_words_ids: expected a list of lists of integers"));
+  CHECK_THAT(Refusal(FromFile(R"({"sampling": {"bad_words_ids": [[]]}})")), Catch::Contains("found [[]]"));
   CHECK_THAT(Refusal(FromFile(R"({"model": []})")), Catch::Contains("model: expected an object"));
   CHECK_THAT(Refusal(FromFile(R"({"tasks": {"../x": {}}})")), Catch::Contains("is no task id"));
   CHECK_THAT(Refusal(FromFile("{")), Catch::Contains("line 1"));

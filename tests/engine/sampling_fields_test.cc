@@ -60,10 +60,16 @@ TEST_CASE("A value out of its range is told with the range") {
   CHECK(problem("top_p", partial).empty());
   partial.top_p = 0.0;
   partial.top_k = -1;
+  CHECK(problem("top_p", partial).empty());
+  CHECK(problem("top_k", partial).empty());
+  partial.top_p = -0.5;
+  partial.top_k = -2;
+  partial.bad_words_ids = {{1}, {2, -5}};
+  CHECK(problem("bad_words_ids", partial) == "expected an integer from 0 to 2147483647, found -5");
   partial.presence_penalty = std::numeric_limits<double>::quiet_NaN();
   partial.stop_token_ids = {5, -5};
-  CHECK(problem("top_p", partial) == "expected a number above 0 to 1, found 0");
-  CHECK(problem("top_k", partial) == "expected an integer from 0 to 2147483647, found -1");
+  CHECK(problem("top_p", partial) == "expected a number from 0 to 1, found -0.5");
+  CHECK(problem("top_k", partial) == "expected an integer from -1 to 2147483647, found -2");
   CHECK_FALSE(problem("presence_penalty", partial).empty());
   CHECK(problem("stop_token_ids", partial) == "expected an integer from 0 to 2147483647, found -5");
 }

@@ -30,6 +30,21 @@ TEST_CASE("a model that samples has its authors' values") {
   CHECK(defaults->max_tokens == 64);
 }
 
+TEST_CASE("what a model's authors forbid is a default of every request") {
+  const auto defaults =
+      Defaults(R"({"suppress_tokens": [1, 2], "begin_suppress_tokens": [3], "min_new_tokens": 2,
+                                     "bad_words_ids": [[4], [9], [5, 6]], "no_repeat_ngram_size": 3,
+                                     "stop_strings": ["END"], "eos_token_id": 9})");
+  REQUIRE(defaults.ok());
+  CHECK(defaults->suppress_tokens == std::vector<int64_t>{1, 2});
+  CHECK(defaults->begin_suppress_tokens == std::vector<int64_t>{3});
+  CHECK(defaults->bad_words_ids == std::vector<std::vector<int64_t>>{{4}, {5, 6}});  // 9 ends the text
+  CHECK(defaults->no_repeat_ngram_size == 3);
+  CHECK(defaults->min_tokens == 2);
+  CHECK(defaults->stop == std::vector<std::string>{"END"});
+  CHECK_FALSE(defaults->temperature.has_value());
+}
+
 TEST_CASE("without do_sample the answer is greedy, whatever the other keys say") {
   CHECK(Defaults(R"({"do_sample": false})")->temperature == 0.0);
   CHECK(Defaults(R"({"do_sample": false, "temperature": 0.6})")->temperature == 0.0);

@@ -120,6 +120,49 @@ TEST_CASE("stop strings never leak, wherever tokens cut them") {
   server.WaitUntilIdle();
 }
 
+TEST_CASE("a stop string across the border of min_tokens counts") {
+  TestServer server(Saying({{50, "one STOP two"}}));
+  auto stub = server.Inference();
+  const auto ids = Encode("one STOP two");
+  for (int64_t least = 0; least <= static_cast<int64_t>(ids.size()); ++least) {
+    v1::GenerateRequest request = IdRequest(50, 100);
+    request.mutable_sampling()->add_stop("STOP");
+    request.mutable_sampling()->set_min_tokens(least);
+    const Answer answer = Ask(*stub, request);
+    REQUIRE(answer.status.ok());
+    // The token that completes it is the one that has to be behind the border.
+    size_t complete = 1;
+    while (DemoText().tokenizer->Decode(std::span(ids).first(complete), true)->find("STOP") ==
+           std::string::npos) {
+      ++complete;
+    }
+    INFO(least << " of " << complete);
+    CHECK(answer.text == (least <= static_cast<int64_t>(complete) ? "one " : "one STOP two"));
+  }
+}
+
+TEST_CASE("a stop string that names a special token stops at the token") {
+  ScriptedModel::Options options;
+  options.scripts[50] = Encode("ab");
+  const int32_t special = *DemoText().tokenizer->TokenId("<|user|>");
+  options.scripts[50].push_back(special);
+  for (const int32_t id : Encode(" on")) options.scripts[50].push_back(id);
+  TestServer server(std::move(options));
+  auto stub = server.Inference();
+  v1::GenerateRequest request = IdRequest(50, 12);
+  request.mutable_sampling()->set_ignore_eos(true);
+  CHECK(Ask(*stub, request).text != "ab");
+  request.mutable_sampling()->add_stop("<|user|>");
+  const Answer answer = Ask(*stub, request);
+  REQUIRE(answer.status.ok());
+  CHECK(answer.text == "ab");
+  CHECK(answer.end.finish_reason() == v1::FINISH_REASON_STOP);
+  CHECK(answer.end.stop_text() == "<|user|>");
+  CHECK(answer.tokens == Encode("ab"));
+  request.mutable_sampling()->set_include_stop(true);
+  CHECK(Ask(*stub, request).text == "ab<|user|>");
+}
+
 TEST_CASE("stop tokens end the answer and are named, not sent") {
   TestServer server(Saying({{50, "abc"}}));
   auto stub = server.Inference();

@@ -73,8 +73,10 @@ TEST_CASE("every whole number of a request at its edges") {
   CheckInteger("sampling.min_tokens", 0, 10,
                [](auto& r, int64_t v) { r.mutable_sampling()->set_min_tokens(v); });
   CheckInteger("logprobs.top", 0, 20, [](auto& r, int64_t v) { r.mutable_logprobs()->set_top(v); });
-  CheckInteger("sampling.top_k", 0, 2147483647,
+  CheckInteger("sampling.top_k", -1, 2147483647,
                [](auto& r, int64_t v) { r.mutable_sampling()->set_top_k(v); });
+  CheckInteger("sampling.no_repeat_ngram_size", 0, 1024,
+               [](auto& r, int64_t v) { r.mutable_sampling()->set_no_repeat_ngram_size(v); });
   CheckInteger("speculation.max_draft_tokens", 0, 32,
                [](auto& r, int64_t v) { r.mutable_speculation()->set_max_draft_tokens(v); });
   CheckInteger("speculation.min_ngram", 1, 6,
@@ -92,6 +94,15 @@ TEST_CASE("every whole number of a request at its edges") {
     request.mutable_sampling()->add_stop_token_ids(value);
     CHECK(FieldOf(request) == (fine ? "" : "sampling.stop_token_ids[0]"));
     request = IdRequest(5, 10);
+    request.mutable_sampling()->add_suppress_tokens(value);
+    CHECK(FieldOf(request) == (fine ? "" : "sampling.suppress_tokens[0]"));
+    request = IdRequest(5, 10);
+    request.mutable_sampling()->add_begin_suppress_tokens(value);
+    CHECK(FieldOf(request) == (fine ? "" : "sampling.begin_suppress_tokens[0]"));
+    request = IdRequest(5, 10);
+    request.mutable_sampling()->add_bad_words_ids()->add_ids(value);
+    CHECK(FieldOf(request) == (fine ? "" : "sampling.bad_words_ids[0].ids[0]"));
+    request = IdRequest(5, 10);
     (*request.mutable_sampling()->mutable_logit_bias())[value] = 1.0f;
     CHECK(FieldOf(request) == (fine ? "" : "sampling.logit_bias[" + std::to_string(value) + "]"));
   }
@@ -106,7 +117,7 @@ TEST_CASE("every whole number of a request at its edges") {
 TEST_CASE("every fractional number of a request at its edges") {
   CheckFloat("sampling.temperature", 0, true, 100,
              [](auto& r, float v) { r.mutable_sampling()->set_temperature(v); });
-  CheckFloat("sampling.top_p", 0, false, 1, [](auto& r, float v) { r.mutable_sampling()->set_top_p(v); });
+  CheckFloat("sampling.top_p", 0, true, 1, [](auto& r, float v) { r.mutable_sampling()->set_top_p(v); });
   CheckFloat("sampling.min_p", 0, true, 0.999f, [](auto& r, float v) { r.mutable_sampling()->set_min_p(v); });
   CheckFloat("sampling.repetition_penalty", 1e-6f, true, 100,
              [](auto& r, float v) { r.mutable_sampling()->set_repetition_penalty(v); });
@@ -134,6 +145,17 @@ TEST_CASE("lists have a longest length") {
   const auto bias = [](v1::SamplingOptions& s, int i) { (*s.mutable_logit_bias())[i] = 1; };
   CHECK(with(caps.logit_bias, bias).empty());
   CHECK(with(caps.logit_bias + 1, bias) == "sampling.logit_bias");
+  const auto never = [](v1::SamplingOptions& s, int i) { s.add_suppress_tokens(i); };
+  CHECK(with(caps.logit_bias, never).empty());
+  CHECK(with(caps.logit_bias + 1, never) == "sampling.suppress_tokens");
+  const auto first = [](v1::SamplingOptions& s, int i) { s.add_begin_suppress_tokens(i); };
+  CHECK(with(caps.logit_bias + 1, first) == "sampling.begin_suppress_tokens");
+  const auto word = [](v1::SamplingOptions& s, int i) { s.add_bad_words_ids()->add_ids(i); };
+  CHECK(with(caps.logit_bias, word).empty());
+  CHECK(with(caps.logit_bias + 1, word) ==
+        "sampling.bad_words_ids[" + std::to_string(caps.logit_bias) + "].ids");
+  CHECK(with(1, [](v1::SamplingOptions& s, int) { s.add_bad_words_ids(); }) ==
+        "sampling.bad_words_ids[0].ids");
   CHECK(with(1, [](v1::SamplingOptions& s, int) { s.add_stop(""); }) == "sampling.stop[0]");
   CHECK(with(1, [](v1::SamplingOptions& s, int) { s.add_stop(std::string(256, 'x')); }).empty());
   CHECK(with(1, [](v1::SamplingOptions& s, int) { s.add_stop(std::string(257, 'x')); }) ==

@@ -46,15 +46,20 @@ TEST_CASE("tokens are read as text, as objects, and from the older map") {
   WriteFile(folder.path() / "tokenizer_config.json", std::string("{") + kTokens + R"(, "pad_token": null})");
   WriteFile(folder.path() / "special_tokens_map.json",
             R"({"eos_token": "not this", "unk_token": "<unk>", "pad_token": "[no such]"})");
+  WriteFile(folder.path() / "config.json", R"({"model_type": "llama", "vocab_size": 737})");
   const TextAssets assets = Load(folder);
   REQUIRE(assets.tokenizer != nullptr);
   CHECK(assets.bos->text == "<s>");
   CHECK(assets.bos->id == assets.tokenizer->TokenId("<s>"));
-  CHECK(assets.eos->text == "</s>");
+  // The map counts where tokenizer_config.json does not list the tokens, as in transformers.
+  CHECK(assets.eos->text == "not this");
   CHECK(assets.unk->id == assets.tokenizer->TokenId("<unk>"));
   CHECK(assets.pad->text == "[no such]");
   CHECK_FALSE(assets.pad->id.has_value());
-  CHECK(text_test::Json::parse(assets.TokenVariablesJson())["eos_token"] == "</s>");
+  CHECK(text_test::Json::parse(assets.TokenVariablesJson())["eos_token"] == "not this");
+  WriteFile(folder.path() / "tokenizer_config.json",
+            std::string("{") + kTokens + R"(, "added_tokens_decoder": {}})");
+  CHECK(text_test::Json::parse(Load(folder).TokenVariablesJson())["eos_token"] == "</s>");
 }
 
 TEST_CASE("add_bos_token and add_eos_token rule what encoding adds") {

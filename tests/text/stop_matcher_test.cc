@@ -70,6 +70,16 @@ TEST_CASE("what may begin a stop string is held, the rest is not") {
   CHECK(matcher.Finish().text.empty());
 }
 
+TEST_CASE("a stop string that ends before it counts is text, one that begins there is not") {
+  StopMatcher matcher = Make({"ab", "xyz"});
+  CHECK(matcher.Append("1ab", false).text == "1");
+  CHECK(matcher.Append("2x", false).text == "ab2");
+  CHECK(matcher.Append("y", false).text.empty());
+  const StopMatcher::Output found = matcher.Append("z and more", true);
+  CHECK(found.stop == 1u);
+  CHECK(found.text.empty());
+}
+
 TEST_CASE("what was held is shown when the stream ends without a stop") {
   CHECK(Run(Make({"END"}), {"text E", "N"}).text == "text EN");
   CHECK(Run(Make({}), {"a", "b"}).text == "ab");

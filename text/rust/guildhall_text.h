@@ -62,8 +62,9 @@ int32_t gh_tokenizer_token_text(const gh_tokenizer* tokenizer, int32_t id, gh_bu
                                 gh_buffer* error);
 
 // --- decode stream: one owner, keeps its tokenizer alive ---
-int32_t gh_decode_stream_new(const gh_tokenizer* tokenizer, bool skip_special, gh_decode_stream** out,
-                             gh_buffer* error);
+// The text continues that of the `size` ids of `prompt`, which may be null with a size of 0.
+int32_t gh_decode_stream_new(const gh_tokenizer* tokenizer, bool skip_special, const int32_t* prompt,
+                             size_t size, gh_decode_stream** out, gh_buffer* error);
 void gh_decode_stream_free(gh_decode_stream* stream);
 int32_t gh_decode_stream_append(gh_decode_stream* stream, int32_t id, gh_buffer* out, gh_buffer* error);
 int32_t gh_decode_stream_finish(gh_decode_stream* stream, gh_buffer* out, gh_buffer* error);
@@ -106,6 +107,9 @@ int32_t gh_folder_special_token(const gh_folder* folder, uint32_t which, gh_buff
 size_t gh_folder_template_count(const gh_folder* folder);
 int32_t gh_folder_template(const gh_folder* folder, size_t index, gh_buffer* name, gh_buffer* source,
                            gh_buffer* error);
+// What the files contradict each other in, and what was made of it; a line each.
+size_t gh_folder_note_count(const gh_folder* folder);
+int32_t gh_folder_note(const gh_folder* folder, size_t index, gh_buffer* out, gh_buffer* error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,8 +1,12 @@
-//! Token by token decoding whose pieces, joined, are exactly `Tokenizer::decode` of all tokens so far.
+//! Token by token decoding whose pieces, joined, are `Tokenizer::decode` of all tokens so far, less the text of the
+//! prompt before them.
 //!
 //! The decoder of tokenizer.json is a chain. Each link becomes a stage that passes on what no later token can
 //! change and keeps the rest, so a token costs the same whatever came before it. Links that look at the whole
 //! text (CTC and a few odd orders that no known model has) make the stream give all its text at the end.
+//!
+//! One thing is said otherwise than by the whole: a bad byte in a run of byte tokens makes replacement characters of
+//! the run there, and here of what is no character in it. Else a run could not be shown before its end.
 
 use crate::ffi::{Failure, Outcome};
 use std::sync::Arc;
@@ -17,19 +21,23 @@ pub struct DecodeStream {
 
 enum Chain {
     Stages(Vec<Stage>),
-    /// The ids so far, decoded at the end.
-    Whole(Vec<u32>),
+    /// The ids so far, decoded at the end; the first of them are the prompt's.
+    Whole { ids: Vec<u32>, prompt: usize },
 }
+
+/// What a stage knows of a prompt it knows of its last tokens: whether there was text, and an unfinished character.
+const PROMPT_TOKENS: usize = 32;
 
 enum Stage {
     /// A link that maps each token by itself.
     Each(DecoderWrapper),
     /// A link that treats the first token apart from all others.
     First { link: DecoderWrapper, seen: bool },
-    /// A link that treats the last token apart: one token is held.
-    Last { link: DecoderWrapper, held: Option<String> },
-    /// A run of `<0xNN>` tokens is text if all of it is UTF-8, else one replacement character per byte.
-    ByteFallback(ByteRun),
+    /// A link that treats the last token apart: one token is held, of whose text as the last one so many bytes are the
+    /// prompt's.
+    Last { link: DecoderWrapper, held: Option<String>, shown: usize },
+    /// A run of `<0xNN>` tokens is text where it is UTF-8, else one replacement character per byte.
+    ByteFallback { pending: Vec<u8> },
     /// Characters that stand for bytes; at most three bytes of an unfinished character are held.
     ByteLevel { pending: Vec<u8> },
     /// Cuts up to `start` leading and `stop` trailing `content` characters of the whole text.
@@ -44,20 +52,38 @@ impl DecodeStream {
             None => Chain::Stages(vec![Stage::Join { seen: false }]),
             Some(decoder) => match stages_of(decoder) {
                 Some(stages) => Chain::Stages(stages),
-                None => Chain::Whole(Vec::new()),
+                None => Chain::Whole { ids: Vec::new(), prompt: 0 },
             },
         };
         DecodeStream { tokenizer, skip_special, chain }
     }
 
-    /// The text that this token makes final; an id without a token adds nothing, as in `decode`.
-    pub fn append(&mut self, id: u32) -> Outcome<String> {
-        let Some(token) = self.tokenizer.id_to_token(id) else { return Ok(String::new()) };
-        if self.skip_special && self.tokenizer.get_added_vocabulary().is_special_token(&token) {
-            return Ok(String::new());
+    /// The token, unless it adds nothing: an id without one, or a special one that is not shown.
+    fn token(&self, id: u32) -> Option<String> {
+        let token = self.tokenizer.id_to_token(id)?;
+        let hidden = self.skip_special && self.tokenizer.get_added_vocabulary().is_special_token(&token);
+        (!hidden).then_some(token)
+    }
+
+    /// What follows continues the text of these ids. Before the first `append`.
+    pub fn begin_after(&mut self, prompt: &[u32]) -> Outcome<()> {
+        let mut last: Vec<u32> = Vec::with_capacity(PROMPT_TOKENS);
+        last.extend(prompt.iter().rev().filter(|id| self.token(**id).is_some()).take(PROMPT_TOKENS));
+        for id in last.into_iter().rev() {
+            self.append(id)?;
         }
         match &mut self.chain {
-            Chain::Whole(ids) => {
+            Chain::Whole { ids, prompt } => *prompt = ids.len(),
+            Chain::Stages(stages) => stages.iter_mut().try_for_each(Stage::end_prompt)?,
+        }
+        Ok(())
+    }
+
+    /// The text that this token makes final; an id without a token adds nothing, as in `decode`.
+    pub fn append(&mut self, id: u32) -> Outcome<String> {
+        let Some(token) = self.token(id) else { return Ok(String::new()) };
+        match &mut self.chain {
+            Chain::Whole { ids, .. } => {
                 ids.push(id);
                 Ok(String::new())
             }
@@ -68,9 +94,16 @@ impl DecodeStream {
     /// The rest of the text. Nothing may be appended after it.
     pub fn finish(&mut self) -> Outcome<String> {
         match &mut self.chain {
-            Chain::Whole(ids) => {
-                let ids = std::mem::take(ids);
-                self.tokenizer.decode(&ids, self.skip_special).map_err(failure)
+            Chain::Whole { ids, prompt } => {
+                let decode = |ids: &[u32]| match ids {
+                    [] => Ok(String::new()), // some decoders fail on no tokens
+                    ids => self.tokenizer.decode(ids, self.skip_special).map_err(failure),
+                };
+                let (before, all) = (decode(&ids[..*prompt])?, decode(ids)?);
+                match all.strip_prefix(&before) {
+                    Some(answer) => Ok(answer.to_owned()),
+                    None => decode(&ids[*prompt..]),
+                }
             }
             Chain::Stages(stages) => {
                 let mut text = String::new();
@@ -128,11 +161,11 @@ fn stage_of(link: &DecoderWrapper, fused: &mut bool) -> Option<Option<Stage>> {
             *fused = true;
             Stage::ByteLevel { pending: Vec::new() }
         }
-        (DecoderWrapper::ByteFallback(_), false) => Stage::ByteFallback(ByteRun::default()),
+        (DecoderWrapper::ByteFallback(_), false) => Stage::ByteFallback { pending: Vec::new() },
         (DecoderWrapper::Metaspace(_) | DecoderWrapper::WordPiece(_), false) => {
             Stage::First { link: link.clone(), seen: false }
         }
-        (DecoderWrapper::BPE(_), false) => Stage::Last { link: link.clone(), held: None },
+        (DecoderWrapper::BPE(_), false) => Stage::Last { link: link.clone(), held: None, shown: 0 },
         (DecoderWrapper::Replace(_) | DecoderWrapper::Strip(_), false) => Stage::Each(link.clone()),
         (DecoderWrapper::Strip(strip), true) => {
             Stage::Strip { content: strip.content, start: strip.start, stop: strip.stop, held: 0 }
@@ -161,23 +194,27 @@ impl Stage {
                 out.extend(link.decode_chain(tokens).map_err(failure)?.pop());
                 *seen = true;
             }
-            Stage::Last { link, held } => {
+            Stage::Last { link, held, shown } => {
                 if let Some(previous) = held.replace(token) {
                     let mut tokens = link.decode_chain(vec![previous, String::new()]).map_err(failure)?;
-                    out.push(tokens.swap_remove(0));
+                    let text = tokens.swap_remove(0);
+                    out.push(text.get(std::mem::take(shown)..).unwrap_or_default().to_owned());
                 }
             }
-            Stage::ByteFallback(run) => match byte_of(&token) {
+            Stage::ByteFallback { pending } => match byte_of(&token) {
                 // No empty tokens: the next link may count them.
-                Some(byte) => out.extend(run.push(byte)),
+                Some(byte) => {
+                    pending.push(byte);
+                    out.extend(Some(take_characters(pending, Bad::EachByte)).filter(|text| !text.is_empty()));
+                }
                 None => {
-                    out.extend(run.end());
+                    out.extend(end_of_bytes(pending));
                     out.push(token);
                 }
             },
             Stage::ByteLevel { pending } => {
                 append_bytes(&token, pending);
-                out.push(take_characters(pending));
+                out.push(take_characters(pending, Bad::Sequence));
             }
             Stage::Strip { content, start, stop, held } => out.push(strip_part(&token, *content, start, *stop, held)),
             Stage::Join { seen } => {
@@ -188,14 +225,23 @@ impl Stage {
         Ok(())
     }
 
+    /// What the prompt shows of a token that is held does not belong to the answer.
+    fn end_prompt(&mut self) -> Outcome<()> {
+        if let Stage::Last { link, held: Some(token), shown } = self {
+            *shown = link.decode_chain(vec![token.clone()]).map_err(failure)?.concat().len();
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, out: &mut Vec<String>) -> Outcome<()> {
         match self {
-            Stage::Last { link, held } => {
+            Stage::Last { link, held, shown } => {
                 if let Some(token) = held.take() {
-                    out.extend(link.decode_chain(vec![token]).map_err(failure)?);
+                    let text = link.decode_chain(vec![token]).map_err(failure)?.concat();
+                    out.push(text.get(std::mem::take(shown)..).unwrap_or_default().to_owned());
                 }
             }
-            Stage::ByteFallback(run) => out.extend(run.end()),
+            Stage::ByteFallback { pending } => out.extend(end_of_bytes(pending)),
             Stage::ByteLevel { pending } => {
                 out.push(String::from_utf8_lossy(pending).into_owned());
                 pending.clear();
@@ -214,42 +260,10 @@ fn byte_of(token: &str) -> Option<u8> {
     u8::from_str_radix(token.get(3..5)?, 16).ok()
 }
 
-/// The byte tokens since the last other token.
-#[derive(Default)]
-struct ByteRun {
-    bytes: Vec<u8>,
-    /// `bytes` up to here are whole characters.
-    whole: usize,
-    /// The run can no longer become text.
-    broken: bool,
-}
-
-impl ByteRun {
-    fn push(&mut self, byte: u8) -> Option<String> {
-        if self.broken {
-            return Some(replacements(1));
-        }
-        self.bytes.push(byte);
-        match std::str::from_utf8(&self.bytes[self.whole..]) {
-            Ok(_) => self.whole = self.bytes.len(),
-            Err(error) if error.error_len().is_none() => {}
-            Err(_) => {
-                self.broken = true;
-                return Some(replacements(std::mem::take(&mut self.bytes).len()));
-            }
-        }
-        None
-    }
-
-    fn end(&mut self) -> Option<String> {
-        let run = std::mem::take(self);
-        let size = run.bytes.len();
-        (size > 0).then(|| String::from_utf8(run.bytes).unwrap_or_else(|_| replacements(size)))
-    }
-}
-
-fn replacements(count: usize) -> String {
-    char::REPLACEMENT_CHARACTER.to_string().repeat(count)
+/// What the bytes of a run become that no later byte made a character of.
+fn end_of_bytes(pending: &mut Vec<u8>) -> Option<String> {
+    let size = std::mem::take(pending).len();
+    (size > 0).then(|| char::REPLACEMENT_CHARACTER.to_string().repeat(size))
 }
 
 /// The byte-level alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and on, in order.
@@ -272,8 +286,15 @@ fn append_bytes(token: &str, bytes: &mut Vec<u8>) {
     }
 }
 
+/// What one replacement character stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Bad {
+    EachByte,
+    Sequence,
+}
+
 /// Takes everything but an unfinished last character; broken sequences become replacement characters.
-fn take_characters(pending: &mut Vec<u8>) -> String {
+fn take_characters(pending: &mut Vec<u8>, bad: Bad) -> String {
     let mut text = String::new();
     let mut begin = 0;
     loop {
@@ -288,7 +309,8 @@ fn take_characters(pending: &mut Vec<u8>) -> String {
                 text.push_str(&String::from_utf8_lossy(&pending[begin..end]));
                 match error.error_len() {
                     Some(length) => {
-                        text.push(char::REPLACEMENT_CHARACTER);
+                        let count = if bad == Bad::EachByte { length } else { 1 };
+                        text.extend(std::iter::repeat_n(char::REPLACEMENT_CHARACTER, count));
                         begin = end + length;
                     }
                     None => {

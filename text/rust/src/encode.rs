@@ -25,9 +25,9 @@ pub struct Bounds {
 
 /// What a post-processor puts around the ids of any text.
 #[derive(Default)]
-struct Frame {
-    before: Vec<i32>,
-    behind: Vec<i32>,
+pub struct Frame {
+    pub before: Vec<i32>,
+    pub behind: Vec<i32>,
 }
 
 pub struct Encoder {
@@ -202,7 +202,7 @@ impl Normalizer for BoundedNormalizer<'_> {
 }
 
 /// What the post-processor does is found by giving it one id that no vocabulary has.
-fn frame_of(tokenizer: &Tokenizer, add_special: bool) -> Option<Frame> {
+pub fn frame_of(tokenizer: &Tokenizer, add_special: bool) -> Option<Frame> {
     let Some(processor) = tokenizer.get_post_processor() else { return Some(Frame::default()) };
     let mark = Encoding::from_tokens(vec![Token::new(u32::MAX, String::new(), (0, 0))], 0);
     let ids = processor.process(mark, None, add_special).ok()?.get_ids().to_vec();

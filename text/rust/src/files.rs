@@ -1,10 +1,29 @@
 //! Reading small operator files with a size limit; anything but a regular file is refused.
 
 use crate::ffi::{Code, Failure, Outcome};
+use serde_json::{Map, Value as Json};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+const MAX_CONFIG_BYTES: usize = 16 << 20;
+
+pub type Object = Map<String, Json>;
+
+/// The JSON object in the file; empty where there is none.
+pub fn read_object(path: &Path) -> Outcome<Object> {
+    let Some(bytes) = read_if_present(path, MAX_CONFIG_BYTES)? else { return Ok(Object::new()) };
+    match serde_json::from_slice(&bytes) {
+        Ok(Json::Object(object)) => Ok(object),
+        Ok(_) => Err(Failure::invalid(format!("{}: expected a JSON object", path.display()))),
+        Err(error) => Err(Failure::invalid(format!("{}: not valid JSON: {error}", path.display()))),
+    }
+}
+
+pub fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
 
 /// The bytes of the file, or None where there is none.
 pub fn read_if_present(path: &Path, limit: usize) -> Outcome<Option<Vec<u8>>> {

@@ -24,23 +24,28 @@ pub struct Handle {
     vocabulary_size: u32,
 }
 
+/// A tokenizer.json by itself.
+pub fn parse(json: &[u8], what: &str) -> Outcome<Tokenizer> {
+    if json.len() > MAX_FILE_BYTES {
+        return Err(Failure::new(
+            Code::ResourceExhausted,
+            format!("{what}: {} bytes, more than the limit of {MAX_FILE_BYTES}", json.len()),
+        ));
+    }
+    tokenizer_file::check(json, what)?;
+    let mut tokenizer = Tokenizer::from_bytes(json)
+        .map_err(|error| Failure::invalid(format!("{what}: not a tokenizer.json that can be used: {error}")))?;
+    // Both are settings for training batches: a prompt must arrive whole.
+    tokenizer.with_padding(None);
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| Failure::invalid(format!("{what}: cannot turn truncation off: {error}")))?;
+    Ok(tokenizer)
+}
+
 impl Handle {
     pub fn parse(json: &[u8], what: &str) -> Outcome<Handle> {
-        if json.len() > MAX_FILE_BYTES {
-            return Err(Failure::new(
-                Code::ResourceExhausted,
-                format!("{what}: {} bytes, more than the limit of {MAX_FILE_BYTES}", json.len()),
-            ));
-        }
-        tokenizer_file::check(json, what)?;
-        let mut tokenizer = Tokenizer::from_bytes(json)
-            .map_err(|error| Failure::invalid(format!("{what}: not a tokenizer.json that can be used: {error}")))?;
-        // Both are settings for training batches: a prompt must arrive whole.
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| Failure::invalid(format!("{what}: cannot turn truncation off: {error}")))?;
-        Handle::new(tokenizer, what)
+        Handle::new(parse(json, what)?, what)
     }
 
     pub fn new(tokenizer: Tokenizer, what: &str) -> Outcome<Handle> {
@@ -67,6 +72,16 @@ impl Handle {
 
 fn id_from(id: i32) -> Outcome<u32> {
     u32::try_from(id).map_err(|_| Failure::invalid(format!("token id {id}: expected 0 or more")))
+}
+
+/// # Safety
+/// `ids` points to `size` readable elements, or is null with a size of 0.
+unsafe fn ids_from(ids: *const i32, size: usize) -> Outcome<Vec<u32>> {
+    if ids.is_null() && size > 0 {
+        return Err(Failure::new(Code::Internal, "ids: null pointer"));
+    }
+    let ids = if size == 0 { &[] } else { std::slice::from_raw_parts(ids, size) };
+    ids.iter().map(|id| id_from(*id)).collect()
 }
 
 #[repr(C)]
@@ -186,11 +201,7 @@ pub unsafe extern "C" fn gh_tokenizer_decode(
 ) -> i32 {
     guard(error, || {
         let tokenizer = handle_from(tokenizer, "tokenizer")?;
-        if ids.is_null() && size > 0 {
-            return Err(Failure::new(Code::Internal, "ids: null pointer"));
-        }
-        let ids = if size == 0 { &[] } else { std::slice::from_raw_parts(ids, size) };
-        let ids = ids.iter().map(|id| id_from(*id)).collect::<Outcome<Vec<u32>>>()?;
+        let ids = ids_from(ids, size)?;
         if ids.is_empty() {
             return give(out, Buffer::from_bytes(Vec::new()), "text"); // some decoders fail on no tokens
         }
@@ -255,20 +266,23 @@ pub unsafe extern "C" fn gh_tokenizer_token_text(
     })
 }
 
-/// The stream keeps the tokenizer alive.
+/// The stream keeps the tokenizer alive, and continues the text of `prompt`.
 ///
 /// # Safety
-/// `tokenizer` is a live handle; `out` and `error` are writable.
+/// `tokenizer` is a live handle; `prompt` has `size` elements; `out` and `error` are writable.
 #[no_mangle]
 pub unsafe extern "C" fn gh_decode_stream_new(
     tokenizer: *const Handle,
     skip_special: bool,
+    prompt: *const i32,
+    size: usize,
     out: *mut *mut DecodeStream,
     error: *mut Buffer,
 ) -> i32 {
     guard(error, || {
         let tokenizer = handle_from(tokenizer, "tokenizer")?;
-        let stream = DecodeStream::new(tokenizer.tokenizer.clone(), skip_special);
+        let mut stream = DecodeStream::new(tokenizer.tokenizer.clone(), skip_special);
+        stream.begin_after(&ids_from(prompt, size)?)?;
         give(out, Box::into_raw(Box::new(stream)), "stream")
     })
 }
