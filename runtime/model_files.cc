@@ -49,6 +49,25 @@ absl::Status ReadText(const std::string& directory, ModelFiles& files) {
   return absl::OkStatus();
 }
 
+void CompareBeginnings(ModelFiles& files) {
+  const int32_t bos = files.checkpoint->spec().bos_token;
+  const auto& named = files.text.bos;
+  if (bos < 0 || !named || !named->id || *named->id == bos) return;
+  files.notes.push_back(StrCat("bos_token of the tokenizer is ", *named->id, " (", named->text,
+                               "), bos_token_id of generation_config.json or config.json is ", bos,
+                               ": a text begins as the tokenizer says"));
+}
+
+// transformers rotates the whole of a long prompt by its length, which no cache of prefixes could share.
+void NoteRope(ModelFiles& files) {
+  const RopeSpec& rope = files.checkpoint->spec().attention.rope;
+  if (rope.kind != RopeSpec::Kind::kDynamicNtk) return;
+  files.notes.push_back(StrCat("config.json: dynamic rope: a prompt of more than ",
+                               rope.original_max_positions,
+                               " tokens is rotated position by position, as transformers does token by token; "
+                               "its prefill gives other numbers (docs/formats.md)"));
+}
+
 // Ids that a prompt may hold and the model has no row for.
 void CompareVocabularies(ModelFiles& files) {
   const Tokenizer* tokenizer = files.text.tokenizer.get();
@@ -64,7 +83,9 @@ absl::Status Compare(const CheckpointOptions& options, ModelFiles& files) {
   files.notes = files.text.notes;
   GH_ASSIGN_OR_RETURN(files.end_tokens,
                       EndTokens(files.checkpoint->spec(), files.text, options.end_tokens, files.notes));
+  CompareBeginnings(files);
   CompareVocabularies(files);
+  NoteRope(files);
   for (std::string& note : GenerationNotes(files.checkpoint->generation()))
     files.notes.push_back(std::move(note));
   return absl::OkStatus();

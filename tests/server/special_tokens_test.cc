@@ -20,7 +20,7 @@ struct Shown {
 // The answer "the", the special </s>, "are".
 Shown Answer(const ValidatedRequest& request) {
   const auto tokenizer = Words();
-  AnswerText answer = AnswerText::Create(tokenizer, request).value();
+  AnswerText answer = AnswerText::Create(tokenizer, {}, request).value();
   Shown shown;
   for (const char* token : {"▁the", "</s>", "▁are"}) {
     shown.text += answer.Append(tokenizer->TokenId(token).value()).value();

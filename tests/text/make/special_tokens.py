@@ -117,6 +117,7 @@ def cases():
                special_tokens_map={"eos_token": "[PAD]", "additional_special_tokens": [both[0]]})
     yield Case("other flags", {**names, **decoder(added(size, both[0], True, rstrip=True), added(size + 1, both[1], True, lstrip=True))},
                (), [start, end])
+    yield Case("special tokens are split", {**names, **decoder(start, end), "split_special_tokens": True}, (), [start, end])
     yield Case("a model's own token", {**names, "image_token": "<img>"}, ["<img>"])
     yield Case("an object as a name", {**names, "eos_token": {"__type": "AddedToken", "content": both[1], "lstrip": True,
                "normalized": True, "rstrip": False, "single_word": False}}, both)

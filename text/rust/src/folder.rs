@@ -62,6 +62,22 @@ impl Folder {
     }
 }
 
+/// transformers 4 makes the pre-tokenizer follow tokenizer_config.json's flag, 5 goes by tokenizer.json.
+fn compare_prefix_space(tokenizer: &Tokenizer, files: &Files, notes: &mut Notes) {
+    let said = files.config.get("add_prefix_space").and_then(Json::as_bool);
+    let step = tokenizer.get_pre_tokenizer().and_then(|step| serde_json::to_value(step).ok());
+    let written = step.and_then(|step| step.get("add_prefix_space").and_then(Json::as_bool));
+    if let (Some(said), Some(written)) = (said, written) {
+        if said != written {
+            let what = format!(
+                "add_prefix_space is {said} in tokenizer_config.json, {written} in tokenizer.json's pre_tokenizer: the \
+                 latter is used"
+            );
+            notes.add(&what, "");
+        }
+    }
+}
+
 /// What the files beside tokenizer.json add to it.
 fn complete(tokenizer: &mut Tokenizer, files: &Files, tokens: &SpecialTokens, notes: &mut Notes) -> Outcome<()> {
     let end = |role: &str, tokenizer: &Tokenizer| {
@@ -70,6 +86,11 @@ fn complete(tokenizer: &mut Tokenizer, files: &Files, tokens: &SpecialTokens, no
     };
     let ends = Ends { bos: end("bos_token", tokenizer), eos: end("eos_token", tokenizer) };
     tokens.add_to(tokenizer, files, notes)?;
+    if files.config.get("split_special_tokens") == Some(&Json::Bool(true)) {
+        tokenizer.set_encode_special_tokens(true);
+        notes.add("tokenizer_config.json: split_special_tokens: special tokens in a text are ordinary text", "");
+    }
+    compare_prefix_space(tokenizer, files, notes);
     post_processor::apply(tokenizer, files.class, &Flags::read(files.config)?, &ends, notes)
 }
 
