@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "checkpoint/weight_source.h"
@@ -15,6 +16,7 @@ struct AdapterFolderOptions {
   std::string expert_config;  // ESFT: path of an expert_cfg.json elsewhere; empty: in the folder, or derived
   std::string required_base_name;  // refuse a folder that records another base; empty: only reported
   int64_t max_rank = 0;            // 0: no cap
+  std::vector<std::string> notes;  // of what is in the folder beside its weights: go with the source's own
 };
 
 // ESFT and PEFT LoRA / DoRA folders (docs/adapters.md). Only headers and configuration are

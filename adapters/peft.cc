@@ -89,6 +89,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenPeft(std::unique_ptr<AdapterF
   manifest.kind = config->dora ? "dora" : "lora";
   manifest.base_name = config->base_name;
   manifest.notes = std::move(binding->notes);
+  manifest.notes.insert(manifest.notes.end(), options.notes.begin(), options.notes.end());
   for (const BaseCopy& copy : binding->copies) {
     GH_RETURN_IF_ERROR(CheckBaseCopy(copy, *files, base));
     manifest.notes.push_back(StrCat(copy.tensor->entry->name, ": the base's own, ignored"));

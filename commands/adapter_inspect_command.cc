@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "adapters/adapter_folder.h"
+#include "adapters/adapter_text.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "checkpoint/checkpoint.h"
@@ -125,8 +126,11 @@ void PrintManifestJson(const AdapterManifest& manifest) {
 
 absl::Status InspectAdapter(const InspectAdapterFlags& flags) {
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> base, Checkpoint::Open(flags.model));
+  GH_ASSIGN_OR_RETURN(const TextAssets text, LoadTextAssets(flags.model));
+  AdapterFolderOptions options = flags.options;
+  options.notes = ReadAdapterFolderText(flags.folder, text).notes;
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<AdapterSource> source,
-                      OpenAdapterFolder(flags.folder, *base, flags.options));
+                      OpenAdapterFolder(flags.folder, *base, options));
   GH_RETURN_IF_ERROR(ReadAll(*source));
   if (flags.json) {
     PrintManifestJson(source->manifest());

@@ -62,10 +62,10 @@ void CompareBeginnings(ModelFiles& files) {
 void NoteRope(ModelFiles& files) {
   const RopeSpec& rope = files.checkpoint->spec().attention.rope;
   if (rope.kind != RopeSpec::Kind::kDynamicNtk) return;
-  files.notes.push_back(StrCat("config.json: dynamic rope: a prompt of more than ",
-                               rope.original_max_positions,
-                               " tokens is rotated position by position, as transformers does token by token; "
-                               "its prefill gives other numbers (docs/formats.md)"));
+  files.notes.push_back(
+      StrCat("config.json: dynamic rope: a prompt of more than ", rope.original_max_positions,
+             " tokens is rotated position by position, as transformers does token by token; "
+             "its prefill gives other numbers (docs/formats.md)"));
 }
 
 // Ids that a prompt may hold and the model has no row for.

@@ -40,10 +40,14 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
     GH_ASSIGN_OR_RETURN(expert_config, roots_.File(adapter.expert_config));
     options.expert_config = expert_config.path();
   }
+  auto text = std::make_shared<const AdapterFolderText>(ReadAdapterFolderText(folder.path(), text_));
+  options.notes = text->notes;
   GH_ASSIGN_OR_RETURN(auto source, open_(folder.path(), options));
   // What was opened is what was allowed: nobody has put a link in its place meanwhile.
   GH_RETURN_IF_ERROR(folder.CheckStill());
   if (!adapter.expert_config.empty()) GH_RETURN_IF_ERROR(expert_config.CheckStill());
+  const std::lock_guard lock(texts_mutex_);
+  texts_[adapter.name] = std::move(text);
   return source;
 }
 
@@ -143,6 +147,13 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Info(const std::string& name) const 
 
 std::shared_ptr<const AdapterChanges> AdapterCatalog::Changes(const std::string& name) const {
   return weights_ == nullptr ? nullptr : weights_->Changes(name);
+}
+
+std::shared_ptr<const AdapterFolderText> AdapterCatalog::Text(std::span<const AdapterUse> uses) const {
+  if (uses.size() != 1) return nullptr;
+  const std::lock_guard lock(texts_mutex_);
+  const auto at = texts_.find(uses.front().name);
+  return at == texts_.end() ? nullptr : at->second;
 }
 
 absl::Status AdapterCatalog::CheckResident(std::span<const AdapterUse> uses) const {

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -13,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapters/adapter_folder.h"
+#include "adapters/adapter_text.h"
 #include "config/server_config.h"
 #include "server/adapter_roots.h"
 #include "weights/weight_manager.h"
@@ -36,9 +39,11 @@ struct AdapterLoad {
 // Thread-safe. Errors carry google.rpc details, name the adapter and no path of this machine.
 class AdapterCatalog {
  public:
-  // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so.
-  AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open)
-      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)) {}
+  // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so. The
+  // base's `text` outlives it too.
+  AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open,
+                 const TextAssets& text)
+      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)), text_(text) {}
 
   // Blocks until it is served or has failed: as WeightManager::Load, and the errors of AdapterRoots.
   absl::StatusOr<AdapterInfo> Load(const AdapterLoad& load) const;
@@ -51,6 +56,9 @@ class AdapterCatalog {
   absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
   // Of the version that serves under the name; null: there is none.
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
+  // The text side of the folder that was last opened under the only one of `uses`; null: there are none or
+  // several, or it has not been opened.
+  std::shared_ptr<const AdapterFolderText> Text(std::span<const AdapterUse> uses) const;
 
   // What a request of a task is served with; null for none. Waits for a load until `deadline`, at most
   // adapters.load_wait_s, and gives up when `cancelled` says so. NOT_FOUND, UNAVAILABLE (still loading),
@@ -78,6 +86,9 @@ class AdapterCatalog {
   const AdapterRoots roots_;
   WeightManager* const weights_;
   const OpenFolder open_;
+  const TextAssets& text_;
+  mutable std::mutex texts_mutex_;
+  mutable std::map<std::string, std::shared_ptr<const AdapterFolderText>> texts_;  // by adapter
 };
 
 }  // namespace guildhall

@@ -74,10 +74,12 @@ class Check {
   }
 
   absl::Status Adapters(const ServePlan& plan) const {
-    const AdapterCatalog catalog(config_.adapters, plan.deployment.roots, nullptr,
-                                 [&plan](const std::string& directory, const AdapterFolderOptions& options) {
-                                   return OpenAdapterFolder(directory, *plan.files.checkpoint, options);
-                                 });
+    const AdapterCatalog catalog(
+        config_.adapters, plan.deployment.roots, nullptr,
+        [&plan](const std::string& directory, const AdapterFolderOptions& options) {
+          return OpenAdapterFolder(directory, *plan.files.checkpoint, options);
+        },
+        plan.deployment.text);
     std::map<std::string, AdapterChanges> changes;
     for (const auto& [name, adapter] : config_.adapters.preload) {
       if (plan.deployment.state.adapters.contains(name)) continue;  // replaced or taken away at run time

@@ -71,8 +71,8 @@ absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerCon
   if (model.share_budget) model.share_budget(options);
   deployment->engine = std::make_unique<Engine>(*model.model, std::move(options),
                                                 deployment->tasks->Policies(), model.weights);
-  deployment->adapters = std::make_unique<AdapterCatalog>(config.adapters, std::move(plan.roots),
-                                                          model.weights, std::move(model.open_folder));
+  deployment->adapters = std::make_unique<AdapterCatalog>(
+      config.adapters, std::move(plan.roots), model.weights, std::move(model.open_folder), deployment->text);
   deployment->administration = std::make_unique<Administration>(config, *deployment->adapters,
                                                                 *deployment->tasks, *deployment->engine);
   GH_RETURN_IF_ERROR(deployment->administration->Preload(plan.state));

@@ -100,9 +100,14 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
                        [&call] { return call.cancelled(); }};
   const uint64_t text_work = TextWorkBytes(proto);
   GH_RETURN_IF_ERROR(charge.Add(text_work));
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
-                      BuildPrompt(*validated.task, validated.input,
-                                  {deployment.text, deployment.limits, *deployment.text_gate, work}));
+  const auto adapter = deployment.adapters->Text(validated.task->adapters);
+  if (adapter != nullptr && adapter->end_token && !validated.sampling.ignore_eos &&
+      *adapter->end_token < deployment.limits.vocabulary) {
+    validated.sampling.stop_tokens.push_back(*adapter->end_token);
+  }
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*validated.task, validated.input,
+                                                      {deployment.text, deployment.limits,
+                                                       *deployment.text_gate, work, adapter.get()}));
   validated.input = std::string();  // not needed any more; a long prompt would be kept twice
   charge.Remove(text_work);
   GH_RETURN_IF_ERROR(FitLength(deployment.limits, static_cast<int64_t>(prompt.ids.size()), validated));

@@ -25,9 +25,10 @@ absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeReques
   GH_RETURN_IF_ERROR(charge.Add(MessageBytes(request) + TextWorkBytes(request)));
   GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
   const WorkLimit work{call.deadline(), [&call] { return call.cancelled(); }};
-  GH_ASSIGN_OR_RETURN(
-      BuiltPrompt prompt,
-      BuildPrompt(*task, input, {deployment.text, deployment.limits, *deployment.text_gate, work}));
+  const auto adapter = deployment.adapters->Text(task->adapters);
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*task, input,
+                                                      {deployment.text, deployment.limits,
+                                                       *deployment.text_gate, work, adapter.get()}));
   if (request.has_token_ids()) {
     GH_ASSIGN_OR_RETURN(prompt.text, deployment.text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
   }

@@ -39,6 +39,7 @@ absl::Status LoadTemplates(const gh_folder* folder, const ChatTemplateLimits& li
     if (code != 0) return ToStatus(code, error);
     auto compiled = ChatTemplate::Compile(source.view(), limits);
     NamedTemplate& entry = assets.templates[name.str()];
+    entry.source = source.str();
     entry.status = compiled.status();
     if (compiled.ok()) entry.chat_template = *std::move(compiled);
   }

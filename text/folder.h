@@ -25,6 +25,7 @@ struct NamedToken {
 // from serving prompts: its error is kept beside its name.
 struct NamedTemplate {
   std::shared_ptr<const ChatTemplate> chat_template;  // null: see status
+  std::string source;
   absl::Status status;
 };
 

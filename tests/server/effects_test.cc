@@ -1,4 +1,4 @@
-// Every field of a request has an effect. The walk over the messages finds fields that nobody thought of here.
+// Every field of a request has an effect. The walk over the messages finds those that nobody thought of.
 #include <catch2/catch.hpp>
 #include <functional>
 #include <map>
@@ -119,7 +119,8 @@ class Effects {
     AddSampling("stop_token_ids", greedy, [](auto& s) { s.add_stop_token_ids(kRepeats); });
     v1::GenerateRequest stopped = IdRequest(kEnds, 20);
     stopped.mutable_sampling()->add_stop("two");
-    AddSampling("skip_special_tokens", IdRequest(kSpecial, 4), [](auto& s) { s.set_skip_special_tokens(false); });
+    AddSampling("skip_special_tokens", IdRequest(kSpecial, 4),
+                [](auto& s) { s.set_skip_special_tokens(false); });
     AddSampling("include_stop", stopped, [](auto& s) { s.set_include_stop(true); });
     AddSampling("suppress_tokens", greedy, [](auto& s) { s.add_suppress_tokens(kRepeats); });
     AddSampling("begin_suppress_tokens", greedy, [](auto& s) { s.add_begin_suppress_tokens(kRepeats); });
