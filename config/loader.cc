@@ -40,6 +40,8 @@ absl::Status ApplyVariable(const std::string& name, const std::string& value, Lo
   for (const auto& key : ServerKeys()) {
     if (is(key.path)) return assigner.Text(key, key.path, value, loaded.config);
   }
+  // Every container of a namespace has such variables of every service there.
+  if (IsServiceVariable(name, value)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       StrCat("environment: unknown variable ", name, Suggestion(name, names, "")));
 }

@@ -148,6 +148,57 @@ TEST_CASE("variables that others put beside a service called guildhall are no co
             .ok());
 }
 
+// What the kubelet makes of a service: its own two, the same for each port with a name, and those of links.
+std::map<std::string, std::string> ServiceVariables(const std::string& prefix, const std::string& host,
+                                                    const std::string& protocol, const std::string& lower) {
+  const std::string url =
+      lower + "://" + (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":50052";
+  const std::string port = prefix + "_PORT_50052_" + protocol;
+  return {{prefix + "_SERVICE_HOST", host},
+          {prefix + "_SERVICE_PORT", "50052"},
+          {prefix + "_SERVICE_PORT_GRPC", "50052"},
+          {prefix + "_SERVICE_PORT_ADMIN_TLS", "50052"},
+          {prefix + "_PORT", url},
+          {port, url},
+          {port + "_PROTO", lower},
+          {port + "_PORT", "50052"},
+          {port + "_ADDR", host}};
+}
+
+TEST_CASE("what Kubernetes makes of any service is no configuration, and changes none") {
+  const auto plain = EffectiveConfigText(*FromEnvironment({}));
+  for (const char* service : {"GUILDHALL", "GUILDHALL_ADMIN", "GUILDHALL_SERVER", "GUILDHALL_GRPC",
+                              "GUILDHALL_CONFIG", "GUILDHALL_CLIENT", "GUILDHALL_ENGINE_SERVICE",
+                              "GUILDHALL_MEMORY_PORT", "GUILDHALL_7B_2", "GUILDHALL_PORT_1_TCP"}) {
+    for (const auto& [host, protocol, lower] :
+         {std::tuple{"10.43.1.39", "TCP", "tcp"}, std::tuple{"fd00::1", "UDP", "udp"},
+          std::tuple{"10.0.0.1", "SCTP", "sctp"}}) {
+      INFO(service << " " << protocol);
+      const auto loaded = FromEnvironment(ServiceVariables(service, host, protocol, lower));
+      REQUIRE(loaded.ok());
+      CHECK(EffectiveConfigText(*loaded) == plain);
+    }
+  }
+  for (const auto& key : ServerKeys()) {
+    INFO(key.path);
+    CHECK_FALSE(IsServiceVariable(EnvironmentName(key.path), "tcp://10.0.0.1:1"));
+    CHECK_FALSE(IsServiceVariable(EnvironmentName(key.path), "50052"));
+  }
+}
+
+TEST_CASE("a variable of our own form that is no key is refused, however near to a service's it comes") {
+  for (const auto& [name, value, nearest] :
+       {std::tuple{"GUILDHALL_SERVER_PORT", "50051", ""}, std::tuple{"GUILDHALL_PORT", "50051", ""},
+        std::tuple{"GUILDHALL_SERVICE", "x", ""}, std::tuple{"GUILDHALL_SERVICE_PORT", "grpc", ""},
+        std::tuple{"GUILDHALL_SERVICE_PORTAL", "1", ""}, std::tuple{"GUILDHALL_PORT_X_TCP", "1", ""},
+        std::tuple{"GUILDHALL_ADMIN_LISTN", "x", "did you mean GUILDHALL_ADMIN_LISTEN?"},
+        std::tuple{"GUILDHALL_MODEL_PAHT", "x", "did you mean GUILDHALL_MODEL_PATH?"}}) {
+    INFO(name);
+    const std::string text = Refusal(FromEnvironment({{name, value}}));
+    CHECK_THAT(text, Catch::Contains(std::string("unknown variable ") + name) && Catch::Contains(nearest));
+  }
+}
+
 TEST_CASE("a wrong value names its source, the key, what was expected and what was found") {
   CHECK_THAT(
       Refusal(FromFile(R"({"engine": {"max_running": "many"}})")),
