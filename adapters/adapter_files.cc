@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
@@ -110,7 +111,20 @@ absl::StatusOr<std::unique_ptr<AdapterFiles>> AdapterFiles::List(const std::stri
   }
   if (error) return ListError(directory, error);
   std::sort(files->names_.begin(), files->names_.end());
+  GH_RETURN_IF_ERROR(files->CheckComplete());
   return files;
+}
+
+// A file of ours that is there under its download's name only would be passed over.
+absl::Status AdapterFiles::CheckComplete() const {
+  for (const std::string& name : names_) {
+    const std::string whole(UnfinishedName(name));
+    const bool ours = whole.ends_with(".safetensors") || whole.ends_with(".json");
+    if (!ours || Has(whole)) continue;
+    const std::string path = StrCat(directory_, "/", whole);
+    return absl::FailedPreconditionError(StrCat(path, ": ", UnfinishedText(path)));
+  }
+  return absl::OkStatus();
 }
 
 bool AdapterFiles::Has(std::string_view name) const {

@@ -65,6 +65,8 @@ class AdapterFiles {
                                   int64_t begin = 0, int64_t end = -1) const;
 
  private:
+  absl::Status CheckComplete() const;
+
   std::string directory_;
   std::vector<std::string> names_;
   std::vector<MappedFile> configs_;

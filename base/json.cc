@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
@@ -161,8 +162,16 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
     return absl::InvalidArgumentError(
         StrCat(what, ": ", text.size(), " bytes of JSON, at most ", limits.max_bytes, " are read"));
   }
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        StrCat(what, ": ", LineAndColumn(text, 0),
+               ": expected JSON, found nothing: it is empty, as a download that has failed leaves a file"));
+  }
   // The lexer takes a NUL for the end of the text and would ignore the rest.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    if (const std::string instead = StandInText(text); !instead.empty()) {
+      return absl::InvalidArgumentError(StrCat(what, ": ", instead));
+    }
     return absl::InvalidArgumentError(StrCat(what, ": ", LineAndColumn(text, nul), ": NUL character"));
   }
   TreeBuilder builder(limits);
@@ -171,6 +180,9 @@ absl::StatusOr<Json> ParseJson(std::string_view text, std::string_view what, con
       TrackedIterator(text.data(), &furthest), TrackedIterator(text.data() + text.size(), &furthest),
       &builder, Json::input_format_t::json, /*strict=*/true, /*ignore_comments=*/limits.comments);
   if (!parsed) {
+    if (const std::string instead = StandInText(text); !instead.empty()) {
+      return absl::InvalidArgumentError(StrCat(what, ": ", instead));
+    }
     const size_t read = static_cast<size_t>(furthest - text.data());
     return absl::InvalidArgumentError(
         StrCat(what, ": ", LineAndColumn(text, read == 0 ? 0 : read - 1), ": ", builder.refusal()));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
@@ -36,6 +37,10 @@ absl::Status SystemError(const std::string& path, std::string_view verb, int err
   const std::string text = StrCat(path, ": cannot ", verb, ": ", std::strerror(error));
   switch (error) {
     case ENOENT:
+      if (const std::string unfinished = UnfinishedText(path); !unfinished.empty()) {
+        return absl::FailedPreconditionError(StrCat(path, ": cannot ", verb, ": ", unfinished));
+      }
+      return absl::NotFoundError(text);
     case ENOTDIR:
       return absl::NotFoundError(text);
     case EACCES:

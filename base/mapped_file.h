@@ -30,7 +30,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
-  // NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION, with the path.
+  // NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION (an unfinished download as well), with the path.
   static absl::StatusOr<MappedFile> Open(const std::string& path);
 
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
@@ -19,6 +20,7 @@ absl::StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std
   const auto named = [&](const absl::Status& status) {
     return absl::Status(status.code(), StrCat(path, ": ", status.message()));
   };
+  GH_RETURN_IF_ERROR(CheckNoStandIn(file->file_));
   // Read, not looked at in the mapping: a file that is cut right now must not kill the process.
   std::vector<std::byte> head(std::min<size_t>(size, 8));
   GH_RETURN_IF_ERROR(file->file_.ReadAt(0, head));

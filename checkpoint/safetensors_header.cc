@@ -238,7 +238,8 @@ absl::Status CheckLayout(std::vector<SafetensorsEntry>& entries, uint64_t buffer
   }
   if (at != buffer_size) {
     return Malformed(StrCat("expected ", at, " bytes of data after the header, found ", buffer_size,
-                            at > buffer_size ? ": the file is cut short" : ": trailing bytes"));
+                            at > buffer_size ? ": the file is cut short (a download that was not completed?)"
+                                             : ": trailing bytes"));
   }
   return absl::OkStatus();
 }
@@ -268,7 +269,8 @@ absl::StatusOr<uint64_t> SafetensorsHeaderLength(std::span<const std::byte> byte
   }
   if (length > file_size - 8) {
     return Malformed(
-        StrCat("header length: ", length, " bytes do not fit into the file of ", file_size, " bytes"));
+        StrCat("header length: ", length, " bytes do not fit into the file of ", file_size,
+               " bytes: the file is cut short (a download that was not completed?), or no safetensors file"));
   }
   return length;
 }

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/json.h"
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 
@@ -28,6 +29,10 @@ bool IsPlainShardName(std::string_view name) {
 // No weights, with what the folder holds instead and what to do with it.
 std::string NoWeightsText(const std::string& directory) {
   std::string text = StrCat("expected ", kSingle, " or ", kIndex, ", found neither");
+  for (const std::string_view name : {kSingle, kIndex}) {
+    const std::string unfinished = UnfinishedText(StrCat(directory, "/", name));
+    if (!unfinished.empty()) return StrCat(text, ": ", unfinished);
+  }
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename().string();

@@ -7,6 +7,7 @@
 
 #include "base/align.h"
 #include "base/crc32c.h"
+#include "base/stand_in.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "base/thread_pool.h"
@@ -183,6 +184,7 @@ absl::StatusOr<std::unique_ptr<PackedFolder>> PackedFolder::Open(const std::stri
   }
   folder->manifest_ = *std::move(manifest);
   GH_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(StrCat(directory, "/", kPackedWeightsFile)));
+  GH_RETURN_IF_ERROR(CheckNoStandIn(file));
   if (file.bytes().size() != folder->manifest_.bytes) {
     return absl::DataLossError(StrCat(file.path(), ": expected ", folder->manifest_.bytes, " bytes, found ",
                                       file.bytes().size(),

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/stand_in.h"
 #include "text/c_api.h"
 
 namespace guildhall {
@@ -12,6 +13,10 @@ namespace {
 using text_internal::Bytes;
 using text_internal::OwnedBuffer;
 using text_internal::ToStatus;
+
+// What gh_folder_load reads, but for additional_chat_templates.
+constexpr const char* kFiles[] = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
+                                  "added_tokens.json", "chat_template.jinja",   "chat_template.json"};
 
 // The order of gh_folder_special_token.
 enum Role : uint32_t { kBos, kEos, kPad, kUnk };
@@ -59,6 +64,9 @@ std::vector<std::string> Notes(const gh_folder* folder) {
 }  // namespace
 
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const ChatTemplateLimits& limits) {
+  for (const char* name : kFiles) {
+    if (absl::Status status = CheckNoStandIn(absl::StrCat(directory, "/", name)); !status.ok()) return status;
+  }
   gh_folder* raw = nullptr;
   OwnedBuffer error;
   if (const int32_t code = gh_folder_load(Bytes(directory), directory.size(), &raw, error.out()); code != 0) {

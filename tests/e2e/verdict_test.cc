@@ -100,6 +100,30 @@ TEST_CASE("every command has the same verdict of a folder", "[cpu]") {
   }
 }
 
+TEST_CASE("a file of a folder that was not downloaded is called what it is, whichever file it is", "[cpu]") {
+  const std::pair<std::string, std::string> kinds[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 8854808\n",
+       "Git LFS pointer"},
+      {"<!DOCTYPE html>\n<html><title>Sign in</title></html>", "web page"},
+      {"", "empty"}};
+  const auto inspected = [](const std::string& name, const std::function<void(const std::string&)>& change) {
+    const Finished finished = RunCommand({"inspect", Model(change).path()});
+    INFO(name << ": " << finished.out << finished.err);
+    CHECK(finished.exit_code != 0);
+    return finished.out + finished.err;
+  };
+  for (const auto& entry : fs::directory_iterator(kDemo + "/model")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.ends_with(".json") && !name.ends_with(".safetensors") && !name.ends_with(".jinja")) continue;
+    for (const auto& [text, what] : kinds)
+      CHECK_THAT(inspected(name, Put(name, text)), Catch::Contains(what));
+    const auto half = [&](const std::string& folder) {
+      fs::rename(folder + "/" + name, folder + "/" + name + ".incomplete");
+    };
+    CHECK_THAT(inspected(name, half), Catch::Contains("the download was not completed"));
+  }
+}
+
 TEST_CASE("check-config and serve have the same verdict of a configuration", "[cpu]") {
   const TempFolder folder;
   Write(folder / "broken", "{");
