@@ -1,5 +1,6 @@
 #include "checkpoint/config_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -64,13 +65,19 @@ std::string_view ConfigReader::EitherName(std::string_view first, std::string_vi
   return a == nullptr && b != nullptr ? second : first;
 }
 
+bool ConfigReader::Waives(std::string_view key) const {
+  std::string path = object_.Where(key);
+  path.erase(0, path.find(": ") + 2);
+  return std::find(ignored_.begin(), ignored_.end(), path) != ignored_.end();
+}
+
 void ConfigReader::MustBe(std::string_view key, const Json& value, std::string_view cure) {
   const Json* found = object_.Find(key);
-  if (found != nullptr && *found != value) Refuse(key, DumpJson(value), cure);
+  if (found != nullptr && *found != value && !Waives(key)) Refuse(key, DumpJson(value), cure);
 }
 
 void ConfigReader::MustBeAbsent(std::string_view key, std::string_view cure) {
-  if (object_.Find(key) != nullptr) Refuse(key, "no such key, or null", cure);
+  if (object_.Find(key) != nullptr && !Waives(key)) Refuse(key, "no such key, or null", cure);
 }
 
 void ConfigReader::Required(std::string_view key) {

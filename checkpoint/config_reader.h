@@ -19,7 +19,9 @@ class ConfigReader {
  public:
   static constexpr int64_t kMaxSize = int64_t{1} << 24;  // no published width or vocabulary comes near
 
-  ConfigReader(const JsonObject& object, Problems& problems) : object_(object), problems_(problems) {}
+  // `ignored`: paths of keys ("foo", "rope_scaling.foo") whose refusal the operator waives; outlives it.
+  ConfigReader(const JsonObject& object, Problems& problems, const std::vector<std::string>& ignored = kNone)
+      : object_(object), problems_(problems), ignored_(ignored) {}
 
   bool Has(std::string_view key) const { return object_.Has(key); }  // present and not null
   bool IsNull(std::string_view key) const;                           // present and null
@@ -39,7 +41,13 @@ class ConfigReader {
   // Two names of one key: the one that is there. A problem when both are there and differ.
   std::string_view EitherName(std::string_view first, std::string_view second);
 
+  // Whether the operator declares the key harmless: then no rule refuses its value, and it counts as the one
+  // that is served. Not for what shapes the weights.
+  bool Waives(std::string_view key) const;
+  const std::vector<std::string>& ignored() const { return ignored_; }
+
   // A key that need not be there; with another value it would change the result in a way that is not served.
+  // Neither refuses what is waived.
   void MustBe(std::string_view key, const Json& value, std::string_view cure = "");
   void MustBeAbsent(std::string_view key, std::string_view cure = "");
   void Required(std::string_view key);
@@ -54,8 +62,11 @@ class ConfigReader {
   template <typename T>
   T Take(absl::StatusOr<T> value, T fallback);
 
+  inline static const std::vector<std::string> kNone;
+
   const JsonObject& object_;
   Problems& problems_;
+  const std::vector<std::string>& ignored_;
 };
 
 }  // namespace guildhall

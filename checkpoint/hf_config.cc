@@ -34,7 +34,9 @@ const Family* ChooseFamily(ConfigReader& config, ModelSpec& spec) {
                   StrCat("one of ", FamilyNames()), "this architecture is not served");
     return nullptr;
   }
-  if (!architectures.empty() && (architectures.size() > 1 || architectures.front() != family->architecture)) {
+  const bool other =
+      architectures.size() > 1 || (!architectures.empty() && architectures.front() != family->architecture);
+  if (other && !config.Waives("architectures")) {
     config.Refuse("architectures",
                   StrCat("[\"", family->architecture, "\"] for the model_type ", family->model_type),
                   "only models that generate text are served");
@@ -66,7 +68,7 @@ void ReadShared(ConfigReader& config, const FamilyDefaults& defaults, HfConfig& 
   spec.norm_eps = static_cast<float>(config.PositiveNumber("rms_norm_eps", defaults.norm_eps));
   spec.tied_embeddings = config.Bool("tie_word_embeddings", false);
   const std::string activation = config.String("hidden_act", "silu");
-  if (activation != "silu" && activation != "swish")
+  if (activation != "silu" && activation != "swish" && !config.Waives("hidden_act"))
     config.Refuse("hidden_act", "silu", "no other activation is served");
   ReadDType(config, result);
   spec.eos_tokens =
@@ -129,7 +131,7 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
     problems.Add(object.status());
     return result;
   }
-  ConfigReader config(*object, problems);
+  ConfigReader config(*object, problems, options.ignore_config_keys);
   ModelSpec& spec = result.spec;
   result.family = ChooseFamily(config, spec);
   if (result.family == nullptr) {
@@ -145,12 +147,10 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
   ReadShared(config, family.defaults, result);
   family.read(config, spec);
   const RopeSpec rope_shape = spec.attention.rope;
-  const RopeConfig rope = ReadRope(config,
-                                   {.default_theta = family.defaults.rope_theta,
-                                    .rotary_dim = rope_shape.rotary_dim,
-                                    .interleaved = rope_shape.interleaved,
-                                    .max_positions = spec.max_positions},
-                                   options.ignore_config_keys);
+  const RopeConfig rope = ReadRope(config, {.default_theta = family.defaults.rope_theta,
+                                            .rotary_dim = rope_shape.rotary_dim,
+                                            .interleaved = rope_shape.interleaved,
+                                            .max_positions = spec.max_positions});
   const bool latent = spec.attention.kind == AttentionSpec::Kind::kLatent;
   spec.attention.rope = rope.spec;
   spec.max_positions = options.max_positions > 0 ? options.max_positions : rope.max_positions;
@@ -167,7 +167,7 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
         "factor, "
         "mscale and mscale_all_dim");
   }
-  CheckRemainingKeys(config, options.ignore_config_keys);
+  CheckRemainingKeys(config, spec);
   Settle(spec);
   return result;
 }

@@ -8,7 +8,8 @@
 namespace guildhall {
 
 struct CheckpointOptions {
-  // Keys of config.json that are neither known nor harmless, which the operator declares harmless by name
+  // Keys of config.json that the operator declares harmless: unknown ones, and values that would be refused
+  // where they do not shape the weights
   // ("foo", "rope_scaling.foo").
   std::vector<std::string> ignore_config_keys;
   // Keys of generation_config.json that count as absent.

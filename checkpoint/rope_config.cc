@@ -108,6 +108,7 @@ std::optional<RopeSpec::Kind> ReadKind(ConfigReader& rope) {
   if (name == "dynamic") return RopeSpec::Kind::kDynamicNtk;
   if (name == "yarn") return RopeSpec::Kind::kYarn;
   if (name == "llama3") return RopeSpec::Kind::kLlama3;
+  if (rope.Waives(key)) return RopeSpec::Kind::kDefault;
   rope.Refuse(key, "default, linear, dynamic, yarn or llama3", "this kind of rope is not served");
   return std::nullopt;
 }
@@ -142,13 +143,13 @@ void ReadLlama3(ConfigReader& rope, RopeSpec& spec) {
   }
 }
 
-void CheckKeys(ConfigReader& rope, const std::vector<std::string>& ignored_keys) {
+void CheckKeys(ConfigReader& rope) {
   const std::vector<std::string> known(kRopeKeys.begin(), kRopeKeys.end());
   for (const auto& [key, value] : rope.object().json().items()) {
-    if (value.is_null() || std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const bool is_known = std::find(known.begin(), known.end(), key) != known.end();
+    if (value.is_null() || is_known || key.starts_with('_') || rope.Waives(key)) continue;
     std::string path = rope.object().Where(key);
     path.erase(0, path.find(": ") + 2);
-    if (std::find(ignored_keys.begin(), ignored_keys.end(), path) != ignored_keys.end()) continue;
     std::string text = StrCat(rope.object().Where(Quote(key)), ": unknown key");
     if (const auto near = NearestName(key, known)) StrAppend(&text, "; did you mean \"", *near, "\"?");
     rope.problems().Add(
@@ -168,7 +169,8 @@ void ReadKindParameters(ConfigReader& config, ConfigReader& rope, const RopeCont
     return from.PositiveNumber(key, fallback);
   };
   if (spec.kind == RopeSpec::Kind::kDefault) {
-    if (rope.Has("factor") && rope.Number("factor", 1.0) != 1.0) {
+    const bool waived = rope.Waives("factor") || rope.Waives("rope_type") || rope.Waives("type");
+    if (rope.Has("factor") && rope.Number("factor", 1.0) != 1.0 && !waived) {
       rope.Refuse("factor", "no factor without a rope_type that uses it",
                   "state rope_type, or remove factor");
     }
@@ -200,8 +202,7 @@ void ReadKindParameters(ConfigReader& config, ConfigReader& rope, const RopeCont
 
 }  // namespace
 
-RopeConfig ReadRope(ConfigReader& config, const RopeContext& context,
-                    const std::vector<std::string>& ignored_keys) {
+RopeConfig ReadRope(ConfigReader& config, const RopeContext& context) {
   RopeConfig result;
   result.max_positions = context.max_positions;
   result.spec.rotary_dim = context.rotary_dim;
@@ -211,14 +212,15 @@ RopeConfig ReadRope(ConfigReader& config, const RopeContext& context,
   static const Json kEmpty = Json::object();
   const JsonObject parameters =
       FindParameters(config).value_or(*JsonObject::From(kEmpty, "config.json", "rope_parameters"));
-  ConfigReader rope(parameters, config.problems());
-  CheckKeys(rope, ignored_keys);
+  ConfigReader rope(parameters, config.problems(), config.ignored());
+  CheckKeys(rope);
   const auto number = [](ConfigReader& from, std::string_view key, double fallback) {
     return from.PositiveNumber(key, fallback);
   };
   result.spec.theta = InsideOrTop(config, rope, "rope_theta", context.default_theta, number);
   for (ConfigReader* reader : {&config, &rope}) {
-    if (reader->Number("partial_rotary_factor", 1.0) != 1.0) {
+    const bool waived = reader->Waives("partial_rotary_factor");
+    if (reader->Number("partial_rotary_factor", 1.0) != 1.0 && !waived) {
       reader->Refuse("partial_rotary_factor", "1", "no family that is served rotates a part of its heads");
     }
   }

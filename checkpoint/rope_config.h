@@ -24,7 +24,7 @@ struct RopeConfig {
 
 // 4.x: `rope_theta` + `rope_scaling` {type | rope_type}; 5.x: `rope_parameters`. Contradictions between them,
 // kinds that are not served, parameters per layer type that differ, and unknown keys are problems.
-RopeConfig ReadRope(ConfigReader& config, const RopeContext& context,
-                    const std::vector<std::string>& ignored_keys);
+// A kind that is waived counts as none.
+RopeConfig ReadRope(ConfigReader& config, const RopeContext& context);
 
 }  // namespace guildhall

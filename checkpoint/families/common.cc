@@ -15,6 +15,7 @@ std::vector<std::string> LayerTypes(ConfigReader& config, const ModelSpec& spec)
   const bool known = std::all_of(types.begin(), types.end(),
                                  [](const std::string& type) { return type == kFull || type == kSliding; });
   if (known && types.size() == spec.layers.size()) return types;
+  if (config.Waives("layer_types")) return {};
   config.Refuse("layer_types", StrCat("full_attention or sliding_attention for each of the ",
                                       spec.layers.size(), " layers"));
   return {};
@@ -80,7 +81,7 @@ void CheckLayerTypes(ConfigReader& config, const ModelSpec& spec) {
   const std::vector<std::string> types = LayerTypes(config, spec);
   for (size_t l = 0; l < types.size(); ++l) {
     const std::string_view expected = spec.layers[l].sliding_window > 0 ? kSliding : kFull;
-    if (types[l] == expected) continue;
+    if (types[l] == expected || config.Waives("layer_types")) continue;
     config.problems().Add(StrCat("config.json: layer_types: expected ", expected, " for layer ", l,
                                  " as the other keys of this family say, found ", types[l]));
     return;

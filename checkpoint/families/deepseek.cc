@@ -22,7 +22,8 @@ void ReadLatentAttention(ConfigReader& config, ModelSpec& spec) {
   const bool bias = config.Bool("attention_bias", false);
   attention.q_bias = bias && attention.q_lora_rank > 0;
   attention.k_bias = attention.o_bias = bias;
-  if (config.Int("num_key_value_heads", attention.heads) != attention.heads) {
+  const int64_t kv_heads = config.Int("num_key_value_heads", attention.heads);
+  if (kv_heads != attention.heads && !config.Waives("num_key_value_heads")) {
     config.Refuse("num_key_value_heads", StrCat("num_attention_heads (", attention.heads, ")"),
                   "latent attention has one key per query head");
   }

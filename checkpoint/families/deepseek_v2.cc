@@ -22,7 +22,8 @@ void ReadDeepseekV2(ConfigReader& config, ModelSpec& spec) {
     ReadGroups(config, spec, 1, 1, /*smallest_group=*/1);
     spec.gate.group_score = GateSpec::GroupScore::kMax;
   } else {
-    if (method != "greedy") config.Refuse("topk_method", "greedy or group_limited_greedy");
+    if (method != "greedy" && !config.Waives("topk_method"))
+      config.Refuse("topk_method", "greedy or group_limited_greedy");
     for (const char* key : {"n_group", "topk_group"}) config.object().MarkRead(key);
   }
 }

@@ -9,7 +9,8 @@ void ReadDeepseekV3(ConfigReader& config, ModelSpec& spec) {
   ReadLatentAttention(config, spec);
   AttentionSpec& attention = spec.attention;
   attention.rope.interleaved = config.Bool("rope_interleave", true);
-  if (config.Int("head_dim", attention.qk_rope_dim) != attention.qk_rope_dim) {
+  const int64_t head_dim = config.Int("head_dim", attention.qk_rope_dim);
+  if (head_dim != attention.qk_rope_dim && !config.Waives("head_dim")) {
     config.Refuse("head_dim", StrCat("qk_rope_head_dim (", attention.qk_rope_dim, ")"));
   }
   config.MustBe("mlp_bias", false, "this family has none");

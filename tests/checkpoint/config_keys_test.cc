@@ -85,6 +85,105 @@ TEST_CASE("config keys: an unknown key is refused with its value, the nearest na
   CHECK(ReadConfig(With(Llama(), "rope_thetta", 5), options).problems.empty());
 }
 
+TEST_CASE("config keys: what is true of the family anyway may be said, and what is not is refused") {
+  struct Said {
+    Json base;
+    const char* key;
+    Json truth, lie;
+  };
+  const Json mixtral = {{"model_type", "mixtral"}};
+  const Said table[] = {
+      {Qwen3Moe(), "use_qk_norm", true, false},
+      {Qwen3Moe(), "qk_layernorm", true, false},
+      {Qwen3Moe(), "qkv_bias", false, true},
+      {Qwen3Moe(), "shared_expert_intermediate_size", 0, 512},
+      {Qwen3Moe(), "n_shared_experts", 0, 1},
+      {Qwen3Moe(), "num_shared_experts", 0, 2},
+      {Qwen3Moe(), "scoring_func", "softmax", "sigmoid"},
+      {Qwen3Moe(), "routed_scaling_factor", 1.0, 2.5},
+      {Qwen3Moe(), "n_group", 1, 8},
+      {Qwen3Moe(), "moe_layer_freq", 1, 2},
+      {Qwen3Moe(), "first_k_dense_replace", 0, 1},
+      {Qwen3Moe(), "mlp_bias", false, true},
+      {Qwen3Moe(), "rope_interleave", false, true},
+      {Qwen3Moe(), "logit_scale", 1.0, 0.5},
+      {Qwen3Moe(), "embedding_multiplier", 1, 12.0},
+      {TinyOlmoeConfig(), "use_qk_norm", true, false},
+      {TinyOlmoeConfig(), "decoder_sparse_step", 1, 2},
+      {TinyOlmoeConfig(), "mlp_only_layers", Json::array(), Json::array({0})},
+      {mixtral, "use_qk_norm", false, true},
+      {mixtral, "norm_topk_prob", true, false},
+      {mixtral, "n_routed_experts", 8, 16},
+      {Qwen2(), "qkv_bias", true, false},
+      {Qwen2(), "num_experts", 0, 8},
+      {Llama(), "use_qk_norm", false, true},
+      {Llama(), "qkv_bias", false, true},
+      {V3(), "use_qk_norm", false, true},
+      {V2(), "rope_interleave", true, false},
+  };
+  for (const Said& said : table) {
+    INFO(DumpJson(said.base) << " " << said.key);
+    CHECK(Refusal(said.base, said.key, said.truth) == "accepted");
+    CHECK(ReadConfig(With(said.base, said.key, said.truth)).spec.gate.experts ==
+          ReadConfig(said.base).spec.gate.experts);
+    CHECK_THAT(Refusal(said.base, said.key, said.lie),
+               Contains(said.key) && Contains("found " + DumpJson(said.lie)));
+    CheckpointOptions options;
+    options.ignore_config_keys = {said.key};
+    CHECK(ReadConfig(With(said.base, said.key, said.lie), options).problems.empty());
+  }
+}
+
+TEST_CASE("config keys: names that begin with an underscore are a library's own and stop no load") {
+  for (const char* key :
+       {"_name_or_path", "_model_name_or_path", "_attn_implementation", "_attn_implementation_internal",
+        "_commit_hash", "_from_model_config", "_whatever_comes"}) {
+    INFO(key);
+    CHECK(Refusal(Qwen3Moe(), key, "a/path") == "accepted");
+    CHECK(Refusal(Llama(), "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {key, 1}}) ==
+          "accepted");
+  }
+}
+
+TEST_CASE("config keys: the operator's word reaches each rule that shapes no weights") {
+  const std::pair<Json, std::pair<const char*, Json>> rules[] = {
+      {Llama(), {"hidden_act", "gelu"}},
+      {Llama(), {"attn_logit_softcapping", 50.0}},
+      {Llama(), {"quantization_config", {{"bits", 4}}}},
+      {Llama(), {"is_causal", false}},
+      {Llama(), {"sliding_window", 4096}},
+      {Llama(), {"use_sliding_window", true}},
+      {Llama(), {"partial_rotary_factor", 0.5}},
+      {Llama(), {"chunk_size_feed_forward", 2}},
+      {Llama(), {"architectures", {"MyLlama"}}},
+      {Llama(), {"layer_types", {"linear_attention"}}},
+      {Llama(), {"layer_types", {"sliding_attention", "full_attention", "full_attention", "full_attention"}}},
+      {Qwen2Moe(), {"attention_bias", false}},
+      {With(Minimal("mixtral", "MixtralForCausalLM"), "num_local_experts", 4), {"attention_bias", true}},
+      {V2(), {"norm_topk_prob", true}},
+      {V2(), {"scoring_func", "sigmoid"}},
+      {V2(), {"topk_method", "new"}},
+      {V2(), {"moe_layer_freq", 2}},
+      {V3(), {"topk_method", "new"}},
+      {V3(), {"num_key_value_heads", 2}},
+      {V3(), {"head_dim", 192}},
+  };
+  for (const auto& [base, rule] : rules) {
+    INFO(DumpJson(base) << " " << rule.first);
+    CHECK(Refusal(base, rule.first, rule.second) != "accepted");
+    CheckpointOptions options;
+    options.ignore_config_keys = {rule.first};
+    CHECK(ReadConfig(With(base, rule.first, rule.second), options).problems.empty());
+  }
+  CheckpointOptions options;
+  options.ignore_config_keys = {"rope_scaling.rope_type", "rope_scaling.short_factor"};
+  const Json longrope = {{"rope_type", "longrope"}, {"short_factor", {1.0}}, {"factor", 4.0}};
+  CHECK(ReadConfig(With(Llama(), "rope_scaling", longrope), options).problems.empty());
+  // What shapes the weights is as it is said.
+  options.ignore_config_keys = {"num_key_value_heads", "hidden_size"};
+  CHECK_FALSE(ReadConfig(With(Llama(), "num_key_value_heads", 3), options).problems.empty());
+}
+
 TEST_CASE("config keys: training, bookkeeping and generation keys are harmless") {
   for (const char* key :
        {"attention_dropout", "initializer_range", "router_aux_loss_coef", "output_router_logits", "auto_map",

@@ -1,7 +1,9 @@
 // config.json of published models, written down from their pages, against what is known of them.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "base/mapped_file.h"
 #include "checkpoint/hf_config.h"
@@ -35,8 +37,64 @@ int MoeLayers(const ModelSpec& spec) {
   return count;
 }
 
+// The Mixture-of-Experts models of served families that are used most. `refused`: by what, where the weights
+// are quantised; empty: served. Billions of parameters as the model cards round them.
+struct Published {
+  const char* name;
+  double total, active;
+  const char* refused;
+};
+const Published kPublished[] = {
+    {"deepseek_coder_v2_lite_instruct", 15.7, 2.7, ""},
+    {"deepseek_r1", 671, 37.6, "quantization_config"},
+    {"deepseek_v2", 236, 21.4, ""},
+    {"deepseek_v2_lite", 15.7, 2.7, ""},
+    {"deepseek_v2_lite_chat", 15.7, 2.7, ""},
+    {"deepseek_v3_1", 671, 37.6, "quantization_config"},
+    {"deepseek_v3_bf16", 671, 37.6, ""},
+    {"deepseek_v3_fp8", 671, 37.6, "quantization_config"},
+    {"esft_vanilla_lite", 15.7, 2.7, ""},
+    {"mixtral_8x22b", 140.6, 39.1, ""},
+    {"mixtral_8x7b", 46.7, 12.9, ""},
+    {"mixtral_8x7b_instruct", 46.7, 12.9, ""},
+    {"moonlight_16b_a3b_instruct", 16.0, 2.9, ""},
+    {"olmoe_1b_7b", 6.9, 1.3, ""},
+    {"olmoe_1b_7b_0125_instruct", 6.9, 1.3, ""},
+    {"qwen1_5_moe_a2_7b", 14.3, 2.7, ""},
+    {"qwen1_5_moe_a2_7b_chat_gptq_int4", 14.3, 2.7, "quantization_config"},
+    {"qwen2_57b_a14b", 57.4, 14.2, ""},
+    {"qwen3_235b_a22b", 235.1, 22.2, ""},
+    {"qwen3_235b_a22b_fp8", 235.1, 22.2, "quantization_config"},
+    {"qwen3_235b_a22b_instruct_2507", 235.1, 22.2, ""},
+    {"qwen3_30b_a3b", 30.5, 3.4, ""},
+    {"qwen3_30b_a3b_fp8", 30.5, 3.4, "quantization_config"},
+    {"qwen3_30b_a3b_instruct_2507", 30.5, 3.4, ""},
+    {"qwen3_coder_30b_a3b_instruct", 30.5, 3.4, ""},
+    {"qwen3_coder_480b_a35b_instruct", 480.2, 35.5, ""},
+};
+
 // The yarn magnitude at factor 40, by hand: 0.1 ln(40) + 1.
 constexpr double kMagnitude40 = 1.3688879454113936;
+
+TEST_CASE(
+    "published: the most used models of our families load, or are refused for quantised weights alone") {
+  CHECK(std::size(kPublished) >= 25);
+  for (const Published& model : kPublished) {
+    INFO(model.name);
+    const auto inspection = Inspect(Folder(model.name));
+    REQUIRE(inspection.ok());
+    CHECK(std::abs(static_cast<double>(inspection->parameters) * 1e-9 - model.total) < model.total / 100);
+    CHECK(std::abs(static_cast<double>(inspection->active_parameters) * 1e-9 - model.active) <
+          model.active / 30);
+    std::vector<std::string> refused;
+    for (const Problem& problem : inspection->problems) {
+      if (problem.text.find("config.json: ") != std::string::npos) refused.push_back(problem.text);
+    }
+    for (const std::string& text : refused) UNSCOPED_INFO(text);
+    CHECK(refused.size() == (*model.refused == 0 ? 0 : 1));
+    if (refused.size() == 1) CHECK_THAT(refused.front(), Contains(model.refused));
+  }
+}
 
 TEST_CASE("published: total and active parameters are those of the model cards") {
   struct Known {
