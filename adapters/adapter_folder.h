@@ -17,6 +17,8 @@ struct AdapterFolderOptions {
   std::string required_base_name;  // refuse a folder that records another base; empty: only reported
   int64_t max_rank = 0;            // 0: no cap
   std::vector<std::string> notes;  // of what is in the folder beside its weights: go with the source's own
+  // Keys of its configuration that this version does not know, and the operator declares harmless.
+  std::vector<std::string> ignore_config_keys;
 };
 
 // ESFT and PEFT LoRA / DoRA folders (docs/adapters.md). Only headers and configuration are

@@ -105,7 +105,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterF
   const std::string path = !options.expert_config.empty() ? options.expert_config : std::string(kConfigName);
   if (!options.expert_config.empty() || files->Has(kConfigName)) {
     GH_ASSIGN_OR_RETURN(const Json json, files->OpenJson(path));
-    GH_ASSIGN_OR_RETURN(config, ParseEsftConfig(json, path, spec));
+    GH_ASSIGN_OR_RETURN(config, ParseEsftConfig(json, path, spec, options.ignore_config_keys));
   }
   for (const std::string& name : files->TensorFileNames()) GH_RETURN_IF_ERROR(files->OpenTensors(name));
 

@@ -58,7 +58,8 @@ absl::Status ReadLayer(const JsonObject& experts, const std::string& key, const 
 
 }  // namespace
 
-absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what, const ModelSpec& spec) {
+absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what, const ModelSpec& spec,
+                                           const std::vector<std::string>& ignored) {
   GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, what));
   EsftConfig config;
   GH_ASSIGN_OR_RETURN(config.shared_experts, object.BoolOr("shared_experts", false));
@@ -71,6 +72,10 @@ absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& 
                "checkpoint as a base model of its own"));
   }
   GH_ASSIGN_OR_RETURN(const JsonObject experts, object.Object("experts"));
+  for (const std::string& key : ignored) object.MarkRead(key);
+  for (const std::string& key : object.Unread()) {
+    if (key.starts_with('_')) object.MarkRead(key);
+  }
   GH_RETURN_IF_ERROR(object.CheckAllRead());
   for (const auto& [key, list] : experts.json().items()) {
     GH_RETURN_IF_ERROR(ReadLayer(experts, key, spec, config));

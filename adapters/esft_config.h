@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/json.h"
@@ -18,6 +19,7 @@ struct EsftConfig {
 
 // INVALID_ARGUMENT: malformed, a duplicate or something that the model does not have; FAILED_PRECONDITION:
 // non_expert_modules. `what` (the file) begins the messages.
-absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what, const ModelSpec& spec);
+absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& what, const ModelSpec& spec,
+                                           const std::vector<std::string>& ignored = {});
 
 }  // namespace guildhall

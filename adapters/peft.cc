@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenPeft(std::unique_ptr<AdapterF
                                                         const AdapterFolderOptions& options) {
   GH_ASSIGN_OR_RETURN(const Json json, files->OpenJson(std::string(kConfigName)));
   const std::string what(kConfigName);
-  auto config = ParsePeftConfig(json, what);
+  auto config = ParsePeftConfig(json, what, options.ignore_config_keys);
   if (!config.ok()) return files->InFolder(config.status());
   for (const absl::Status& status :
        {CheckBaseName(*config, options.required_base_name), OpenOnlyTensors(*files)}) {

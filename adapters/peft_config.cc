@@ -95,9 +95,10 @@ absl::Status CheckRefused(const JsonObject& object) {
   return absl::OkStatus();
 }
 
-absl::Status CheckUnknown(const JsonObject& object) {
+absl::Status CheckUnknown(const JsonObject& object, const std::vector<std::string>& ignored) {
   for (const std::string& key : object.Unread()) {
     const Json& value = object.json()[key];
+    if (key.starts_with('_') || std::find(ignored.begin(), ignored.end(), key) != ignored.end()) continue;
     if (value.is_null() || (value.is_boolean() && !value.get<bool>())) continue;
     std::string message =
         StrCat(object.Where(Excerpt(key)), ": expected no such key, or null or false, found ",
@@ -105,6 +106,7 @@ absl::Status CheckUnknown(const JsonObject& object) {
     if (const auto near = NearestName(key, object.Known())) {
       StrAppend(&message, "; did you mean \"", *near, "\"?");
     }
+    StrAppend(&message, " If it does not change the result, list it in adapters.ignore_config_keys");
     return absl::FailedPreconditionError(message);
   }
   return absl::OkStatus();
@@ -203,7 +205,8 @@ absl::Status ReadPatterns(const JsonObject& object, PeftConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& what) {
+absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& what,
+                                           const std::vector<std::string>& ignored) {
   GH_ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, what));
   GH_RETURN_IF_ERROR(CheckKind(object));
   GH_RETURN_IF_ERROR(CheckRefused(object));
@@ -219,7 +222,7 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& 
   GH_ASSIGN_OR_RETURN(config.dora, object.BoolOr("use_dora", false));
   GH_RETURN_IF_ERROR(ReadTargets(object, config));
   GH_RETURN_IF_ERROR(ReadPatterns(object, config));
-  GH_RETURN_IF_ERROR(CheckUnknown(object));
+  GH_RETURN_IF_ERROR(CheckUnknown(object, ignored));
   return config;
 }
 

@@ -38,8 +38,10 @@ struct PeftConfig {
 };
 
 // Every key is known, or known to change nothing, or null or false: all else is refused by name, and so is
-// each known one that asks for something that is not served. INVALID_ARGUMENT: malformed;
-// FAILED_PRECONDITION: not served. `what` (the file) begins the messages.
-absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& what);
+// each known one that asks for something that is not served. An unknown one passes if its name begins with an
+// underscore or is in `ignored`. INVALID_ARGUMENT: malformed; FAILED_PRECONDITION: not served. `what` (the
+// file) begins the messages.
+absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& what,
+                                           const std::vector<std::string>& ignored = {});
 
 }  // namespace guildhall

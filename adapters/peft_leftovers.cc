@@ -63,7 +63,8 @@ absl::StatusOr<PeftDialect> DetectDialect(const PeftConfig& config, const std::s
 
 std::string UnservedReason(const ModelModule& module) {
   if (module.kind == ModelModule::Kind::kRouter) {
-    return ", a router: it would change the routing, which all tasks of the base share; train without it";
+    return ", a router: it would change the routing, which all tasks of the base share; train without it: "
+           "target_modules=\"all-linear\" takes it in, exclude_modules=[\"gate\"] leaves it out";
   }
   return ", a norm: only matrices have low-rank changes; train without it";
 }

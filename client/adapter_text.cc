@@ -23,7 +23,15 @@ std::string StateText(const v1::AdapterInfo& adapter) {
     std::snprintf(share, sizeof(share), " %.0f %%", adapter.progress() * 100.0);
     text += share;
   }
-  return text;
+  if (adapter.shut_off()) return text + ", shut off";
+  return adapter.faults() == 0 ? text : text + ", " + std::to_string(adapter.faults()) + " faults";
+}
+
+std::string FaultText(const v1::AdapterInfo& adapter) {
+  if (adapter.faults() == 0) return "";
+  return adapter.name() + ": " + std::to_string(adapter.faults()) + " requests failed, " +
+         std::to_string(adapter.consecutive_faults()) +
+         " of them in a row at the end; the last one: " + adapter.last_fault() + "\n";
 }
 
 }  // namespace
@@ -63,7 +71,9 @@ std::string AdapterTable(const google::protobuf::RepeatedPtrField<v1::AdapterInf
                FormatBytes(adapter.mapped_bytes()), std::to_string(adapter.readers()),
                AgoText(adapter.last_used(), now), tasks, adapter.path()});
   }
-  return table.Text();
+  std::string text = table.Text();
+  for (const v1::AdapterInfo& adapter : adapters) text += FaultText(adapter);
+  return text;
 }
 
 std::string BudgetText(const v1::MemoryBudget& budget) {

@@ -50,6 +50,7 @@ void PrintSteps(const v1::EngineStatus& engine) {
   std::printf("steps    %" PRId64 " prompt tokens beside decoding, %" PRIu64
               " requests overtaken for shared experts\n",
               engine.prompt_rows(), engine.overtakings());
+  if (engine.hung()) std::printf("step     has run for %.0f s: it counts as hung\n", engine.step_seconds());
 }
 
 void PrintMemoryAndTasks(const v1::GetStatusResponse& status) {

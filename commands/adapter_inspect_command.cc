@@ -159,6 +159,8 @@ void AddAdapterInspectCommand(CLI::App& adapters, Action& action) {
   command->add_option("folder", flags->folder, "an ESFT or PEFT folder")->required();
   command->add_option("--model", flags->model, "the base model's Hugging Face folder")->required();
   command->add_option("--expert-config", flags->options.expert_config, "ESFT: an expert_cfg.json elsewhere");
+  command->add_option("--ignore-config-key", flags->options.ignore_config_keys,
+                      "a key of the adapter's configuration that you know to be harmless (may be repeated)");
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] {
     std::string& config = flags->options.expert_config;  // relative to where the command runs

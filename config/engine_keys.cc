@@ -77,6 +77,10 @@ void AddEngineKeys(KeyList<ServerConfig>& keys) {
              &EngineConfig::co_batching_patience, {0, 1000});
   engine.Add("stall_limit_s", "seconds until a reader that takes nothing is cancelled",
              &EngineConfig::stall_limit_s, {0.05, 86400});
+  engine.Add(
+      "hung_step_s",
+      "seconds after which a step counts as hung, and the health of liveness and readiness is off; 0: never",
+      &EngineConfig::hung_step_s, {0, 86400});
   engine.Add("stream_capacity", "tokens that a slow reader may lag behind before its sequence pauses",
              &EngineConfig::stream_capacity, {1, 65536});
   engine.Add("profile", "log at the end where the engine's time went, by phase and by op",

@@ -61,6 +61,14 @@ void AddAdaptersKeys(KeyGroup<ServerConfig, AdaptersConfig> adapters) {
                {0, 65536});
   adapters.Add("require_base_name", "refuse adapters that record another base model; empty: only report it",
                &AdaptersConfig::require_base_name);
+  adapters.Add("ignore_config_keys",
+               "unknown keys of adapter_config.json and expert_cfg.json that are declared harmless",
+               &AdaptersConfig::ignore_config_keys);
+  adapters.Add(
+      "shut_off_after",
+      "so many requests in a row that end in numbers that are not finite shut an adapter off, while the base "
+      "gives good ones; 0: never",
+      &AdaptersConfig::shut_off_after, {0, 1e6});
   adapters
       .Add("expert_format", "format of replaced experts: the base's, or as their files have them (keep)",
            &AdaptersConfig::expert_format)
@@ -78,7 +86,10 @@ void AddModelKeys(KeyList<ServerConfig>& keys) {
   KeyGroup<ServerConfig, ServerConfig> root = RootGroup(keys);
   auto model = root.Inside("model", &ServerConfig::model);
   model.Add("path", "the Hugging Face folder that is served", &ModelConfig::path).file = true;
-  model.Add("ignore_config_keys", "keys of the folder's config.json that are declared harmless",
+  model.Add("ignore_config_keys",
+            "keys of the folder's config.json that are declared harmless: unknown ones, and values that are "
+            "not served "
+            "and shape no weights",
             &ModelConfig::ignore_config_keys);
   model.Add("ignore_generation_config_keys",
             "keys of the folder's generation_config.json that count as absent",

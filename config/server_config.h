@@ -92,6 +92,8 @@ struct AdaptersConfig {
   int64_t load_threads = 2;                      // that pack an adapter, at a low priority
   int64_t max_rank = 0;                          // 0: no cap beyond the smaller side of the weight
   std::string require_base_name;                 // empty: another recorded base is only reported
+  std::vector<std::string> ignore_config_keys;   // unknown keys of adapters' configurations that are harmless
+  int64_t shut_off_after = 0;                    // failures in a row; 0: never
   std::string expert_format = "base";            // of replaced experts: "base", or "keep" their files' own
   std::string state_file;                        // what was changed at run time; empty: forgotten at the end
 };
@@ -112,6 +114,7 @@ struct EngineConfig {
   std::string target_step_ms = "auto";  // see step_target.h
   int64_t co_batching_patience = 8;
   double stall_limit_s = 60.0;
+  double hung_step_s = 300.0;     // longer ones turn liveness off; 0: none does
   int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
   bool profile = false;           // log at the end where the engine's time went
   std::string trace;              // file for a timeline of the first steps; empty: none

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "base/steady_clock.h"
 #include "base/str_cat.h"
 #include "base/thread_name.h"
 #include "engine/check_request.h"
@@ -22,7 +23,6 @@
 namespace guildhall {
 namespace {
 
-constexpr int kUnhealthyAfter = 3;  // numeric failures with no success between them
 int64_t MostKvBlocks(const LanguageModel& model, const EngineOptions& options) {
   if (options.budget == nullptr) return model.kv_blocks();
   const uint64_t affordable = options.budget->total() / options.kv_block_bytes;
@@ -35,7 +35,7 @@ constexpr std::string_view kShutDown = "the server is shutting down; try another
 
 struct Engine::Impl {
   Impl(LanguageModel& model, EngineOptions options_in, const std::vector<TaskPolicy>& tasks,
-       const WeightManager* weights)
+       WeightManager* weights)
       : options(std::move(options_in)),
         limits{.vocabulary = model.vocabulary(),
                .max_positions = model.max_positions(),
@@ -57,6 +57,7 @@ struct Engine::Impl {
       queue;  // shared with the streams, which wake it and may outlive the engine
   StepLoop loop;
 
+  std::atomic<int64_t> turn_began_ns{0};  // of the loop, by SteadyNs; 0: it waits
   std::atomic<bool> stop{false};
   std::atomic<bool> end_all{false};
   std::mutex thread_mutex;  // Start and Stop
@@ -80,8 +81,11 @@ void Engine::Start() {
 void Engine::Impl::Run() {
   NameThread("engine");
   while (!stop.load()) {
+    turn_began_ns.store(SteadyNs());
     if (end_all.load()) loop.EndAll(FinishReason::kCancelled, absl::StatusCode::kUnavailable, kShutDown);
-    if (!loop.Step()) queue->Sleep(loop.NextTimer());
+    const bool busy = loop.Step();
+    turn_began_ns.store(0);
+    if (!busy) queue->Sleep(loop.NextTimer());
   }
 }
 
@@ -172,8 +176,10 @@ EngineStatus Engine::Status() const {
   status.draining = impl_->queue->closed();
   status.consecutive_numeric_failures = counters.consecutive_numeric_failures;
   status.device_lost = counters.device_lost;
-  status.healthy = !status.device_lost && !counters.weights_lost &&
-                   counters.consecutive_numeric_failures < kUnhealthyAfter;
+  const int64_t began_ns = impl_->turn_began_ns.load();
+  if (began_ns != 0) status.turn = absl::Nanoseconds(std::max<int64_t>(0, SteadyNs() - began_ns));
+  status.hung = status.turn > impl_->options.hung_step;
+  status.healthy = !status.device_lost && !counters.weights_lost && counters.base_healthy && !status.hung;
   return status;
 }
 

@@ -40,6 +40,8 @@ struct EngineOptions {
   int co_batching_patience = 0;
   absl::Duration stall_limit = absl::Seconds(60);  // a reader that takes nothing for so long is cancelled
   std::vector<int32_t> eos_tokens;
+  absl::Duration base_check_interval = absl::Seconds(5);  // as of BaseHealth
+  absl::Duration hung_step = absl::InfiniteDuration();    // a turn that takes longer counts as hung
 
   // What the KV cache shares with adapters; null: all of the model's blocks are the KV cache's own. It takes
   // memory for min_kv_blocks at once (CHECK: there is so much) and more as it needs it, and gives back what
@@ -75,9 +77,13 @@ struct EngineStatus {
   uint64_t overtakings = 0;        // at admission, in favour of one that shares more experts
   int64_t prompt_rows = 0;         // that the last step with decoding rows had room for beside them
   bool draining = false;
-  bool healthy = true;  // false after repeated numeric failures, and once the device or the weights are lost
+  // False while the base model does not give good numbers (BaseHealth), while a step hangs, and once the
+  // device or the weights are lost. What adapters do is theirs (AdapterFaults).
+  bool healthy = true;
+  absl::Duration turn = absl::ZeroDuration();  // that the loop's present turn has taken; zero while it waits
+  bool hung = false;                           // for longer than `hung_step`
   bool device_lost = false;  // every request ends with UNAVAILABLE, until the process is started again
-  int consecutive_numeric_failures = 0;
+  int consecutive_numeric_failures = 0;  // of the base
 };
 
 // Thread-safe. The model is used by the engine's own thread only, from Start until Stop.

@@ -65,7 +65,7 @@ void Publisher::PromptRow(Sequence& sequence, int32_t position, std::span<const 
     const int32_t next = sequence.tokens[static_cast<size_t>(position) + 1];
     sequence.prompt_logprobs.push_back(MakeLogprob(logits, next, request.sampling.top_logprobs, buffer_));
   }
-  numeric_failures_ = 0;
+  health_.Good();
   sequence.scored = position + 1;
   if (sequence.scored == sequence.prompt_tokens && request.sampling.prompt_logprobs) {
     request.stream->SetPromptLogprobs(std::exchange(sequence.prompt_logprobs, {}));
@@ -78,7 +78,7 @@ void Publisher::OutputRow(Sequence& sequence, std::span<const float> logits, abs
   const absl::StatusOr<int32_t> token = sampler_.Sample(logits, request.sampling, sequence.prompt(),
                                                         sequence.output(), sequence.stop.Masked(outputs));
   if (!token.ok()) return Fail(sequence, token.status(), now);
-  numeric_failures_ = 0;
+  health_.Good();
   const std::optional<FinishReason> reason = sequence.stop.After(*token, outputs + 1, sequence.length() + 1);
   TokenEvent event{.token = *token, .has_logprob = request.sampling.logprobs, .logprob = {}};
   if (!guesses_.empty()) {
@@ -99,8 +99,8 @@ void Publisher::OutputRow(Sequence& sequence, std::span<const float> logits, abs
 }
 
 void Publisher::Fail(Sequence& sequence, const absl::Status& status, absl::Time now) {
-  if (status.code() == absl::StatusCode::kInternal) ++numeric_failures_;
   const std::string message(status.message());
+  if (absl::IsInternal(status)) health_.Bad(sequence.adapters(), message, now);
   sequence.End(FinishReason::kError, status.code(), message, now);
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/base_health.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 
@@ -15,7 +16,9 @@ namespace guildhall {
 // request alone. Engine thread only.
 class Publisher {
  public:
-  explicit Publisher(int64_t vocabulary) : vocabulary_(vocabulary), sampler_(vocabulary) {
+  // `health` outlives the publisher.
+  Publisher(int64_t vocabulary, BaseHealth& health)
+      : vocabulary_(vocabulary), health_(health), sampler_(vocabulary) {
     buffer_.reserve(4096);
   }
 
@@ -31,18 +34,15 @@ class Publisher {
   // The logits that follow `position` of the sequence. Appends at most one token; may end the sequence.
   void Row(Sequence& sequence, int32_t position, std::span<const float> logits, absl::Time now);
 
-  // Rows in a row, over all requests, whose logits were not finite.
-  int consecutive_numeric_failures() const { return numeric_failures_; }
-
  private:
   void PromptRow(Sequence& sequence, int32_t position, std::span<const float> logits, absl::Time now);
   void OutputRow(Sequence& sequence, std::span<const float> logits, absl::Time now);
   void Fail(Sequence& sequence, const absl::Status& status, absl::Time now);
 
   const int64_t vocabulary_;
+  BaseHealth& health_;
   Sampler sampler_;
   std::vector<float> buffer_;
-  int numeric_failures_ = 0;
   std::span<const int32_t> guesses_;  // that the step computed of the sequence at hand
   int32_t guesses_begin_ = 0;         // position of the first
 };

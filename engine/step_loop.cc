@@ -36,7 +36,7 @@ StepCost::Options CostOptions(const LanguageModel& model, const EngineOptions& o
 }  // namespace
 
 StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shared_ptr<RequestQueue> queue,
-                   const WeightManager* weights)
+                   WeightManager* weights)
     : model_(model),
       options_(options),
       weights_(weights),
@@ -46,7 +46,9 @@ StepLoop::StepLoop(LanguageModel& model, const EngineOptions& options, std::shar
       cost_(CostOptions(model, options)),
       builder_(std::min<int64_t>(options.token_budget, model.max_rows()), options.max_running,
                std::min(KvBlocksFor(model.max_positions()), model.kv_blocks())),
-      publisher_(model.vocabulary()) {
+      health_(weights == nullptr ? nullptr : &weights->faults(), options.base_check_interval),
+      check_(model, std::min<int64_t>(options.token_budget, model.max_rows())),
+      publisher_(model.vocabulary(), health_) {
   const auto most = static_cast<size_t>(options.max_running);
   counters_.tasks.reserve(Engine::kMaxTasks);
   published_.tasks.reserve(Engine::kMaxTasks);
@@ -66,6 +68,7 @@ bool StepLoop::Step() {
   TakeArrivals();
   if (counters_.device_lost) EndEvery(FinishReason::kError, absl::StatusCode::kUnavailable, kDeviceLost);
   EndCancelledAndLate();
+  CheckBase();
   again_ = blocks_.memory().GiveBack();
   Mark(StepProfile::Phase::kAdmit);
   ProposeDrafts(running_, std::min<int64_t>(options_.token_budget, model_.max_outputs()));
@@ -307,19 +310,6 @@ void StepLoop::Forward() {
   cost_.Observe(decode_rows, prompt_rows, static_cast<double>(NowNs() - begin_ns) * 1e-9);
 }
 
-// Nobody in the step has a result, and their keys are lost. A device that is lost serves nobody any more: the
-// next turn ends them all. Weights that are lost are found so by each step, and it is said once.
-void StepLoop::EndStep(const absl::Status& failure) {
-  const bool lost = absl::IsDataLoss(failure), said = lost && std::exchange(counters_.weights_lost, true);
-  if (!said) Log().error("a step failed: {}", std::string(failure.message()));
-  counters_.device_lost = absl::IsUnavailable(failure);
-  if (counters_.device_lost) return queue_->LoseDevice();
-  const char* what = lost ? "the weights' file cannot be read; the server's log names it"
-                          : "the device failed in the step that this request was in";
-  for (const BatchEntry& entry : entries_)
-    entry.sequence->End(FinishReason::kError, absl::StatusCode::kInternal, what, absl::Now());
-}
-
 void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
   const auto vocabulary = static_cast<size_t>(model_.vocabulary());
   uint64_t outputs = 0;
@@ -339,7 +329,6 @@ void StepLoop::Publish(std::span<const float> logits, absl::Time now) {
     outputs += added;
   }
   counters_.output_rate.Add(now, outputs);
-  counters_.consecutive_numeric_failures = publisher_.consecutive_numeric_failures();
 }
 
 // Takes the ended out of the lists; their blocks are free from here on.
@@ -364,7 +353,12 @@ bool StepLoop::Finish() {
   CollectEnded();
   PublishCounters();
   const bool busy = again_ || !ended_.empty() || !entries_.empty() || !plan_.preempted.empty();
-  for (const auto& sequence : ended_) sequence->request->stream->End(std::move(sequence->end));
+  for (const auto& sequence : ended_) {
+    const AdapterSet* const set = sequence->adapters();
+    if (set != nullptr && weights_ != nullptr && sequence->end.status.ok())
+      weights_->faults().Succeeded(*set);
+    sequence->request->stream->End(std::move(sequence->end));
+  }
   // Who has waited for all to end finds their adapters without readers.
   const size_t ended = ended_.size();
   ended_.clear();
@@ -373,6 +367,8 @@ bool StepLoop::Finish() {
 }
 
 void StepLoop::PublishCounters() {
+  counters_.consecutive_numeric_failures = health_.failures();
+  counters_.base_healthy = health_.healthy();
   counters_.kv_blocks = blocks_.books().size();
   counters_.kv_blocks_free = blocks_.books().available();
   counters_.kv_blocks_cached = blocks_.books().cached();

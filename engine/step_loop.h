@@ -12,6 +12,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/steady_clock.h"
+#include "engine/base_check.h"
+#include "engine/base_health.h"
 #include "engine/batch_builder.h"
 #include "engine/engine.h"
 #include "engine/expert_sharing.h"
@@ -38,6 +40,7 @@ struct StepCounters {
   uint64_t steps = 0, preemptions = 0, prefix_hit_tokens = 0, overtakings = 0;
   int64_t prompt_rows = 0;
   int consecutive_numeric_failures = 0;
+  bool base_healthy = true;
   bool device_lost = false;
   bool weights_lost = false;
   RateWindow output_rate{absl::Now()};
@@ -48,7 +51,7 @@ struct StepCounters {
 class StepLoop {
  public:
   StepLoop(LanguageModel& model, const EngineOptions& options, std::shared_ptr<RequestQueue> queue,
-           const WeightManager* weights);
+           WeightManager* weights);
 
   // One turn: admit, schedule, forward, publish. False: there was nothing to do, and there is not before the
   // queue wakes the engine or NextTimer() comes.
@@ -68,6 +71,7 @@ class StepLoop {
   PrefixSpace SpaceOf(const Request& request);
   void EndCancelledAndLate();
   void EndIfCancelledOrLate(Sequence& sequence);
+  void CheckBase();
   void Schedule();
   void AwaitMemory();
   void Apply();
@@ -91,7 +95,7 @@ class StepLoop {
 
   LanguageModel& model_;
   const EngineOptions options_;
-  const WeightManager* const weights_;  // null: no request has adapters
+  WeightManager* const weights_;  // null: no request has adapters
   const std::shared_ptr<RequestQueue> queue_;
   PrefixSpaces spaces_;
   SequenceBlocks blocks_;
@@ -99,6 +103,8 @@ class StepLoop {
   StepCost cost_;
   ExpertSharing sharing_;
   BatchBuilder builder_;
+  BaseHealth health_;
+  BaseCheck check_;
   Publisher publisher_;
 
   std::vector<std::unique_ptr<Sequence>> waiting_;  // by arrival

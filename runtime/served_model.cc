@@ -17,6 +17,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Load(const ServedModel
   manager.max_rows = options.base.max_rows;
   manager.load_threads = options.load_threads;
   manager.room_wait = options.room_wait;
+  manager.shut_off_after = options.shut_off_after;
   if (options.experts_as_base) manager.formats = served->base_.memory.formats;
   served->weights_ = MakeWeightManager(served->base_, manager);
   served->profile_.Start(served->base_);

@@ -20,6 +20,7 @@ struct ServedModelOptions {
   BaseModelOptions base;
   int load_threads = 2;                          // that pack an adapter
   absl::Duration room_wait = absl::Seconds(30);  // for memory that requests hold
+  int64_t shut_off_after = 0;                    // as of AdapterFaults
   bool experts_as_base = false;                  // adapters' experts are packed in the base's formats
   bool profile = false;                          // sums of where the time goes
   std::string trace;                             // a file for the timeline; empty: none

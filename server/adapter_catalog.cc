@@ -36,6 +36,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
   AdapterFolderOptions options;
   options.required_base_name = config_.require_base_name;
   options.max_rank = config_.max_rank;
+  options.ignore_config_keys = config_.ignore_config_keys;
   if (!adapter.expert_config.empty()) {
     GH_ASSIGN_OR_RETURN(expert_config, roots_.File(adapter.expert_config));
     options.expert_config = expert_config.path();

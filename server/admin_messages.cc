@@ -142,6 +142,10 @@ void FillAdapter(const AdapterInfo& from, const std::vector<std::string>& tasks,
   to.set_experts(from.experts);
   to.set_low_rank_modules(from.low_rank_modules);
   for (const std::string& note : from.notes) to.add_notes(note);
+  to.set_faults(from.faults);
+  to.set_consecutive_faults(from.consecutive_faults);
+  to.set_last_fault(from.last_fault);
+  to.set_shut_off(from.shut_off);
   for (const std::string& task : tasks) to.add_tasks(task);
 }
 

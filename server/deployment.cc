@@ -33,6 +33,7 @@ absl::StatusOr<EngineOptions> OptionsOf(const EngineConfig& config) {
   options.target_step = step.target;
   options.co_batching_patience = static_cast<int>(config.co_batching_patience);
   options.stall_limit = absl::Seconds(config.stall_limit_s);
+  if (config.hung_step_s > 0) options.hung_step = absl::Seconds(config.hung_step_s);
   return options;
 }
 

@@ -28,6 +28,8 @@ class Listener {
   // For its health service, if its protocol has one: whether requests are served. Not before
   // the first call.
   virtual void SetReady(bool ready) = 0;
+  // The same of the process itself: false asks whoever looks after it to start it again.
+  virtual void SetLive(bool live) = 0;
   // Refuses new calls, lets open ones finish until `deadline`, cancels the rest and waits
   // for their handlers.
   virtual void Shutdown(absl::Time deadline) = 0;

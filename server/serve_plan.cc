@@ -53,6 +53,7 @@ absl::StatusOr<ServedModelOptions> ModelOptions(const ServerConfig& config) {
   GH_ASSIGN_OR_RETURN(options.base, BaseOptions(config));
   options.load_threads = static_cast<int>(config.adapters.load_threads);
   options.room_wait = absl::Seconds(config.adapters.load_wait_s);
+  options.shut_off_after = config.adapters.shut_off_after;
   options.experts_as_base = config.adapters.expert_format == "base";
   options.profile = config.engine.profile;
   options.trace = config.engine.trace;

@@ -130,10 +130,25 @@ void Server::SetNotReady() {
 
 void Server::SetHealth() {
   const std::lock_guard lock(health_mutex_);
+  const auto deployment = state_.deployment();
+  const EngineStatus engine = deployment == nullptr ? EngineStatus() : deployment->engine->Status();
+  SetLive(engine);
   if (drains_) return;
-  const bool serving = state_.phase() == ServerState::Phase::kServing;
-  const bool ready = serving && state_.deployment()->engine->Status().healthy;
+  const bool ready = state_.phase() == ServerState::Phase::kServing && engine.healthy;
   for (const auto& listener : listeners_) listener->SetReady(ready);
+}
+
+// A drain does not end a hung step either.
+void Server::SetLive(const EngineStatus& engine) {
+  if (engine.hung == hung_) return;
+  hung_ = engine.hung;
+  if (hung_) {
+    Log().error("a step has run for {} (engine.hung_step_s): liveness is off",
+                absl::FormatDuration(engine.turn));
+  } else {
+    Log().info("the step that hung has ended: liveness is on again");
+  }
+  for (const auto& listener : listeners_) listener->SetLive(!hung_);
 }
 
 void Server::CheckDevice() {

@@ -59,6 +59,7 @@ class Server {
   void CheckDevice();
   void ReturnMemory();
   void SetHealth();
+  void SetLive(const EngineStatus& engine);
   void SetNotReady();
   void StopWatching();
   void CloseListeners();
@@ -72,6 +73,7 @@ class Server {
   const AdminCalls admin_;
   std::mutex health_mutex_;  // what listeners are told is in the order of what it follows from
   bool drains_ = false;
+  bool hung_ = false;  // the engine's step, when it was looked at last
   std::vector<std::unique_ptr<Listener>> listeners_;
 
   std::mutex watch_mutex_;

@@ -44,6 +44,8 @@ void FillEngine(const EngineStatus& from, v1::EngineStatus& to) {
   to.set_output_tokens_per_second(from.tokens_per_second);
   to.set_consecutive_numeric_failures(from.consecutive_numeric_failures);
   to.set_device_lost(from.device_lost);
+  to.set_step_seconds(absl::ToDoubleSeconds(from.turn));
+  to.set_hung(from.hung);
   for (const auto& task : from.tasks) {
     to.set_queued(to.queued() + task.queued);
     to.set_running(to.running() + task.running);

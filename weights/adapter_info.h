@@ -37,6 +37,11 @@ struct AdapterInfo {
   int experts = 0;            // replaced, all layers
   int low_rank_modules = 0;
   std::vector<std::string> notes;
+  // Requests that ended in numbers that are not finite, as AdapterFaults tells: in all, and in a row in the
+  // combination that has most; what the last was told.
+  uint64_t faults = 0, consecutive_faults = 0;
+  std::string last_fault;
+  bool shut_off = false;  // in some combination
 };
 
 struct AdapterUse {

@@ -86,6 +86,7 @@ AdapterInfo WeightManager::Impl::InfoOf(const Version& version) const {
       info.progress = static_cast<double>(job->done_bytes) / static_cast<double>(job->total_bytes);
     }
   }
+  faults.Tell(info);
   if (resident != nullptr) info.mapped_bytes = memory.MappedShare(resident->runs);
   return info;
 }

@@ -40,6 +40,7 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
   for (;;) {
     ReadingPtr reading(new Reading, DropReading{reclaimer.queue()});
     Lock lock(mutex);
+    GH_RETURN_IF_ERROR(CheckFaults(uses));
     GH_RETURN_IF_ERROR(AwaitTurn(lock, uses, limit));
     GH_ASSIGN_OR_RETURN(reading->versions, book.AddReaders(uses, absl::Now()));
     const SetRegistry::Key key = KeyOf(uses, reading->versions);
@@ -53,6 +54,18 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Impl::Acquire(
     return std::shared_ptr<const AdapterSet>(set,
                                              [drop, reading = reading.release()](auto*) { drop(reading); });
   }
+}
+
+// Before anything is loaded or counted as used for it. Names without a version are somebody else's to refuse.
+absl::Status WeightManager::Impl::CheckFaults(std::span<const AdapterUse> uses) const {
+  if (!faults.any()) return absl::OkStatus();
+  std::vector<uint64_t> versions;
+  for (const AdapterUse& use : uses) {
+    const auto version = book.Serving(use.name);
+    if (!version.ok()) return absl::OkStatus();
+    versions.push_back((*version)->info.version);
+  }
+  return faults.Check(uses, versions);
 }
 
 // Until none of them has to make room for a load that came before.

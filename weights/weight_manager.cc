@@ -17,6 +17,7 @@ WeightManager::Impl::Impl(const ModelSpec& model, Backend& device, const std::ve
       backend(device),
       budget(shared_budget),
       options(manager_options),
+      faults(manager_options.shut_off_after),
       workspace(std::move(step_workspace)),
       memory(pages, shared_budget, AdapterRanges(model)),
       slots(base),
@@ -138,6 +139,10 @@ absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Acquire(std::sp
 std::shared_ptr<const ExpertTables> WeightManager::Tables() const {
   const std::lock_guard lock(impl_->tables_mutex);
   return impl_->tables;
+}
+
+AdapterFaults& WeightManager::faults() const {
+  return impl_->faults;
 }
 
 ByteBudget& WeightManager::budget() {

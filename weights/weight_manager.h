@@ -14,6 +14,7 @@
 #include "checkpoint/model_spec.h"
 #include "kernels/backend.h"
 #include "kernels/page_memory.h"
+#include "weights/adapter_faults.h"
 #include "weights/adapter_info.h"
 #include "weights/adapter_set.h"
 #include "weights/byte_budget.h"
@@ -37,6 +38,7 @@ struct WeightManagerOptions {
   // How long a load that an administrator asked for waits for memory that running requests hold. Those that
   // requests ask for are waited for as long as these say.
   absl::Duration room_wait = absl::Seconds(30);
+  int64_t shut_off_after = 0;  // as of AdapterFaults
 };
 
 // Thread-safe. A replaced version keeps serving the sequences that hold it. Everything that blocks says how
@@ -78,7 +80,8 @@ class WeightManager {
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
 
   // The combination, its adapters loaded if they are on disk. NOT_FOUND names the adapter; DEADLINE_EXCEEDED
-  // when a load did not end by `deadline`; FAILED_PRECONDITION when it can never fit; INVALID_ARGUMENT as
+  // when a load did not end by `deadline`; FAILED_PRECONDITION when it can never fit, or as
+  // AdapterFaults::Check; INVALID_ARGUMENT as
   // CheckTogether; RESOURCE_EXHAUSTED when neither the budget nor the KV cache has room for what its steps
   // need. Null for no uses: the base.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
@@ -89,6 +92,9 @@ class WeightManager {
 
   // What a step reads; never null, never blocks on a load.
   std::shared_ptr<const ExpertTables> Tables() const;
+
+  // Whom requests blame; outlived by the manager.
+  AdapterFaults& faults() const;
 
   ByteBudget& budget();
   uint64_t mapped_bytes() const;

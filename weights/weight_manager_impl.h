@@ -70,6 +70,7 @@ struct WeightManager::Impl {
   // manager_sets.cc: what requests hold.
   absl::StatusOr<std::shared_ptr<const AdapterSet>> Acquire(std::span<const AdapterUse> uses,
                                                             const WorkLimit& limit);
+  absl::Status CheckFaults(std::span<const AdapterUse> uses) const;  // under the lock
   absl::Status AwaitTurn(Lock& lock, std::span<const AdapterUse> uses, const WorkLimit& limit);
   absl::StatusOr<bool> AwaitResident(Lock& lock, const Reading& reading, const WorkLimit& limit);
   absl::Status TakeSet(std::span<const AdapterUse> uses, const SetRegistry::Key& key, Reading& reading);
@@ -124,6 +125,7 @@ struct WeightManager::Impl {
   Backend& backend;
   const std::shared_ptr<ByteBudget> budget;
   const WeightManagerOptions options;
+  AdapterFaults faults;
   const std::shared_ptr<StepWorkspace> workspace;
   AdapterMemory memory;
 

@@ -119,6 +119,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(GrpcServerOptions 
         StrCat(listen.key, ": gRPC does not start; log.level debug says why"));
   }
   // Nothing is served before somebody says so.
+  result->SetLive(true);
   result->SetReady(false);
   const auto hand_over = [raw = result.get()](int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
@@ -147,7 +148,6 @@ std::string_view GrpcServer::protection() const {
 
 void GrpcServer::SetReady(bool ready) {
   health_.Set("", ready);
-  health_.Set("liveness", true);
   health_.Set("readiness", ready);
   health_.Set(options_.service_name, ready || options_.serves_always);
 }

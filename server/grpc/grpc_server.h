@@ -54,6 +54,7 @@ class GrpcServer final : public Listener {
   std::string Target() const override;
   std::string_view protection() const override;
   void SetReady(bool ready) override;
+  void SetLive(bool live) override { health_.Set("liveness", live); }
   void Shutdown(absl::Time deadline) override;
 
  private:

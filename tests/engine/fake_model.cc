@@ -100,8 +100,9 @@ void FakeModel::Compute(const Batch& batch) {
   for (size_t i = 0; i < batch.outputs.size(); ++i) {
     const std::span<float> row = std::span(logits_).subspan(i * vocabulary, vocabulary);
     const std::span<const int32_t> prefix = ReadPrefix(batch, batch.outputs[i].row);
-    FillLogits(prefix, NumberOf(batch, static_cast<size_t>(batch.outputs[i].row)), options_.memory, row);
-    if (prefix.back() == options_.poison)
+    const uint64_t set = NumberOf(batch, static_cast<size_t>(batch.outputs[i].row));
+    FillLogits(prefix, set, options_.memory, row);
+    if (prefix.back() == options_.poison || (options_.poisons && options_.poisons(set)))
       std::fill(row.begin(), row.end(), std::numeric_limits<float>::quiet_NaN());
   }
   // Rows without logits attend too.

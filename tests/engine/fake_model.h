@@ -33,6 +33,8 @@ class FakeModel final : public LanguageModel {
     int64_t memory = 0;                // see FakeLogits
     bool first_token_is_task = false;  // then CHECKs that in a set a task's rows are neighbours
     int32_t poison = -1;               // a row of this token gets NaN logits
+    // A row of a set with this number gets them, too; 0: of the base.
+    std::function<bool(uint64_t set)> poisons = {};
     std::function<void(int64_t step)> before_step = {};  // on the engine thread
     // What is no success is the step's end.
     std::function<absl::Status(int64_t step)> fail_step = {};

@@ -54,9 +54,11 @@ BaseModel LoadBase() {
   return *std::move(base);
 }
 
-std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_ptr<ByteBudget> budget) {
+std::unique_ptr<WeightManager> MakeWeights(const BaseModel& base, std::shared_ptr<ByteBudget> budget,
+                                           const ServerConfig& config) {
   WeightManagerOptions options;
   options.max_rows = 64;
+  options.shut_off_after = config.adapters.shut_off_after;
   return std::make_unique<WeightManager>(base.decoder->spec(), *base.backend, base.decoder->base_experts(),
                                          std::move(budget), base.decoder->workspace(), options);
 }
@@ -126,8 +128,8 @@ ServerConfig AdapterConfigFor(const AdapterWorld& world) {
 
 AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes)
     : base_(LoadBase()),
-      weights_(MakeWeights(base_,
-                           adapter_bytes == 0 ? base_.budget : std::make_shared<ByteBudget>(adapter_bytes))) {
+      weights_(MakeWeights(
+          base_, adapter_bytes == 0 ? base_.budget : std::make_shared<ByteBudget>(adapter_bytes), config)) {
   auto server = StartServer(config);
   INFO(server.status().ToString());
   REQUIRE(server.ok());
@@ -249,7 +251,7 @@ v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int3
 absl::Status StartStatus(const ServerConfig& config) {
   Gate gate;
   const BaseModel base = LoadBase();
-  const auto weights = MakeWeights(base, base.budget);
+  const auto weights = MakeWeights(base, base.budget, config);
   return Deploy(config, {}, DeployedOf(base, *weights, gate)).status();
 }
 

@@ -125,6 +125,32 @@ TEST_CASE("a model that keeps producing broken numbers is not healthy, and Watch
   watch->Finish();
 }
 
+TEST_CASE("a step that hangs turns liveness and readiness off, and on again when it ends") {
+  ServerConfig config = TestConfig();
+  config.engine.hung_step_s = 0.1;
+  TestServer server({}, config);
+  const std::string target = InferenceTarget(server.server());
+  server.model().Hold();
+  Answer answer;
+  std::jthread client([&] { answer = Ask(*server.Inference(), IdRequest(5, 3)); });
+  const auto await = [&](const std::string& service, int status) {
+    for (int i = 0; i < 2000 && Health(target, service) != status; ++i) absl::SleepFor(absl::Milliseconds(5));
+    CHECK(Health(target, service) == status);
+  };
+  await("liveness", kNotServing);
+  await("readiness", kNotServing);
+  CHECK(Health(AdminTarget(server.server()), "liveness") == kNotServing);
+  CHECK(server.Status().state() == v1::GetStatusResponse::STATE_UNHEALTHY);
+  CHECK(server.Status().engine().hung());
+  CHECK(server.Status().engine().step_seconds() > 0.1);
+  server.model().Release();
+  client.join();
+  CHECK(answer.status.ok());
+  await("liveness", kServing);
+  await("readiness", kServing);
+  CHECK_FALSE(server.Status().engine().hung());
+}
+
 TEST_CASE(
     "a device that is lost: who runs is told, nobody is served any more, the process stays to be asked") {
   ScriptedModel::Options options;
