@@ -125,7 +125,9 @@ void PrintManifestJson(const AdapterManifest& manifest) {
 }
 
 absl::Status InspectAdapter(const InspectAdapterFlags& flags) {
-  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> base, Checkpoint::Open(flags.model));
+  GH_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Checkpoint> base,
+      Checkpoint::Open(flags.model, {.ignore_config_keys = flags.options.ignore_config_keys}));
   GH_ASSIGN_OR_RETURN(const TextAssets text, LoadTextAssets(flags.model));
   AdapterFolderOptions options = flags.options;
   options.notes = ReadAdapterFolderText(flags.folder, text).notes;
@@ -159,8 +161,9 @@ void AddAdapterInspectCommand(CLI::App& adapters, Action& action) {
   command->add_option("folder", flags->folder, "an ESFT or PEFT folder")->required();
   command->add_option("--model", flags->model, "the base model's Hugging Face folder")->required();
   command->add_option("--expert-config", flags->options.expert_config, "ESFT: an expert_cfg.json elsewhere");
-  command->add_option("--ignore-config-key", flags->options.ignore_config_keys,
-                      "a key of the adapter's configuration that you know to be harmless (may be repeated)");
+  command->add_option(
+      "--ignore-config-key", flags->options.ignore_config_keys,
+      "a key of the adapter's or the model's configuration that you know to be harmless (may be repeated)");
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] {
     std::string& config = flags->options.expert_config;  // relative to where the command runs

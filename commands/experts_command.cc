@@ -147,6 +147,8 @@ void AddExpertsCommand(CLI::App& app, Action& action) {
                               "0.2 --config expert_cfg.json --svg law.svg");
   auto flags = std::make_shared<StatsFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
+  command->add_option("--ignore-config-key", flags->model.checkpoint.ignore_config_keys,
+                      "a key of config.json that you know to be harmless (may be repeated)");
   command->add_option("--task", flags->task, "the task's name, for titles");
   CLI::Option* text = command->add_option("--text", flags->text_file,
                                           "a text file; each line is a sequence (render chats before)");

@@ -161,6 +161,8 @@ void AddQualityCommand(CLI::App& app, Action& action) {
       "what weight formats cost: accuracy, perplexity and divergence on examples, against the checkpoint");
   auto flags = std::make_shared<QualityFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
+  command->add_option("--ignore-config-key", flags->model.checkpoint.ignore_config_keys,
+                      "a key of config.json that you know to be harmless (may be repeated)");
   command
       ->add_option(
           "--examples", flags->examples_file,

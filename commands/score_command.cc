@@ -159,6 +159,8 @@ void AddScoreCommand(CLI::App& app, Action& action) {
       app.add_subcommand("score", "each token's log-probability and the perplexity of given sequences");
   auto flags = std::make_shared<ScoreFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
+  command->add_option("--ignore-config-key", flags->model.checkpoint.ignore_config_keys,
+                      "a key of config.json that you know to be harmless (may be repeated)");
   CLI::Option* tokens = command->add_option(
       "--tokens-file", flags->tokens_file,
       "JSON array of sequences, each an array of token ids, {\"tokens\": [...]}, or with adapters\n"
