@@ -104,10 +104,12 @@ int PrintPacked(const InspectFlags& flags, const ModelFiles& files, const std::s
   return 0;
 }
 
+// The verdict comes last: it is what is looked for.
 void PrintText(const Inspection& inspection, const std::string& device,
                const std::vector<std::string>& unchecked) {
-  std::printf("%sdevice            %s\n", InspectText(inspection).c_str(), device.c_str());
+  std::printf("device            %s\n", device.c_str());
   for (const std::string& line : unchecked) std::printf("not checked       %s\n", line.c_str());
+  std::printf("%s", InspectText(inspection).c_str());
 }
 
 // 0: served, 1: nothing to say of it, 2: understood but not served.
