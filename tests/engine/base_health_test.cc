@@ -174,14 +174,13 @@ TEST_CASE("A step that hangs is seen while it hangs, and is over when it is over
     wake.wait(lock, [&] { return !held; });
   }});
   EngineOptions options = SmallOptions();
-  options.hung_step = absl::Milliseconds(50);
+  options.hung_step = absl::Milliseconds(200);
   Engine engine(model, options, BaseTask());
   engine.Start();
-  CHECK_FALSE(engine.Status().hung);
   auto request = MakeRequest({1, 2, 3}, Greedy(2));
   REQUIRE(engine.Submit(request).ok());
   CHECK(Soon([&] { return engine.Status().hung; }));
-  CHECK(engine.Status().turn > absl::Milliseconds(50));
+  CHECK(engine.Status().turn > absl::Milliseconds(200));
   CHECK_FALSE(engine.Status().healthy);
   {
     const std::lock_guard lock(mutex);
@@ -190,8 +189,7 @@ TEST_CASE("A step that hangs is seen while it hangs, and is over when it is over
   wake.notify_all();
   CHECK(Collect(*request->stream).end.status.ok());
   AwaitIdle(engine);
-  CHECK(Soon([&] { return !engine.Status().hung; }));
-  CHECK(engine.Status().healthy);
+  CHECK(Soon([&] { return !engine.Status().hung && engine.Status().healthy; }));
 }
 
 }  // namespace
