@@ -31,7 +31,7 @@ RopeConfig ReadTableConfig(const Json& table) {
   RopeContext context;
   context.rotary_dim = table["rotary_width"].get<int>();
   context.max_positions = table["max_position_embeddings"].get<int64_t>();
-  const RopeConfig rope = ReadRope(reader, context, {});
+  const RopeConfig rope = ReadRope(reader, context);
   REQUIRE(problems.empty());
   return rope;
 }
