@@ -125,9 +125,9 @@ void PrintManifestJson(const AdapterManifest& manifest) {
 }
 
 absl::Status InspectAdapter(const InspectAdapterFlags& flags) {
-  GH_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Checkpoint> base,
-      Checkpoint::Open(flags.model, {.ignore_config_keys = flags.options.ignore_config_keys}));
+  CheckpointOptions checkpoint;
+  checkpoint.ignore_config_keys = flags.options.ignore_config_keys;
+  GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> base, Checkpoint::Open(flags.model, checkpoint));
   GH_ASSIGN_OR_RETURN(const TextAssets text, LoadTextAssets(flags.model));
   AdapterFolderOptions options = flags.options;
   options.notes = ReadAdapterFolderText(flags.folder, text).notes;
