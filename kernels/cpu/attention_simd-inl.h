@@ -39,7 +39,20 @@ HWY_INLINE V LoadWide(const uint16_t* from) {
   return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(du16, from))));
 }
 HWY_INLINE V LoadWide(const hwy::float16_t* from) {
+#if HWY_TARGET <= HWY_AVX2
   return hn::PromoteTo(D(), hn::LoadU(hn::Rebind<hwy::float16_t, D>(), from));
+#else
+  // Below AVX2 Highway makes numbers of what is not finite.
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::RebindToSigned<D> di;
+  const auto bits = hn::PromoteTo(di, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(from)));
+  const auto size = hn::And(bits, hn::Set(di, 0x7fff));
+  const V finite = hn::Mul(hn::BitCast(D(), hn::ShiftLeft<13>(size)), hn::Set(D(), 0x1p112f));
+  const auto broken =
+      hn::And(hn::VecFromMask(di, hn::Gt(size, hn::Set(di, 0x7bff))), hn::Set(di, 0x7f800000));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(di, 0x8000)));
+  return hn::BitCast(D(), hn::Or(hn::Or(hn::BitCast(di, finite), broken), sign));
+#endif
 }
 
 // The first `count` < kLanes numbers and zeros; reads nothing beyond them.

@@ -36,7 +36,7 @@ TEST_CASE("score gives transformers' logits and log-probabilities for every fami
                                     (1.0 + std::fabs(double{expected.values[j]})));
       }
       // bf16: products of AVX-512 round their inputs, and the KV cache is bf16 (tests/model has it by level).
-      CHECK(worst <= (golden.bf16 ? 0.15 : 1e-4));
+      CHECK(worst <= (golden.bf16 ? 0.15 : golden.f16 ? 0.01 : 1e-4));
     }
   }
 }
@@ -46,7 +46,7 @@ TEST_CASE("inspect says what a folder is, as text and as JSON", "[cpu]") {
   const Finished text = RunCommand({"inspect", model});
   CHECK(text.exit_code == 0);
   CHECK(text.out.find("DeepseekV2ForCausalLM") != std::string::npos);
-  CHECK(text.out.find("\ndevice            cpu ") != std::string::npos);
+  CHECK(text.out.starts_with("device            cpu "));
   CHECK(text.out.find(" available (") != std::string::npos);
   const Finished json = RunCommand({"inspect", model, "--json"});
   CHECK(json.exit_code == 0);

@@ -135,7 +135,7 @@ TEST_CASE("A base that gave NaN is tried without any request, and the engine is 
 }
 
 TEST_CASE(
-    "An adapter that overflows is counted and shut off; the base and another adapter stay as they were") {
+    "An adapter that overflows is counted and shut off, the base and another adapter stay as they were") {
   ManagerFixture f(uint64_t{64} << 20, {.shut_off_after = 4});
   const auto change = LoraManifest({TinyChange(f.spec, {WeightRole::kQ, 1}, 2)});
   REQUIRE(f.Load("bad", change).ok());

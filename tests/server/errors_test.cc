@@ -29,7 +29,7 @@ TEST_CASE("bad fields, lengths and tasks: code and detail") {
   grpc::Status status = StatusFor(*stub, bad);
   CHECK(status.error_code() == grpc::INVALID_ARGUMENT);
   CHECK(BadField(status) == "sampling.top_p");
-  CHECK_THAT(status.error_message(), Catch::Contains("expected a number above 0 to 1, found 2"));
+  CHECK_THAT(status.error_message(), Catch::Contains("expected a number from 0 to 1, found 2"));
 
   status = StatusFor(*stub, IdRequest(5, 1024));
   CHECK(status.error_code() == grpc::OUT_OF_RANGE);

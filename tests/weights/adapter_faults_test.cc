@@ -54,7 +54,7 @@ TEST_CASE("faults: what is suspected counts once the base is known to be good, a
   CHECK(info.shut_off);
 }
 
-TEST_CASE("faults: a combination is shut off with the reason and the cure; others with its members are not") {
+TEST_CASE("faults: a combination is shut off with the reason and the cure, others with its members are not") {
   AdapterFaults faults(3);
   Fail(faults, Set({{7, 1.0f}}), 2);
   CHECK(Check(faults, {{"bad", 1.0f}}, {7}).ok());
