@@ -64,7 +64,10 @@ absl::StatusOr<PeftDialect> DetectDialect(const PeftConfig& config, const std::s
 std::string UnservedReason(const ModelModule& module) {
   if (module.kind == ModelModule::Kind::kRouter) {
     return ", a router: it would change the routing, which all tasks of the base share; train without it: "
-           "target_modules=\"all-linear\" takes it in, exclude_modules=[\"gate\"] leaves it out";
+           "target_modules=\"all-linear\" takes it in; name the attention's modules there, and "
+           "target_parameters=[\"experts.gate_up_proj\", \"experts.down_proj\"] for the experts; with "
+           "transformers 4 "
+           "exclude_modules=[\"gate\"] leaves it out";
   }
   return ", a norm: only matrices have low-rank changes; train without it";
 }

@@ -235,7 +235,7 @@ Rows RefusedRows() {
          TestTensors tensors = QFactors();
          AddFactors(tensors, "mlp.gate", 2, 4);
          for (const char* name : {"gate", "mlp.gate"})
-           Refused(PeftConfigJson({"q_proj", name}), tensors, "exclude_modules=[\"gate\"]");
+           Refused(PeftConfigJson({"q_proj", name}), tensors, "experts.gate_up_proj");
        }},
       {"norms, biases (`bias`, `lora_bias`), `modules_to_save`, `trainable_token_indices`",
        [] {
