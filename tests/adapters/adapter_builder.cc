@@ -29,6 +29,19 @@ void AddFactors(TestTensors& tensors, const std::string& module, int64_t out, in
   tensors[prefix + ".lora_B.weight"] = Counting({out, rank}, 101);
 }
 
+TestTensors AllLinearFactors() {
+  TestTensors tensors;
+  for (const char* name : {"q", "k", "v", "o"}) {
+    AddFactors(tensors, std::string("self_attn.") + name + "_proj", 4, 4);
+  }
+  for (const std::string expert : {"0", "1"}) {
+    AddFactors(tensors, "mlp.experts." + expert + ".gate_proj", 3, 4);
+    AddFactors(tensors, "mlp.experts." + expert + ".up_proj", 3, 4);
+    AddFactors(tensors, "mlp.experts." + expert + ".down_proj", 4, 3);
+  }
+  return tensors;
+}
+
 TestTensors QFactors() {
   TestTensors tensors;
   AddFactors(tensors, "self_attn.q_proj", 4, 4);

@@ -34,6 +34,9 @@ Json PeftConfigJson(const Json& targets);
 // A pair of factors of rank `rank` for "model.layers.0.MODULE".
 void AddFactors(TestTensors& tensors, const std::string& module, int64_t out, int64_t in, int64_t rank = 2);
 
+// Of every matrix that PEFT's all-linear finds in the tiny OLMoE of transformers 4, but the router.
+TestTensors AllLinearFactors();
+
 // Those of "self_attn.q_proj" of the tiny bases.
 TestTensors QFactors();
 

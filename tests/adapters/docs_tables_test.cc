@@ -38,20 +38,6 @@ Json With(Json config, const std::string& key, const Json& value) {
   return config;
 }
 
-// Factors of every matrix that PEFT's all-linear finds in the tiny OLMoE of transformers 4, but the router.
-TestTensors AllLinear() {
-  TestTensors tensors;
-  for (const char* name : {"q", "k", "v", "o"}) {
-    AddFactors(tensors, std::string("self_attn.") + name + "_proj", 4, 4);
-  }
-  for (const std::string expert : {"0", "1"}) {
-    AddFactors(tensors, "mlp.experts." + expert + ".gate_proj", 3, 4);
-    AddFactors(tensors, "mlp.experts." + expert + ".up_proj", 3, 4);
-    AddFactors(tensors, "mlp.experts." + expert + ".down_proj", 4, 3);
-  }
-  return tensors;
-}
-
 // Opens an adapter of a golden on its base.
 AdapterManifest Golden(const std::string& name, const std::string& adapter = "adapter_a") {
   const Json json = Json::parse(std::ifstream(kGoldens + name + "/case.json"));
@@ -166,8 +152,8 @@ Rows ServedRows() {
       {"`target_modules=\"all-linear\"` without the router",
        [] {
          const Json line = With(PeftConfigJson("all-linear"), "exclude_modules", {"gate"});
-         Served(line, AllLinear());
-         TestTensors with_router = AllLinear();
+         Served(line, AllLinearFactors());
+         TestTensors with_router = AllLinearFactors();
          AddFactors(with_router, "mlp.gate", 2, 4);
          for (const Json& config : {PeftConfigJson("all-linear"), line})
            Refused(config, with_router, "exclude_modules=[\"gate\"] leaves it out");

@@ -96,15 +96,7 @@ TEST_CASE("an adapter of a router is refused with the reason, however it is aske
 }
 
 TEST_CASE("all-linear means every matrix but embedding and head") {
-  TestTensors tensors;
-  for (const char* name : {"q", "k", "v", "o"}) {
-    AddFactors(tensors, std::string("self_attn.") + name + "_proj", 4, 4);
-  }
-  for (const std::string expert : {"0", "1"}) {
-    AddFactors(tensors, "mlp.experts." + expert + ".gate_proj", 3, 4);
-    AddFactors(tensors, "mlp.experts." + expert + ".up_proj", 3, 4);
-    AddFactors(tensors, "mlp.experts." + expert + ".down_proj", 4, 3);
-  }
+  TestTensors tensors = AllLinearFactors();
   CHECK(PeftRefusal(PeftConfigJson("All-Linear"), tensors) == "");
   AddFactors(tensors, "mlp.gate", 2, 4);
   CHECK_THAT(PeftRefusal(PeftConfigJson("all-linear"), tensors), Contains("change the routing"));
