@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "server/request_json.h"
 
 namespace guildhall {
 namespace {
@@ -23,7 +24,7 @@ void Swap(Json& arguments, const std::string& sent) {
     arguments = sent;
     return;
   }
-  auto object = ParseJson(arguments.get<std::string>(), "arguments");
+  auto object = ParseRequestJson(arguments.get<std::string>());
   if (object.ok() && object->is_object()) arguments = *std::move(object);
 }
 

@@ -31,7 +31,8 @@ const TextAssets& TextOf(const Task& task, const PromptRules& rules) {
 
 absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const PromptRules& rules,
                                    const char* field) {
-  const size_t bytes = chat.messages_json.size() + chat.tools_json.size() + chat.variables_json.size();
+  const size_t bytes = task.system_prompt.size() + chat.messages_json.size() + chat.tools_json.size() +
+                       chat.variables_json.size();
   GH_ASSIGN_OR_RETURN(const WorkGate::Pass pass, rules.gate.Enter(bytes, rules.work));
   auto rendered = RenderChat(task, chat, {TextOf(task, rules), rules.work});
   if (rendered.ok() || absl::IsFailedPrecondition(rendered.status())) return rendered;

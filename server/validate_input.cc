@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "server/error_details.h"
+#include "server/request_json.h"
 #include "server/validate.h"
 
 namespace guildhall {
@@ -13,31 +14,15 @@ namespace {
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr int kMaxToolCalls = 256;
-// Of all objects in one JSON text together.
-constexpr size_t kMaxKeys = 16'384;
 // What fields of a message are called in templates.
 constexpr std::array<std::string_view, 6> kMessageKeys = {"role", "content",      "reasoning_content",
                                                           "name", "tool_call_id", "tool_calls"};
 // The template's own arguments, which no request may put in their place.
 constexpr std::array<std::string_view, 3> kReservedVariables = {"messages", "tools", "add_generation_prompt"};
 
-// Its depth is bounded where it was parsed.
-size_t CountKeys(const Json& json) {
-  size_t keys = json.is_object() ? json.size() : 0;
-  if (!json.is_structured()) return 0;
-  for (const Json& inner : json) keys += CountKeys(inner);
-  return keys;
-}
-
-// `text` as JSON with the caps of requests.
 absl::StatusOr<Json> ParseField(const std::string& text, const std::string& field) {
-  JsonLimits limits;
-  limits.max_depth = 48;
-  auto json = ParseJson(text, "JSON", limits);
+  auto json = ParseRequestJson(text);
   if (!json.ok()) return FieldError(field, std::string(json.status().message()));
-  if (const size_t keys = CountKeys(*json); keys > kMaxKeys) {
-    return FieldError(field, StrCat("expected at most ", kMaxKeys, " keys, found ", keys));
-  }
   return json;
 }
 

@@ -159,6 +159,24 @@ TEST_CASE("a template that joins the arguments of a call as text gets what the c
   }
 }
 
+TEST_CASE("text of arguments that is too large as an object stays text") {
+  const auto walks =
+      Compile("{% for k, v in messages[0].tool_calls[0].function.arguments.items() %}{{ k }}{% endfor %}");
+  v1::TokenizeRequest request;
+  v1::ChatMessage& message = *request.mutable_chat()->add_messages();
+  message.set_role("assistant");
+  v1::ToolCall& call = *message.add_tool_calls();
+  call.set_name("f");
+  const auto arguments = [&](int keys) {
+    std::string object = "{\"0\": 0";
+    for (int i = 1; i < keys; ++i) object += ", \"" + std::to_string(i) + "\": 0";
+    call.set_arguments_json(Goldens(object + "}").dump());
+    return Rendered(request, walks).status().code();
+  };
+  CHECK(arguments(2) == absl::StatusCode::kOk);
+  CHECK(arguments(16'385) == absl::StatusCode::kInvalidArgument);
+}
+
 TEST_CASE("content that is null, empty or in parts, reasoning and further keys reach the template") {
   const auto shows = Compile(
       "{% for m in messages %}[{{ m.role }}|{{ m.content is none }}|{{ m.content is string }}|"
