@@ -29,8 +29,7 @@ std::string Names(std::span<const AdapterUse> uses) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
-    const AdapterConfig& adapter) const {
+absl::StatusOr<AdapterCatalog::Opened> AdapterCatalog::OpenSource(const AdapterConfig& adapter) const {
   GH_ASSIGN_OR_RETURN(const RootedPath folder, roots_.Folder(adapter.path));
   RootedPath expert_config;
   AdapterFolderOptions options;
@@ -47,9 +46,7 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
   // What was opened is what was allowed: nobody has put a link in its place meanwhile.
   GH_RETURN_IF_ERROR(folder.CheckStill());
   if (!adapter.expert_config.empty()) GH_RETURN_IF_ERROR(expert_config.CheckStill());
-  const std::lock_guard lock(texts_mutex_);
-  texts_[adapter.name] = std::move(text);
-  return source;
+  return Opened{std::move(source), std::move(text)};
 }
 
 // Before the weight manager is asked: the client's own mistakes, with the field.
@@ -73,13 +70,20 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   LoadRequest request;
   request.name = adapter.name;
   request.source = adapter.path;
-  // After an eviction it is opened again, but the check is of this call.
-  request.open = [this, adapter, check = std::make_shared<decltype(load.check)>(load.check)]()
-      -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
-    GH_ASSIGN_OR_RETURN(auto source, OpenSource(adapter));
-    const auto once = std::exchange(*check, nullptr);
-    if (once) GH_RETURN_IF_ERROR(once(source->manifest()));
-    return source;
+  // After an eviction it is opened again, but the check and the text are of this call.
+  struct First {
+    decltype(load.check) check;
+    std::shared_ptr<const AdapterFolderText> text;
+    bool opened = false;
+  };
+  const auto first = std::make_shared<First>(First{.check = load.check, .text = nullptr});
+  request.open = [this, adapter, first]() -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
+    GH_ASSIGN_OR_RETURN(Opened opened, OpenSource(adapter));
+    if (std::exchange(first->opened, true)) return std::move(opened.source);
+    first->text = std::move(opened.text);
+    const auto check = std::exchange(first->check, nullptr);
+    if (check) GH_RETURN_IF_ERROR(check(opened.source->manifest()));
+    return std::move(opened.source);
   };
   request.pin = adapter.pin;
   request.expected_version = load.expected_version;
@@ -87,7 +91,12 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   request.progress = load.progress;
   request.cancel = load.cancel;
   auto info = weights_->Load(request);
-  if (info.ok()) return info;
+  if (info.ok()) {
+    const std::lock_guard lock(texts_mutex_);
+    VersionText& newest = texts_[adapter.name];
+    if (newest.version < info->version) newest = {info->version, first->text};
+    return info;
+  }
   absl::Status status = Outside(info.status(), adapter.name);
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
@@ -109,7 +118,7 @@ absl::StatusOr<AdapterManifest> AdapterCatalog::Manifest(const AdapterConfig& ad
   GH_RETURN_IF_ERROR(CheckPaths(adapter));
   const auto source = OpenSource(adapter);
   if (!source.ok()) return Outside(source.status(), adapter.name);
-  return (*source)->manifest();
+  return source->source->manifest();
 }
 
 absl::StatusOr<UnloadResult> AdapterCatalog::Unload(const std::string& name,
@@ -154,7 +163,7 @@ std::shared_ptr<const AdapterFolderText> AdapterCatalog::Text(std::span<const Ad
   if (uses.size() != 1) return nullptr;
   const std::lock_guard lock(texts_mutex_);
   const auto at = texts_.find(uses.front().name);
-  return at == texts_.end() ? nullptr : at->second;
+  return at == texts_.end() ? nullptr : at->second.text;
 }
 
 absl::Status AdapterCatalog::CheckResident(std::span<const AdapterUse> uses) const {

@@ -56,8 +56,8 @@ class AdapterCatalog {
   absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
   // Of the version that serves under the name; null: there is none.
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
-  // The text side of the folder that was last opened under the only one of `uses`; null: there are none or
-  // several, or it has not been opened.
+  // The text side of the folder of the only one of `uses`, of its newest version that was loaded; null: there
+  // are none or several, or it has not been loaded. A load that fails changes nothing of it.
   std::shared_ptr<const AdapterFolderText> Text(std::span<const AdapterUse> uses) const;
 
   // What a request of a task is served with; null for none. Waits for a load until `deadline`, at most
@@ -76,7 +76,11 @@ class AdapterCatalog {
   std::string Summary() const;
 
  private:
-  absl::StatusOr<std::unique_ptr<AdapterSource>> OpenSource(const AdapterConfig& adapter) const;
+  struct Opened {
+    std::unique_ptr<AdapterSource> source;
+    std::shared_ptr<const AdapterFolderText> text;
+  };
+  absl::StatusOr<Opened> OpenSource(const AdapterConfig& adapter) const;
   absl::Status CheckPaths(const AdapterConfig& adapter) const;
   absl::Status CheckResident(std::span<const AdapterUse> uses) const;
   absl::Status Outside(absl::Status status, const std::string& name) const;
@@ -88,7 +92,11 @@ class AdapterCatalog {
   const OpenFolder open_;
   const TextAssets& text_;
   mutable std::mutex texts_mutex_;
-  mutable std::map<std::string, std::shared_ptr<const AdapterFolderText>> texts_;  // by adapter
+  struct VersionText {
+    uint64_t version = 0;
+    std::shared_ptr<const AdapterFolderText> text;
+  };
+  mutable std::map<std::string, VersionText> texts_;  // by adapter, of its newest version that was loaded
 };
 
 }  // namespace guildhall
