@@ -38,8 +38,7 @@ std::string_view AttentionModule(WeightRole role) {
     case WeightRole::kKvANorm:
       return "kv_a_layernorm";
     default:
-      GH_CHECK(!"a matrix or norm of attention");
-      return "";
+      CheckFailed(__FILE__, __LINE__, "a matrix or norm of attention");
   }
 }
 

@@ -69,7 +69,7 @@ struct Request {
   SamplingParams sampling;
   Speculation speculation;  // changes times, never an answer
   absl::Time deadline = absl::InfiniteFuture();
-  std::shared_ptr<TokenStream> stream;  // shared by the RPC thread and the engine
+  std::shared_ptr<TokenStream> stream;  // shared by the answer and the engine
 
   // Called on the engine thread with the logits that follow prompt position `position` (score): once for each
   // position from 0 to the last, ascending. May be empty.

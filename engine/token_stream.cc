@@ -35,6 +35,14 @@ std::optional<TokenStream::Event> TokenStream::Pop(absl::Time deadline) {
   return event;
 }
 
+void TokenStream::OnEvent(std::function<void()> listener) {
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(listener_, listener);
+  }
+  // What the one before holds goes here, outside of the lock.
+}
+
 std::vector<TokenLogprob> TokenStream::TakePromptLogprobs() {
   std::lock_guard lock(mutex_);
   return std::exchange(prompt_logprobs_, {});
@@ -62,6 +70,7 @@ void TokenStream::Push(TokenEvent event) {
     std::lock_guard lock(mutex_);
     GH_CHECK(!end_.has_value() && !ended_);
     events_.push_back(std::move(event));
+    if (listener_) listener_();
   }
   ready_.notify_one();
 }
@@ -72,11 +81,14 @@ void TokenStream::SetPromptLogprobs(std::vector<TokenLogprob> logprobs) {
 }
 
 void TokenStream::End(RequestEnd end) {
+  std::function<void()> listener;  // what it holds goes outside of the lock
   {
     std::lock_guard lock(mutex_);
     GH_CHECK(!end_.has_value() && !ended_);
     end_ = std::move(end);
     wake_ = nullptr;  // the engine has no more interest; what the callback holds goes with it
+    listener = std::exchange(listener_, nullptr);
+    if (listener) listener();
   }
   ready_.notify_one();
 }

@@ -27,6 +27,10 @@ class TokenStream {
   // Reader. Waits until an event comes or `deadline` passes (nullopt). After RequestEnd there is nothing
   // more.
   std::optional<Event> Pop(absl::Time deadline);
+  // `listener` is called by the engine after every event that comes from now on, until the end event or until
+  // OnEvent(nullptr), which may be called at any time: none runs once it has returned. It must not call back
+  // into the stream. For a reader that takes events by Pop(InfinitePast()), without waiting.
+  void OnEvent(std::function<void()> listener);
   // Prompt log-probabilities, complete once the first event has come.
   std::vector<TokenLogprob> TakePromptLogprobs();
 
@@ -52,7 +56,7 @@ class TokenStream {
   std::deque<TokenEvent> events_;
   std::optional<RequestEnd> end_;  // apart from the events: it needs no room
   bool ended_ = false;             // the reader has taken the end
-  std::function<void()> wake_;
+  std::function<void()> wake_, listener_;
   std::vector<TokenLogprob> prompt_logprobs_;
   std::atomic<int> cancel_{-1};
   std::atomic<int64_t> last_pop_ns_{0};

@@ -15,8 +15,7 @@
 
 namespace guildhall {
 
-// Whole characters only, and nothing that may turn out to begin a stop string. Single owner: the RPC's
-// thread.
+// Whole characters only, and nothing that may turn out to begin a stop string. Single owner.
 class AnswerText {
  public:
   // `tokenizer` may be null: then there is no text, and no stop string can match. The text goes on where that

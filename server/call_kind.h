@@ -8,7 +8,7 @@
 namespace guildhall {
 
 enum class CallKind {
-  kGenerate,    // holds a thread until its answer is complete
+  kGenerate,    // for as long as its answer takes
   kQuery,       // short: Tokenize, ListTasks
   kAdmin,       // status, adapters, tasks
   kHealth,      // one question; never refused for what others do

@@ -32,7 +32,8 @@ absl::StatusOr<std::string> Variables(const TextAssets& text, const std::string&
     const auto tokens = static_cast<std::ptrdiff_t>(members.size());
     for (auto& [name, value] : more.get_ref<Json::object_t&>()) {
       const auto end = members.begin() + tokens;
-      const auto known = std::find_if(members.begin(), end, [&](const auto& it) { return it.first == name; });
+      const auto known =
+          std::find_if(members.begin(), end, [&name = name](const auto& it) { return it.first == name; });
       if (known != end) {
         known->second = std::move(value);
       } else {

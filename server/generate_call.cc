@@ -3,54 +3,43 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "base/str_cat.h"
 #include "engine/token_stream.h"
-#include "server/answer_stream.h"
 #include "server/error_details.h"
+#include "server/generation.h"
 #include "server/guarded.h"
 #include "server/prompt_builder.h"
-#include "server/request_log.h"
 #include "server/request_memory.h"
 #include "server/validate.h"
 
 namespace guildhall {
 namespace {
 
-// A client that takes no more of the answer is found by OpenStreams::CancelStalled.
-class WatchedSink final : public GenerateSink {
+// At least two, so that one long text does not hold up all others.
+int NumAnswerThreads() {
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 2, 8);
+}
+
+// A call whose stream is over is over.
+class CallOfStream final : public Call {
  public:
-  WatchedSink(GenerateSink& sink, OpenStreams::Ticket& ticket) : sink_(sink), ticket_(ticket) {}
-
-  bool Write(const v1::GenerateResponse& response) override {
-    ticket_.BeginWrite();
-    const bool written = sink_.Write(response);
-    ticket_.EndWrite();
-    return written;
-  }
-
- private:
-  GenerateSink& sink_;
-  OpenStreams::Ticket& ticket_;
-};
-
-// A call of a server whose drain limit has passed is over, too.
-class CallUntilCutOff final : public Call {
- public:
-  CallUntilCutOff(Call& call, const ServerState& state) : call_(call), state_(state) {}
+  CallOfStream(Call& call, const OpenStreams::Ticket& ticket) : call_(call), ticket_(ticket) {}
 
   absl::Time deadline() const override { return call_.deadline(); }
-  bool cancelled() const override { return call_.cancelled() || state_.cut_off(); }
+  bool cancelled() const override { return ticket_.over(); }
   void Cancel() override { call_.Cancel(); }
+  void OnCancelled(std::function<void()> listener) override { call_.OnCancelled(std::move(listener)); }
   std::string peer() const override { return call_.peer(); }
   std::optional<std::string> authorization() const override { return call_.authorization(); }
 
  private:
   Call& call_;
-  const ServerState& state_;
+  const OpenStreams::Ticket& ticket_;
 };
 
 uint64_t DrawSeed() {
@@ -74,17 +63,13 @@ absl::Status FitLength(const ServedLimits& limits, int64_t prompt_tokens, Valida
       "sampling.max_tokens");
 }
 
-struct Prepared {
-  ValidatedRequest validated;
-  std::shared_ptr<Request> request;
-  std::string prompt_text;
-};
-
-absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::GenerateRequest& proto,
-                                 const Call& call, uint64_t id, MemoryCharge& charge) {
+absl::StatusOr<PreparedRequest> Prepare(std::shared_ptr<const Deployment> to,
+                                        const v1::GenerateRequest& proto, const Call& call, uint64_t id) {
+  PreparedRequest prepared(std::move(to));
+  const Deployment& deployment = *prepared.deployment;
+  MemoryCharge& charge = prepared.charge;
   GH_RETURN_IF_ERROR(charge.Add(MessageBytes(proto)));
   GH_ASSIGN_OR_RETURN(auto task, deployment.tasks->Find(proto.task()));
-  Prepared prepared;
   GH_ASSIGN_OR_RETURN(prepared.validated,
                       ValidateGenerate(proto, std::move(task), deployment.limits, DrawSeed()));
   ValidatedRequest& validated = prepared.validated;
@@ -133,78 +118,26 @@ absl::StatusOr<Prepared> Prepare(const Deployment& deployment, const v1::Generat
   return prepared;
 }
 
-// "math@3, intent@7"
-std::string AdapterText(const AdapterSet& adapters) {
-  std::string text;
-  for (const AdapterSet::Member& member : adapters.members) {
-    StrAppend(&text, text.empty() ? "" : ", ", member.name, "@", member.version);
-  }
-  return text;
-}
-
-v1::GenerateResponse StartMessage(const Request& request) {
-  v1::GenerateResponse response;
-  v1::GenerateStart& start = *response.mutable_start();
-  start.set_request_id(request.id);
-  start.set_task(request.task);
-  start.set_seed(request.sampling.seed);
-  start.set_prompt_tokens(static_cast<int64_t>(request.prompt.size()));
-  return response;
-}
-
-// Whatever leaves the call early, an exception included: the engine does not go on for nobody.
-struct CancelAtExit {
-  std::shared_ptr<TokenStream> stream;
-  ~CancelAtExit() { stream->Cancel(FinishReason::kCancelled); }
-};
-
-absl::Status Answer(const Deployment& deployment, const v1::GenerateRequest& proto, const Call& call,
-                    uint64_t id, GenerateSink& sink, RequestLogLine& line) {
-  MemoryCharge charge(*deployment.request_memory);  // until the engine has let go of it
-  GH_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(deployment, proto, call, id, charge));
-  line.prompt_tokens = static_cast<int64_t>(prepared.request->prompt.size());
-  if (prepared.request->adapters != nullptr) line.adapters = AdapterText(*prepared.request->adapters);
-  if (deployment.log_prompts) line.prompt = prepared.prompt_text;
-  GH_RETURN_IF_ERROR(deployment.engine->Submit(prepared.request));
-  const CancelAtExit guard{prepared.request->stream};
-  // A client that is gone already shows in StreamAnswer's first look.
-  sink.Write(StartMessage(*prepared.request));
-  const AnswerSummary summary = StreamAnswer(deployment, prepared.validated, *prepared.request, call, sink);
-  line.summary = summary;
-  return summary.status;
-}
-
-// What a cancelled request is told when it was the shutdown that cancelled it.
-absl::Status AtShutdown(const ServerState& state, absl::Status status, bool client_gone) {
-  const bool cancelled = absl::IsCancelled(status) || absl::IsUnavailable(status);
-  if (client_gone || !cancelled || state.phase() != ServerState::Phase::kDraining) return status;
-  return WithRetry(absl::UnavailableError("the server shut down before the answer was complete"),
-                   absl::Seconds(1));
-}
-
 }  // namespace
 
-absl::Status GenerateCalls::Run(const v1::GenerateRequest& request, Call& client, GenerateSink& sink) {
-  CallUntilCutOff call(client, state_);
-  RequestLogLine line;
-  line.id = next_id_.fetch_add(1);
-  line.task = request.task();
-  line.peer = call.peer();
-  const absl::Time begin = absl::Now();
-  bool log = true;
-  absl::Status status = Guarded([&]() -> absl::Status {
+GenerateCalls::GenerateCalls(const ServerState& state, OpenStreams& streams)
+    : state_(state), streams_(streams), threads_(NumAnswerThreads()) {}
+
+void GenerateCalls::Start(const v1::GenerateRequest& request, Call& client,
+                          std::unique_ptr<GenerateSink> sink) {
+  const auto generation = std::make_shared<Generation>(state_, threads_, client, std::move(sink),
+                                                       next_id_.fetch_add(1), request.task());
+  absl::Status started = Guarded([&]() -> absl::Status {
     // In this order: whom a drain does not refuse it sees among the open ones.
-    GH_ASSIGN_OR_RETURN(const auto ticket, streams_.Enter(call));
-    GH_ASSIGN_OR_RETURN(const auto deployment, state_.ForRequest());
-    log = deployment->log_requests;
-    WatchedSink watched(sink, *ticket);
-    return Answer(*deployment, request, call, line.id, watched, line);
+    GH_ASSIGN_OR_RETURN(auto ticket, streams_.Enter(client));
+    GH_ASSIGN_OR_RETURN(auto deployment, state_.ForRequest());
+    generation->SetLogged(deployment->log_requests);
+    const CallOfStream call(client, *ticket);
+    GH_ASSIGN_OR_RETURN(PreparedRequest prepared,
+                        Prepare(std::move(deployment), request, call, generation->id()));
+    return generation->Start(std::move(ticket), std::move(prepared));
   });
-  status = AtShutdown(state_, std::move(status), client.cancelled());
-  line.status = status;
-  line.total = absl::Now() - begin;
-  if (log) LogRequest(line);
-  return status;
+  if (!started.ok()) generation->End(std::move(started));
 }
 
 }  // namespace guildhall

@@ -3,30 +3,34 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
-#include "absl/status/status.h"
 #include "guildhall/v1/inference.pb.h"
-#include "server/answer_stream.h"
+#include "server/answer_threads.h"
 #include "server/call.h"
+#include "server/generate_sink.h"
 #include "server/open_streams.h"
 #include "server/server_state.h"
 
 namespace guildhall {
 
 // Thread-safe. All front ends share one, so that a request's id is its own. The state and the streams outlive
-// it.
+// it, and it outlives its calls.
 class GenerateCalls {
  public:
-  GenerateCalls(const ServerState& state, OpenStreams& streams) : state_(state), streams_(streams) {}
+  GenerateCalls(const ServerState& state, OpenStreams& streams);
 
-  // Validates, waits for the task's adapters, and writes the answer to `sink`: start, prompt, chunks, end.
-  // Blocks until the engine has let go of the request; a call that is cancelled or past its deadline ends
-  // soon. The status, with its details, is what the client is told, and is in the log.
-  absl::Status Run(const v1::GenerateRequest& request, Call& client, GenerateSink& sink);
+  // Validates, waits for the task's adapters, and hands the request to the engine; returns then, while the
+  // answer goes to `sink` by itself: start, prompt, chunks, end, and last the status, with its details, as it
+  // is in the log. Nothing is left with the engine by then; a call that is cancelled or past its deadline
+  // ends soon. The client lives until the sink has been told the end, which may be before this returns.
+  // Throws only where there is no memory to begin with; the sink is told nothing then.
+  void Start(const v1::GenerateRequest& request, Call& client, std::unique_ptr<GenerateSink> sink);
 
  private:
   const ServerState& state_;
   OpenStreams& streams_;
+  AnswerThreads threads_;
   std::atomic<uint64_t> next_id_{1};
 };
 

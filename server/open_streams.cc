@@ -16,6 +16,11 @@ void OpenStreams::Ticket::BeginWrite() {
   write_began_ns_.store(absl::GetCurrentTimeNanos(), std::memory_order_relaxed);
 }
 
+void OpenStreams::Ticket::OnCutOff(std::function<void()> listener) {
+  const std::lock_guard lock(streams_.mutex_);
+  listener_ = std::move(listener);
+}
+
 absl::StatusOr<std::unique_ptr<OpenStreams::Ticket>> OpenStreams::Enter(Call& call) {
   auto ticket = std::make_unique<Ticket>(*this, call);
   {
@@ -34,6 +39,14 @@ void OpenStreams::CancelStalled(absl::Duration limit) {
   for (Ticket* ticket : tickets_) {
     const int64_t began = ticket->write_began_ns_.load(std::memory_order_relaxed);
     if (began != 0 && began < oldest) ticket->call_.Cancel();
+  }
+}
+
+void OpenStreams::CutOff() {
+  const std::lock_guard lock(mutex_);
+  cut_off_ = true;
+  for (Ticket* ticket : tickets_) {
+    if (ticket->listener_) ticket->listener_();
   }
 }
 

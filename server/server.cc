@@ -99,7 +99,7 @@ bool Server::EndCalls(absl::Duration limit, ShutdownWatchdog& watchdog) {
   const absl::Time deadline = absl::Now() + limit;
   watchdog.Enter("open requests");
   const bool complete = streams_.WaitUntilEmpty(deadline);
-  if (!complete) state_.CutOff();
+  if (!complete) streams_.CutOff();
   const auto deployment = state_.deployment();
   if (deployment == nullptr) return complete;
   watchdog.Enter("the engine's step");

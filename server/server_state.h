@@ -1,7 +1,6 @@
 // What the services share: whether the server serves, and with what.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -33,9 +32,6 @@ class ServerState {
   // Called once, by the first BeginDrain, before anybody can see that the server drains. Before the first
   // call from outside.
   void OnDrain(std::function<void()> listener) { on_drain_ = std::move(listener); }
-  // The drain's limit has passed: what still runs for a call ends.
-  void CutOff() { cut_off_ = true; }
-  bool cut_off() const { return cut_off_; }
   // Blocks until somebody asks for a drain or `deadline` passes; true: asked for.
   bool WaitForDrain(absl::Time deadline) const;
   // What BeginDrain was given.
@@ -51,7 +47,6 @@ class ServerState {
   std::optional<absl::Duration> drain_limit_;
   std::function<void()> on_drain_;
   std::mutex draining_;  // of the call that begins the drain; taken before mutex_
-  std::atomic<bool> cut_off_{false};
   const absl::Time started_at_ = absl::Now();
 };
 

@@ -36,8 +36,7 @@ LowRankPlan& Find(AdapterWeights& weights, const LowRankTarget& target) {
     case Kind::kDenseDown:
       return layer.dense_low_rank.down;
     default:
-      GH_CHECK(!"a target with one change");
-      return weights.head;
+      CheckFailed(__FILE__, __LINE__, "a target with one change");
   }
 }
 

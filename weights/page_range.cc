@@ -61,8 +61,7 @@ PageRange::Place PageRange::PlaceOf(const std::byte* begin) const {
     GH_CHECK(extent.runs.count(offset) == 1);
     return {i, offset};
   }
-  GH_CHECK(!"a run of this range");
-  return {};
+  CheckFailed(__FILE__, __LINE__, "a run of this range");
 }
 
 // The pages inside a run are its own, only those at its borders may have other users: so what changes is one

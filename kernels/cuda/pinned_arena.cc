@@ -65,7 +65,7 @@ void PinnedArena::Give(std::byte* begin) {
     GH_CHECK_EQ(piece.runs.erase(static_cast<size_t>(begin - piece.begin)), size_t{1});
     return;
   }
-  GH_CHECK(!"a run of this arena");
+  CheckFailed(__FILE__, __LINE__, "a run of this arena");
 }
 
 size_t PinnedArena::locked_bytes() const {

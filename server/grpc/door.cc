@@ -21,8 +21,9 @@ Door::Door(DoorOptions options, ConnectionTable& connections)
       connections_(connections),
       requests_("the call's message", options.waiting_calls, absl::Seconds(options.request_timeout_s)),
       conversations_("the end of reflection", options.conversations, options.conversation),
+      limits_(options.calls),
       threads_(options.threads),
-      rooms_{requests_, conversations_, threads_} {
+      rooms_{requests_, conversations_, limits_, threads_} {
   for (GrpcMethod& method : options.methods) {
     std::string path = method.path;
     methods_.emplace(std::move(path), std::move(method));

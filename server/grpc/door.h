@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "server/call_limits.h"
 #include "server/call_threads.h"
 #include "server/grpc/method.h"
 #include "server/grpc/waiting_calls.h"
@@ -29,7 +30,8 @@ struct DoorOptions {
   size_t conversations = 0;       // reflection streams
   absl::Duration conversation;    // the most that one may take
   double request_timeout_s = 60;  // until a call's message is there
-  CallThreads::Limits threads;
+  CallLimits::Options calls;
+  int64_t threads = 64;
 };
 
 // Thread-safe. No call holds a thread while it waits for its client.
@@ -53,6 +55,7 @@ class Door final : public grpc::CallbackGenericService {
   const int64_t metadata_bytes_;
   ConnectionTable& connections_;
   WaitingCalls requests_, conversations_;
+  CallLimits limits_;
   CallThreads threads_;
   const CallRooms rooms_;
 };

@@ -23,9 +23,23 @@ void GrpcCall::Cancel() {
   context_.TryCancel();
 }
 
+void GrpcCall::OnCancelled(std::function<void()> listener) {
+  {
+    const std::lock_guard lock(listener_mutex_);
+    listener_ = listener;
+  }
+  if (cancelled()) listener();
+}
+
 void GrpcCall::OnCancel() {
   cancelled_ = true;
   Cancelled();
+  std::function<void()> listener;
+  {
+    const std::lock_guard lock(listener_mutex_);
+    listener = listener_;
+  }
+  if (listener) listener();
 }
 
 void GrpcCall::OnDone() {

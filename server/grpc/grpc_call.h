@@ -4,6 +4,8 @@
 #include <grpcpp/generic/async_generic_service.h>
 
 #include <atomic>
+#include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -29,6 +31,7 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public Call {
   absl::Time deadline() const override;
   bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
   void Cancel() override;
+  void OnCancelled(std::function<void()> listener) override;
   std::string peer() const override { return context_.peer(); }
   std::optional<std::string> authorization() const override { return AuthorizationOf(context_); }
 
@@ -53,6 +56,8 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public Call {
   CallContext& context_;
   ConnectionTable::Ticket ticket_;
   std::atomic<bool> cancelled_{false}, cancelled_here_{false};
+  std::mutex listener_mutex_;
+  std::function<void()> listener_;
 };
 
 // A call that is told why it is not served.

@@ -69,14 +69,14 @@ absl::StatusOr<std::unique_ptr<Listener>> StartInference(const ServerConfig& con
   options.connections = Connections(config.limits, MostConnections(config.limits));
   // Those beyond the limit of requests get a thread to be refused by name.
   const int64_t requests = config.limits.concurrent_requests + kSpareThreads / 2;
-  options.threads.threads = config.limits.concurrent_requests + kSpareThreads;
-  options.threads.calls[IndexOf(CallKind::kGenerate)] = requests;
-  options.threads.calls[IndexOf(CallKind::kQuery)] = kQueries;
+  options.threads = config.limits.concurrent_requests + kSpareThreads;
+  options.calls.calls[IndexOf(CallKind::kGenerate)] = requests;
+  options.calls.calls[IndexOf(CallKind::kQuery)] = kQueries;
   const int64_t of_host =
       OfOneHost(config.limits.concurrent_requests_per_host, config.limits.concurrent_requests);
   if (of_host < config.limits.concurrent_requests)
-    options.threads.of_host[IndexOf(CallKind::kGenerate)] = of_host;
-  options.threads.of_host[IndexOf(CallKind::kQuery)] = OfOneHost(0, kQueries);
+    options.calls.of_host[IndexOf(CallKind::kGenerate)] = of_host;
+  options.calls.of_host[IndexOf(CallKind::kQuery)] = OfOneHost(0, kQueries);
   options.socket_group = config.server.socket_group;
   options.service_name = "guildhall.v1.Inference";
   options.reflection = config.server.reflection;
@@ -92,8 +92,8 @@ absl::StatusOr<std::unique_ptr<Listener>> StartAdmin(const ServerConfig& config,
   GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.admin.listen, "admin.listen"));
   options.tls = config.admin.tls;
   options.connections = Connections(config.limits, AdminConnections());
-  options.threads.threads = kAdminCalls;
-  options.threads.calls[IndexOf(CallKind::kAdmin)] = kAdminCalls;
+  options.threads = kAdminCalls;
+  options.calls.calls[IndexOf(CallKind::kAdmin)] = kAdminCalls;
   options.socket_mode = 0600;
   options.service_name = "guildhall.v1.Admin";
   options.serves_always = true;

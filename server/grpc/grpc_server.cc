@@ -61,6 +61,7 @@ DoorOptions GrpcServer::ForDoor() {
   door.conversations = options_.conversations;
   door.conversation = options_.conversation;
   door.request_timeout_s = options_.listener.request_timeout_s;
+  door.calls = options_.calls;
   door.threads = options_.threads;
   return door;
 }

@@ -27,7 +27,8 @@ struct GrpcServerOptions {
   ListenerConfig listener;  // keepalive, handshake, memory quota, timeouts
   LimitsConfig limits;
   ConnectionLimits connections;
-  CallThreads::Limits threads;
+  CallLimits::Options calls;
+  int64_t threads = 64;
   size_t health_watches = 1024;                     // open at a time
   size_t waiting_calls = 4096;                      // whose message has not come
   size_t conversations = 32;                        // reflection streams

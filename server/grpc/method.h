@@ -10,6 +10,7 @@
 #include "server/call_kind.h"
 #include "server/grpc/grpc_call.h"
 #include "server/grpc/request_call.h"
+#include "server/guarded.h"
 
 namespace guildhall {
 
@@ -17,6 +18,7 @@ namespace guildhall {
 struct CallRooms {
   WaitingCalls& requests;
   WaitingCalls& conversations;
+  CallLimits& limits;
   CallThreads& threads;
 };
 
@@ -27,19 +29,29 @@ struct GrpcMethod {
   std::function<GrpcCall*(CallContext& context, ConnectionTable::Ticket ticket, const CallRooms& rooms)> make;
 };
 
+// `answer` ends the call by RequestCall::End.
 inline GrpcMethod RequestMethod(std::string path, CallKind kind, RequestCall::Answer answer) {
   return {std::move(path), kind,
           [kind, answer = std::move(answer)](CallContext& context, ConnectionTable::Ticket ticket,
                                              const CallRooms& rooms) -> GrpcCall* {
             CallThreads* const threads = kind == CallKind::kHealth ? nullptr : &rooms.threads;
-            return new RequestCall(context, std::move(ticket), {rooms.requests, threads, kind, answer});
+            return new RequestCall(context, std::move(ticket),
+                                   {rooms.requests, rooms.limits, threads, kind, answer});
           }};
+}
+
+// `run` is absl::Status(RequestCall&), and is all of the call.
+template <typename Run>
+GrpcMethod BlockingMethod(std::string path, CallKind kind, Run run) {
+  return RequestMethod(std::move(path), kind, [run](RequestCall& call) {
+    call.End(Guarded([&]() -> absl::Status { return run(call); }));
+  });
 }
 
 // `run` is absl::Status(const Request&, Call&, Response&).
 template <typename Request, typename Response, typename Run>
 GrpcMethod UnaryMethod(std::string path, CallKind kind, Run run) {
-  return RequestMethod(std::move(path), kind, [run](RequestCall& call) -> absl::Status {
+  return BlockingMethod(std::move(path), kind, [run](RequestCall& call) -> absl::Status {
     Request request;
     GH_RETURN_IF_ERROR(call.ReadMessage(request));
     Response response;
@@ -62,7 +74,7 @@ class RequestSink final : public MessageSink<Message> {
 // `run` is absl::Status(const Request&, Call&, MessageSink<Response>&).
 template <typename Request, typename Response, typename Run>
 GrpcMethod StreamMethod(std::string path, CallKind kind, Run run) {
-  return RequestMethod(std::move(path), kind, [run](RequestCall& call) -> absl::Status {
+  return BlockingMethod(std::move(path), kind, [run](RequestCall& call) -> absl::Status {
     Request request;
     GH_RETURN_IF_ERROR(call.ReadMessage(request));
     RequestSink<Response> sink(call);

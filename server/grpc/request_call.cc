@@ -2,9 +2,13 @@
 
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "base/status.h"
 #include "server/error_details.h"
 #include "server/grpc/status_mapping.h"
-#include "server/guarded.h"
 
 namespace guildhall {
 namespace {
@@ -37,14 +41,16 @@ void RequestCall::OnReadDone(bool ok) {
 }
 
 void RequestCall::Begin() {
-  if (rooms_.threads == nullptr) return Run();
-  // The call ends by Run, so that it is there when Run begins.
-  const absl::Status refused = rooms_.threads->Run(rooms_.kind, peer(), [this] { Run(); });
+  if (rooms_.threads == nullptr) return rooms_.answer(*this);
+  const absl::Status refused = TakeThread();
   if (!refused.ok()) Refuse(refused);
 }
 
-void RequestCall::Run() {
-  End(Guarded([this] { return rooms_.answer(*this); }));
+absl::Status RequestCall::TakeThread() {
+  GH_ASSIGN_OR_RETURN(CallLimits::Ticket counted, rooms_.limits.Enter(rooms_.kind, peer()));
+  counted_.emplace(std::move(counted));
+  // The call ends by what runs, so that it is there when that begins.
+  return rooms_.threads->Run([this] { rooms_.answer(*this); });
 }
 
 void RequestCall::TurnAway(const absl::Status& status) {
@@ -56,8 +62,8 @@ void RequestCall::Refuse(const absl::Status& status) {
   End(status);
 }
 
-// The last thing that is done here: the call may be gone when it returns.
 void RequestCall::End(const absl::Status& status) {
+  counted_.reset();  // before the client knows, who may come again at once
   if (!status.ok() || !has_reply_) return Finish(ToGrpcStatus(status));
   StartWriteAndFinish(&out_, grpc::WriteOptions(), grpc::Status::OK);
 }
@@ -72,26 +78,29 @@ absl::Status RequestCall::ReadMessage(google::protobuf::Message& message) {
       "other encodings as token_ids, or convert it)");
 }
 
-bool RequestCall::Write(const google::protobuf::Message& message) {
-  std::unique_lock lock(mutex_);
-  if (cancelled() || !write_ok_) return false;
+void RequestCall::Send(const google::protobuf::Message& message, std::function<void(bool)> sent) {
+  if (cancelled()) return sent(false);
   out_ = BytesOf(message);
-  writing_ = true;
+  sent_ = std::move(sent);
   StartWrite(&out_);
-  written_.wait(lock, [this] { return !writing_; });
-  return write_ok_;
+}
+
+void RequestCall::OnWriteDone(bool ok) {
+  // What is told may send the next one at once.
+  const std::function<void(bool)> sent = std::exchange(sent_, nullptr);
+  sent(ok);
+}
+
+bool RequestCall::Write(const google::protobuf::Message& message) {
+  const auto taken = std::make_shared<std::promise<bool>>();
+  std::future<bool> answer = taken->get_future();
+  Send(message, [taken](bool ok) { taken->set_value(ok); });
+  return answer.get();
 }
 
 void RequestCall::Reply(const google::protobuf::Message& message) {
   out_ = BytesOf(message);
   has_reply_ = true;
-}
-
-void RequestCall::OnWriteDone(bool ok) {
-  const std::lock_guard lock(mutex_);
-  writing_ = false;
-  write_ok_ = ok;
-  written_.notify_all();
 }
 
 }  // namespace guildhall

@@ -81,6 +81,25 @@ TEST_CASE("The engine is woken by a cancel and by room in a full stream, and by 
   CHECK(wakes == 2);
 }
 
+TEST_CASE("A reader that does not wait is told of every event, the end included, and of nothing afterwards") {
+  TokenStream stream(2);
+  int told = 0;
+  const auto held = std::make_shared<int>(0);
+  stream.Push(Token(1));
+  stream.OnEvent([&told, held] { ++told; });
+  CHECK(told == 0);  // of what comes from now on
+  stream.Push(Token(2));
+  CHECK(told == 1);
+  stream.OnEvent(nullptr);
+  CHECK(held.use_count() == 1);
+  stream.Push(Token(3));
+  CHECK(told == 1);
+  stream.OnEvent([&told, held] { ++told; });
+  stream.End({});
+  CHECK(told == 2);
+  CHECK(held.use_count() == 1);  // the stream keeps nobody alive
+}
+
 TEST_CASE("LastPop moves with the reader") {
   TokenStream stream(2);
   const absl::Time before = stream.LastPop();

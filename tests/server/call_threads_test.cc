@@ -1,50 +1,60 @@
-// Who gets a thread for a call, and who is told to come again.
+// The threads that calls are answered on: those that come with the work, and the few of answers.
 #include "server/call_threads.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <latch>
-#include <string>
-#include <thread>
+#include <vector>
+
+#include "server/answer_threads.h"
 
 namespace guildhall {
 namespace {
 
-constexpr size_t kGenerate = IndexOf(CallKind::kGenerate);
-
-TEST_CASE("one address takes its share of the calls of a kind, and others have the rest") {
-  CallThreads::Limits limits;
-  limits.calls[kGenerate] = 4;
-  limits.calls[IndexOf(CallKind::kQuery)] = 4;
-  limits.of_host[kGenerate] = 3;
-  std::latch over(1);
-  CallThreads threads(limits);
-  const auto run = [&](const std::string& peer, CallKind kind = CallKind::kGenerate) {
-    return threads.Run(kind, peer, [&] { over.wait(); });
-  };
-  CHECK(run("ipv4:10.0.0.7:1").ok());
-  CHECK(run("ipv4:10.0.0.7:2").ok());
-  CHECK(run("ipv4:10.0.0.7:2").ok());
-  const absl::Status refused = run("ipv4:10.0.0.7:3");
-  CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
-  CHECK(refused.message() ==
-        "the client's address has its limit of 3 calls of this kind open; try again later");
-  for (int i = 0; i < 4; ++i) CHECK(run("ipv4:10.0.0.7:3", CallKind::kQuery).ok());
-  CHECK(run("ipv6:%5Bfe80::1%5D:1").ok());
-  CHECK(run("ipv4:10.0.0.8:1").message() ==
-        "the server has its limit of 4 calls of this kind open; try again later");
-  over.count_down();
-  while (!run("ipv4:10.0.0.7:9").ok()) std::this_thread::yield();
+TEST_CASE("threads come with the calls, up to their limit, and the rest waits") {
+  std::atomic<int> begun{0}, ended{0};
+  {
+    std::latch over(1);
+    CallThreads threads(3);
+    for (int i = 0; i < 5; ++i) {
+      REQUIRE(threads
+                  .Run([&] {
+                    ++begun;
+                    over.wait();
+                    ++ended;
+                  })
+                  .ok());
+    }
+    while (begun < 3) std::this_thread::yield();
+    CHECK(threads.threads() == 3);
+    CHECK(begun == 3);
+    over.count_down();
+    while (ended < 5) std::this_thread::yield();
+  }
+  CHECK(ended == 5);
 }
 
-TEST_CASE("clients without an address share the calls of all") {
-  CallThreads::Limits limits;
-  limits.calls[kGenerate] = 3;
-  limits.of_host[kGenerate] = 1;
-  std::latch over(1);
-  CallThreads threads(limits);
-  for (const bool in : {true, true, true, false})
-    CHECK(threads.Run(CallKind::kGenerate, "unix:", [&] { over.wait(); }).ok() == in);
-  over.count_down();
+TEST_CASE("what was posted runs once, in its order on one thread, and before the threads are gone") {
+  std::vector<int> order;
+  {
+    AnswerThreads threads(1);
+    for (int i = 0; i < 100; ++i) threads.Post([&order, i] { order.push_back(i); });
+  }
+  REQUIRE(order.size() == 100);
+  for (int i = 0; i < 100; ++i) CHECK(order[static_cast<size_t>(i)] == i);
+
+  std::atomic<int> ran{0};
+  {
+    AnswerThreads threads(4);
+    // Also what is posted from inside.
+    for (int i = 0; i < 100; ++i) {
+      threads.Post([&] {
+        ++ran;
+        threads.Post([&] { ++ran; });
+      });
+    }
+  }
+  CHECK(ran == 200);
 }
 
 }  // namespace

@@ -1,85 +1,19 @@
 // The calls behind the front ends, by a front end that is none: no transport, no socket.
 #include "server/generate_call.h"
 
-#include <atomic>
 #include <catch2/catch.hpp>
-#include <functional>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/time/clock.h"
 #include "server/admin_calls.h"
-#include "tests/server/fixture.h"
+#include "tests/server/plain_calls.h"
 
 namespace guildhall {
-namespace {
-
-class PlainCall final : public Call {
- public:
-  absl::Time deadline() const override { return deadline_; }
-  bool cancelled() const override { return cancelled_; }
-  void Cancel() override { cancelled_ = true; }
-  std::string peer() const override { return "nobody"; }
-  std::optional<std::string> authorization() const override { return authorization_; }
-
-  absl::Time deadline_ = absl::InfiniteFuture();
-  std::optional<std::string> authorization_;
-
- private:
-  std::atomic<bool> cancelled_{false};
-};
-
-// Keeps what it is given; `takes` says whether the client is still there.
-class KeepingSink final : public GenerateSink {
- public:
-  explicit KeepingSink(std::function<bool(const v1::GenerateResponse&)> takes = {})
-      : takes_(std::move(takes)) {}
-
-  bool Write(const v1::GenerateResponse& message) override {
-    messages.push_back(message);
-    return !takes_ || takes_(message);
-  }
-
-  std::vector<v1::GenerateResponse> messages;
-
- private:
-  const std::function<bool(const v1::GenerateResponse&)> takes_;
-};
-
-// A server without listeners.
-class Calls {
- public:
-  explicit Calls(ScriptedModel::Options options = {}, const ServerConfig& config = TestConfig())
-      : model_(std::move(options)) {
-    DeployedModel deployed;
-    deployed.model = &model_;
-    auto deployment = Deploy(config, DemoText(), std::move(deployed));
-    REQUIRE(deployment.ok());
-    state.Publish(*std::move(deployment));
-  }
-
-  bool Idle() const {
-    const EngineStatus status = state.deployment()->engine->Status();
-    return streams.open() == 0 && status.kv_blocks_free == status.kv_blocks;
-  }
-
- private:
-  ScriptedModel model_;
-
- public:
-  ServerState state;
-  OpenStreams streams{2};
-  GenerateCalls generate{state, streams};
-};
-
-}  // namespace
 
 TEST_CASE("an answer is its start, its chunks and its end, whoever carries it") {
   Calls calls;
-  PlainCall call;
-  KeepingSink sink;
-  REQUIRE(calls.generate.Run(IdRequest(5, 3), call, sink).ok());
+  Answered sink;
+  REQUIRE(sink.Run(calls.generate, IdRequest(5, 3)).ok());
   REQUIRE(sink.messages.size() >= 3);
   CHECK(sink.messages.front().start().request_id() == 1);
   CHECK(sink.messages.front().start().prompt_tokens() == 1);
@@ -89,32 +23,29 @@ TEST_CASE("an answer is its start, its chunks and its end, whoever carries it") 
   CHECK(sink.messages.back().end().finish_reason() == v1::FINISH_REASON_LENGTH);
   CHECK(calls.Idle());
   // Whatever front end a call came by, its id is its own.
-  KeepingSink next;
-  REQUIRE(calls.generate.Run(IdRequest(5, 3), call, next).ok());
+  Answered next;
+  REQUIRE(next.Run(calls.generate, IdRequest(5, 3)).ok());
   CHECK(next.messages.front().start().request_id() == 2);
 }
 
 TEST_CASE("a call's deadline, its cancellation and a client that takes nothing end it, and nothing is left") {
   Calls calls(EndlessModel());
-  PlainCall late;
-  late.deadline_ = absl::Now() + absl::Milliseconds(50);
-  KeepingSink sink;
-  CHECK(absl::IsDeadlineExceeded(calls.generate.Run(IdRequest(5, kEndless), late, sink)));
-  CHECK(sink.messages.back().end().finish_reason() == v1::FINISH_REASON_DEADLINE);
+  Answered late;
+  late.call.deadline_ = absl::Now() + absl::Milliseconds(50);
+  CHECK(absl::IsDeadlineExceeded(late.Run(calls.generate, IdRequest(5, kEndless))));
+  CHECK(late.messages.back().end().finish_reason() == v1::FINISH_REASON_DEADLINE);
   CHECK(calls.Idle());
 
-  PlainCall left;
-  KeepingSink until_chunk([&](const v1::GenerateResponse& message) {
-    if (message.has_chunk()) left.Cancel();
+  Answered left([&](const v1::GenerateResponse& message) {
+    if (message.has_chunk()) left.call.Cancel();
     return true;
   });
-  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), left, until_chunk)));
+  CHECK(absl::IsCancelled(left.Run(calls.generate, IdRequest(5, kEndless))));
   CHECK(calls.Idle());
 
-  PlainCall deaf;
-  KeepingSink closed([](const v1::GenerateResponse& message) { return !message.has_chunk(); });
-  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), deaf, closed)));
-  CHECK_FALSE(closed.messages.back().has_end());
+  Answered deaf([](const v1::GenerateResponse& message) { return !message.has_chunk(); });
+  CHECK(absl::IsCancelled(deaf.Run(calls.generate, IdRequest(5, kEndless))));
+  CHECK_FALSE(deaf.messages.back().has_end());
   CHECK(calls.Idle());
 }
 
@@ -127,10 +58,11 @@ TEST_CASE(
   ServerConfig config = TestConfig();
   config.engine.max_running = 1;
   Calls calls(EndlessModel(), config);
-  PlainCall before, call;
-  KeepingSink ignored;
-  std::thread first([&] {
-    if (stage == Stage::kQueue) (void)calls.generate.Run(IdRequest(5, kEndless), before, ignored);
+  Answered before;
+  // A client that reads slowly: the stream is full, and the sequence rests.
+  Answered answered([&](const v1::GenerateResponse& message) {
+    if (stage == Stage::kStream && message.has_chunk()) absl::SleepFor(absl::Milliseconds(20));
+    return true;
   });
   const auto engine = [&] {
     const EngineStatus status = calls.state.deployment()->engine->Status();
@@ -138,48 +70,42 @@ TEST_CASE(
     for (const auto& task : status.tasks) queued += task.queued, running += task.running;
     return std::pair(queued, running);
   };
-  while (stage == Stage::kQueue && engine() != std::pair(0, 1)) absl::SleepFor(absl::Milliseconds(1));
-  if (end == End::kDeadline) call.deadline_ = absl::Now() + absl::Milliseconds(100);
-  // A client that reads slowly: the stream is full, and the sequence rests.
-  KeepingSink sink([&](const v1::GenerateResponse& message) {
-    if (stage == Stage::kStream && message.has_chunk()) absl::SleepFor(absl::Milliseconds(20));
-    return true;
-  });
-  absl::Status status;
-  std::atomic<int64_t> ended_ns{0};
-  std::thread second([&] {
-    status = calls.generate.Run(IdRequest(5, kEndless), call, sink);
-    ended_ns = absl::GetCurrentTimeNanos();
-  });
+  if (stage == Stage::kQueue) {
+    before.Start(calls.generate, IdRequest(5, kEndless));
+    while (engine() != std::pair(0, 1)) absl::SleepFor(absl::Milliseconds(1));
+  }
+  if (end == End::kDeadline) answered.call.deadline_ = absl::Now() + absl::Milliseconds(100);
+  answered.Start(calls.generate, IdRequest(5, kEndless));
   const std::pair<int, int> expected = stage == Stage::kQueue ? std::pair(1, 1) : std::pair(0, 1);
-  while (ended_ns == 0 && engine() != expected) absl::SleepFor(absl::Milliseconds(1));
-  const absl::Time begin = end == End::kDeadline ? call.deadline_ : absl::Now();
-  if (end == End::kCancel) call.Cancel();
+  while (end != End::kDeadline && engine() != expected) absl::SleepFor(absl::Milliseconds(1));
+  const absl::Time begin = end == End::kDeadline ? answered.call.deadline_ : absl::Now();
+  if (end == End::kCancel) answered.call.Cancel();
   if (end == End::kCutOff) {
     calls.state.BeginDrain(std::nullopt);
-    calls.state.CutOff();
+    calls.streams.CutOff();
   }
-  second.join();
-  CHECK(absl::FromUnixNanos(ended_ns) - begin < absl::Seconds(1));  // 50 ms, on a machine with other work
+  const absl::Status status = answered.End();
+  CHECK(absl::Now() - begin < absl::Seconds(1));  // 50 ms, on a machine with other work
   CHECK(status.code() == (end == End::kDeadline ? absl::StatusCode::kDeadlineExceeded
                           : end == End::kCancel ? absl::StatusCode::kCancelled
                                                 : absl::StatusCode::kUnavailable));
-  before.Cancel();
-  first.join();
+  if (stage == Stage::kQueue) {
+    before.call.Cancel();
+    (void)before.End();
+  }
   CHECK(calls.Idle());
   CHECK(calls.state.deployment()->request_memory->used() == 0);
 }
 
 TEST_CASE("a write that is blocked for longer than the stall limit cancels its call") {
   Calls calls(EndlessModel());
-  PlainCall call;
-  KeepingSink blocked([&](const v1::GenerateResponse& message) {
+  Answered blocked([&](const v1::GenerateResponse& message) {
     if (!message.has_chunk()) return true;
     // The watcher of a server, here from inside the write.
-    while (!call.cancelled()) calls.streams.CancelStalled(absl::Nanoseconds(1));
+    while (!blocked.call.cancelled()) calls.streams.CancelStalled(absl::Nanoseconds(1));
     return false;
   });
-  CHECK(absl::IsCancelled(calls.generate.Run(IdRequest(5, kEndless), call, blocked)));
+  CHECK(absl::IsCancelled(blocked.Run(calls.generate, IdRequest(5, kEndless))));
   CHECK(calls.Idle());
 }
 
@@ -200,9 +126,9 @@ TEST_CASE("administration is for who knows the token, by whatever transport it c
   CHECK(drained.limit().seconds() == 1);
   v1::ListAdaptersResponse list;
   CHECK(absl::IsUnavailable(admin.ListAdapters({}, call, list)));
-  KeepingSink sink;
-  CHECK(absl::IsUnavailable(calls.generate.Run(IdRequest(5, 3), call, sink)));
-  CHECK(sink.messages.empty());
+  Answered late;
+  CHECK(absl::IsUnavailable(late.Run(calls.generate, IdRequest(5, 3))));
+  CHECK(late.messages.empty());
 }
 
 }  // namespace guildhall
