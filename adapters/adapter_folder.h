@@ -16,7 +16,9 @@ struct AdapterFolderOptions {
   std::string expert_config;  // ESFT: path of an expert_cfg.json elsewhere; empty: in the folder, or derived
   std::string required_base_name;  // refuse a folder that records another base; empty: only reported
   int64_t max_rank = 0;            // 0: no cap
-  std::vector<std::string> notes;  // of what is in the folder beside its weights: go with the source's own
+  // Of what is in the folder beside its weights: the manifest has them.
+  std::vector<std::string> notes;
+  std::shared_ptr<const AdapterCompanion> companion = nullptr;
   // Keys of its configuration that this version does not know, and the operator declares harmless.
   std::vector<std::string> ignore_config_keys;
 };

@@ -122,6 +122,8 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenEsft(std::unique_ptr<AdapterF
   if (!config) manifest.notes.push_back(StrCat(kConfigName, ": derived from the tensors"));
   AddNotes(base, binder, tensors, manifest);
   manifest.notes.insert(manifest.notes.end(), options.notes.begin(), options.notes.end());
+  manifest.companion = options.companion;
+  if (config) manifest.waived = std::move(config->waived);
   return std::make_unique<EsftSource>(std::move(files), std::move(manifest), std::move(tensors));
 }
 

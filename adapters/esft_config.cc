@@ -1,5 +1,6 @@
 #include "adapters/esft_config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -72,9 +73,10 @@ absl::StatusOr<EsftConfig> ParseEsftConfig(const Json& json, const std::string& 
                "checkpoint as a base model of its own"));
   }
   GH_ASSIGN_OR_RETURN(const JsonObject experts, object.Object("experts"));
-  for (const std::string& key : ignored) object.MarkRead(key);
   for (const std::string& key : object.Unread()) {
-    if (key.starts_with('_')) object.MarkRead(key);
+    const bool waived = std::find(ignored.begin(), ignored.end(), key) != ignored.end();
+    if (key.starts_with('_') || waived) object.MarkRead(key);
+    if (waived && !key.starts_with('_')) config.waived.push_back(key);
   }
   GH_RETURN_IF_ERROR(object.CheckAllRead());
   for (const auto& [key, list] : experts.json().items()) {

@@ -15,6 +15,7 @@ namespace guildhall {
 struct EsftConfig {
   std::map<int, std::set<int>> experts;  // layer -> logical experts
   bool shared_experts = false;
+  std::vector<std::string> waived;  // keys that pass because they are in `ignored`
 };
 
 // INVALID_ARGUMENT: malformed, a duplicate or something that the model does not have; FAILED_PRECONDITION:

@@ -90,6 +90,8 @@ absl::StatusOr<std::unique_ptr<AdapterSource>> OpenPeft(std::unique_ptr<AdapterF
   manifest.base_name = config->base_name;
   manifest.notes = std::move(binding->notes);
   manifest.notes.insert(manifest.notes.end(), options.notes.begin(), options.notes.end());
+  manifest.companion = options.companion;
+  manifest.waived = std::move(config->waived);
   for (const BaseCopy& copy : binding->copies) {
     GH_RETURN_IF_ERROR(CheckBaseCopy(copy, *files, base));
     manifest.notes.push_back(StrCat(copy.tensor->entry->name, ": the base's own, ignored"));

@@ -95,11 +95,15 @@ absl::Status CheckRefused(const JsonObject& object) {
   return absl::OkStatus();
 }
 
-absl::Status CheckUnknown(const JsonObject& object, const std::vector<std::string>& ignored) {
+absl::Status CheckUnknown(const JsonObject& object, const std::vector<std::string>& ignored,
+                          std::vector<std::string>& waived) {
   for (const std::string& key : object.Unread()) {
     const Json& value = object.json()[key];
-    if (key.starts_with('_') || std::find(ignored.begin(), ignored.end(), key) != ignored.end()) continue;
-    if (value.is_null() || (value.is_boolean() && !value.get<bool>())) continue;
+    if (key.starts_with('_') || value.is_null() || (value.is_boolean() && !value.get<bool>())) continue;
+    if (std::find(ignored.begin(), ignored.end(), key) != ignored.end()) {
+      waived.push_back(key);
+      continue;
+    }
     std::string message =
         StrCat(object.Where(Excerpt(key)), ": expected no such key, or null or false, found ",
                Excerpt(DumpJson(value)), ": it may change the result, and this version does not know it");
@@ -222,7 +226,7 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(const Json& json, const std::string& 
   GH_ASSIGN_OR_RETURN(config.dora, object.BoolOr("use_dora", false));
   GH_RETURN_IF_ERROR(ReadTargets(object, config));
   GH_RETURN_IF_ERROR(ReadPatterns(object, config));
-  GH_RETURN_IF_ERROR(CheckUnknown(object, ignored));
+  GH_RETURN_IF_ERROR(CheckUnknown(object, ignored, config.waived));
   return config;
 }
 

@@ -35,6 +35,7 @@ struct PeftConfig {
   // Regular expressions on the end of full names; the first that matches wins.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
+  std::vector<std::string> waived;  // keys that pass because they are in `ignored`
 };
 
 // Every key is known, or known to change nothing, or null or false: all else is refused by name, and so is

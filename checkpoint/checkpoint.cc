@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::OpenPacked(const std::st
   checkpoint->binding_ = ExpectedWeights(folder.config);
   checkpoint->spec_ = std::move(folder.config.spec);
   checkpoint->generation_ = std::move(folder.generation);
+  checkpoint->notes_ = std::move(folder.config.notes);
   return checkpoint;
 }
 
@@ -59,6 +60,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   checkpoint->directory_ = directory;
   checkpoint->spec_ = std::move(folder.config.spec);
   checkpoint->generation_ = std::move(folder.generation);
+  checkpoint->notes_ = std::move(folder.config.notes);
   checkpoint->files_ = std::move(folder.files);
   checkpoint->binding_ = std::move(folder.binding);
   return checkpoint;

@@ -39,6 +39,8 @@ class Checkpoint final : public WeightSource {
   const ModelSpec& spec() const override { return spec_; }
   // Empty without generation_config.json. (The tokens that end a text are in the spec, from either file.)
   const GenerationConfig& generation() const { return generation_; }
+  // What a person should know of config.json, and of what the operator says of the folder's files.
+  const std::vector<std::string>& notes() const { return notes_; }
 
   bool Has(const WeightKey& key) const override { return binding_.weights.contains(key); }
   DType dtype(const WeightKey& key) const override { return Bound(key).view.dtype; }
@@ -68,6 +70,7 @@ class Checkpoint final : public WeightSource {
   std::string directory_;
   ModelSpec spec_;
   GenerationConfig generation_;
+  std::vector<std::string> notes_;
   TensorFiles files_;
   Binding binding_;
 };

@@ -124,7 +124,9 @@ std::vector<int32_t> ReadTokenIds(const JsonObject& object, std::string_view key
   return ids;
 }
 
-HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Problems& problems) {
+namespace {
+
+HfConfig Read(const Json& json, const CheckpointOptions& options, Problems& problems) {
   HfConfig result;
   const auto object = JsonObject::From(json, "config.json");
   if (!object.ok()) {
@@ -169,6 +171,47 @@ HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Proble
   }
   CheckRemainingKeys(config, spec);
   Settle(spec);
+  return result;
+}
+
+// "rope_scaling.foo" of nested objects.
+bool IsThere(const Json& json, std::string_view path) {
+  const Json* at = &json;
+  while (at->is_object()) {
+    const size_t dot = path.find('.');
+    const auto found = at->find(std::string(path.substr(0, dot)));
+    if (found == at->end()) return false;
+    if (dot == std::string_view::npos) return true;
+    at = &*found;
+    path.remove_prefix(dot + 1);
+  }
+  return false;
+}
+
+// A waiver that waives nothing is a typing error, or of another model's folder.
+void NoteIdleWaivers(const Json& json, const CheckpointOptions& options, HfConfig& result) {
+  Problems with;
+  Read(json, options, with);
+  for (const std::string& key : options.ignore_config_keys) {
+    if (!IsThere(json, key)) {
+      result.notes.push_back(StrCat("ignore_config_keys: ", Quote(key), ": config.json has no such key"));
+      continue;
+    }
+    CheckpointOptions others = options;
+    std::erase(others.ignore_config_keys, key);
+    Problems without;
+    Read(json, others, without);
+    if (without.list().size() > with.list().size()) continue;
+    result.notes.push_back(
+        StrCat("ignore_config_keys: ", Quote(key), ": config.json is read in the same way without it"));
+  }
+}
+
+}  // namespace
+
+HfConfig ReadHfConfig(const Json& json, const CheckpointOptions& options, Problems& problems) {
+  HfConfig result = Read(json, options, problems);
+  if (result.family != nullptr) NoteIdleWaivers(json, options, result);
   return result;
 }
 

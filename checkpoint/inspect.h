@@ -51,8 +51,13 @@ struct Inspection {
 // Errors only where nothing can be said: no such folder, or no config.json that is JSON.
 absl::StatusOr<Inspection> Inspect(const std::string& directory, const CheckpointOptions& options = {});
 
-// For people, in lines of text; and for programs, one JSON object.
-std::string InspectText(const Inspection& inspection);
+struct NamedLine {
+  std::string name, text;
+};
+
+// For people, in lines of text, the verdict last; and for programs, one JSON object. `machine`: what is to be
+// said of the machine, behind what is said of the model.
+std::string InspectText(const Inspection& inspection, const std::vector<NamedLine>& machine = {});
 Json InspectJson(const Inspection& inspection);
 
 }  // namespace guildhall

@@ -80,12 +80,13 @@ Json PartsJson(const Inspection& in) {
 
 }  // namespace
 
-std::string InspectText(const Inspection& in) {
+std::string InspectText(const Inspection& in, const std::vector<NamedLine>& machine) {
   Lines lines;
   lines.Add("folder", in.directory);
   AddModel(in, lines);
   AddSizes(in, lines);
   lines.Add("tokenizer", in.tokenizer);
+  for (const NamedLine& line : machine) lines.Add(line.name, line.text);
   for (const std::string& note : in.notes) lines.Add("note", note);
   if (in.served) {
     lines.Raw("served: yes");

@@ -17,9 +17,22 @@ absl::StatusOr<Json> ReadJsonFile(const std::string& directory, const std::strin
   return ParseJson(text, name);
 }
 
+// What is left out must be there.
+void NoteIdleKeys(const Json& json, const std::vector<std::string>& ignored,
+                  std::vector<std::string>& notes) {
+  for (const std::string& key : ignored) {
+    if (json.is_object() && json.contains(key)) continue;
+    notes.push_back(
+        StrCat("ignore_generation_config_keys: ", Quote(key), ": generation_config.json has no such key"));
+  }
+}
+
 // generation_config.json is optional; what it says of the last tokens goes before config.json.
 void ReadGeneration(const std::string& directory, const CheckpointOptions& options, ModelFolder& folder) {
   const auto json = ReadJsonFile(directory, "generation_config.json");
+  if (json.ok() || absl::IsNotFound(json.status())) {
+    NoteIdleKeys(json.ok() ? *json : Json(), options.ignore_generation_keys, folder.config.notes);
+  }
   if (absl::IsNotFound(json.status())) return;
   if (!json.ok()) return folder.problems.Add(json.status());
   ModelSpec& spec = folder.config.spec;

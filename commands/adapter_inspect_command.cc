@@ -1,5 +1,6 @@
 // guildhall adapters inspect: what an adapter folder changes, and whether a base model can serve it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <filesystem>
@@ -9,11 +10,14 @@
 #include <utility>
 
 #include "adapters/adapter_folder.h"
-#include "adapters/adapter_text.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/str_cat.h"
 #include "checkpoint/checkpoint.h"
 #include "commands/commands.h"
+#include "runtime/adapter_text.h"
+#include "runtime/end_tokens.h"
+#include "runtime/generation_defaults.h"
 #include "weights/product_layout.h"
 
 namespace guildhall {
@@ -124,20 +128,39 @@ void PrintManifestJson(const AdapterManifest& manifest) {
                           .c_str());
 }
 
+// The flag is for both configurations: a key that one of them needs is none of the other's business.
+void NoteIdleWaivers(const std::vector<std::string>& keys, const Checkpoint& base,
+                     AdapterManifest& manifest) {
+  for (const std::string& key : keys) {
+    const auto& waived = manifest.waived;
+    if (std::find(waived.begin(), waived.end(), key) != waived.end()) continue;
+    const std::string begin = StrCat("ignore_config_keys: ", Quote(key), ":");
+    const bool idle = std::any_of(base.notes().begin(), base.notes().end(),
+                                  [&](const std::string& note) { return note.starts_with(begin); });
+    if (idle) manifest.notes.push_back(StrCat(begin, " neither configuration needs it"));
+  }
+}
+
 absl::Status InspectAdapter(const InspectAdapterFlags& flags) {
   CheckpointOptions checkpoint;
   checkpoint.ignore_config_keys = flags.options.ignore_config_keys;
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> base, Checkpoint::Open(flags.model, checkpoint));
   GH_ASSIGN_OR_RETURN(const TextAssets text, LoadTextAssets(flags.model));
+  AdapterTextRules rules{.text = &text, .vocabulary = base->spec().vocabulary};
+  GH_ASSIGN_OR_RETURN(rules.defaults, GenerationDefaults(base->generation()));
+  std::vector<std::string> of_the_model;
+  GH_ASSIGN_OR_RETURN(rules.end_tokens, EndTokens(base->spec(), text, {}, of_the_model));
   AdapterFolderOptions options = flags.options;
-  options.notes = ReadAdapterFolderText(flags.folder, text).notes;
+  options.notes = ReadAdapterText(flags.folder, rules).notes;
   GH_ASSIGN_OR_RETURN(const std::unique_ptr<AdapterSource> source,
                       OpenAdapterFolder(flags.folder, *base, options));
   GH_RETURN_IF_ERROR(ReadAll(*source));
+  AdapterManifest manifest = source->manifest();
+  NoteIdleWaivers(flags.options.ignore_config_keys, *base, manifest);
   if (flags.json) {
-    PrintManifestJson(source->manifest());
+    PrintManifestJson(manifest);
   } else {
-    PrintManifest(source->manifest(), *base);
+    PrintManifest(manifest, *base);
   }
   return absl::OkStatus();
 }

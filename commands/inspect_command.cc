@@ -104,12 +104,10 @@ int PrintPacked(const InspectFlags& flags, const ModelFiles& files, const std::s
   return 0;
 }
 
-// The verdict comes last: it is what is looked for.
-void PrintText(const Inspection& inspection, const std::string& device,
-               const std::vector<std::string>& unchecked) {
-  std::printf("device            %s\n", device.c_str());
-  for (const std::string& line : unchecked) std::printf("not checked       %s\n", line.c_str());
-  std::printf("%s", InspectText(inspection).c_str());
+std::vector<NamedLine> MachineLines(const std::string& device, const std::vector<std::string>& unchecked) {
+  std::vector<NamedLine> lines{{"device", device}};
+  for (const std::string& line : unchecked) lines.push_back({"not checked", line});
+  return lines;
 }
 
 // 0: served, 1: nothing to say of it, 2: understood but not served.
@@ -140,7 +138,7 @@ int PrintInspection(const InspectFlags& flags) {
     report["unchecked"] = unchecked;
     std::printf("%s\n", DumpJson(report, 2).c_str());
   } else {
-    PrintText(*inspection, *device, unchecked);
+    std::printf("%s", InspectText(*inspection, MachineLines(*device, unchecked)).c_str());
   }
   return inspection->served ? 0 : 2;
 }

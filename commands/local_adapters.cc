@@ -34,12 +34,15 @@ std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model) {
 }
 
 absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,
-                         const std::vector<NamedFolder>& folders) {
+                         const std::vector<NamedFolder>& folders,
+                         const std::vector<std::string>& ignore_config_keys) {
+  AdapterFolderOptions options;
+  options.ignore_config_keys = ignore_config_keys;
   for (const NamedFolder& folder : folders) {
     LoadRequest request;
     request.name = folder.name;
     request.source = folder.directory;
-    request.open = [&] { return OpenAdapterFolder(folder.directory, *model.checkpoint); };
+    request.open = [&] { return OpenAdapterFolder(folder.directory, *model.checkpoint, options); };
     GH_RETURN_IF_ERROR(manager.Load(request).status());
   }
   return absl::OkStatus();

@@ -22,8 +22,10 @@ absl::StatusOr<std::vector<NamedFolder>> ParseNamedFolders(const std::vector<std
 // A weight manager over `model`, which outlives it.
 std::unique_ptr<WeightManager> MakeLocalManager(const BaseModel& model);
 
+// `ignore_config_keys`: unknown keys of the adapters' configurations that are harmless.
 absl::Status LoadFolders(WeightManager& manager, const BaseModel& model,
-                         const std::vector<NamedFolder>& folders);
+                         const std::vector<NamedFolder>& folders,
+                         const std::vector<std::string>& ignore_config_keys);
 
 // The adapters that a sequence of a tokens file names (its task: the adapter of that name); null for none.
 absl::StatusOr<std::shared_ptr<const AdapterSet>> AcquireFor(WeightManager& manager,

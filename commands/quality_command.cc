@@ -90,7 +90,7 @@ class QualityMeasure {
     options.max_running = static_cast<int>(flags_.model.max_sequences);
     ShareBudget(model, options);
     Engine engine(*model.decoder, options, {TaskPolicy{}}, manager.get());
-    GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders_));
+    GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders_, flags_.model.checkpoint.ignore_config_keys));
     GH_ASSIGN_OR_RETURN(const std::vector<ScoreSequence> sequences,
                         WithAdapters(examples_.sequences, *manager));
     engine.Start();
@@ -162,7 +162,8 @@ void AddQualityCommand(CLI::App& app, Action& action) {
   auto flags = std::make_shared<QualityFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
   command->add_option("--ignore-config-key", flags->model.checkpoint.ignore_config_keys,
-                      "a key of config.json that you know to be harmless (may be repeated)");
+                      "a key of config.json or of an adapter's configuration that you know to be harmless "
+                      "(may be repeated)");
   command
       ->add_option(
           "--examples", flags->examples_file,

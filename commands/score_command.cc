@@ -132,7 +132,7 @@ absl::Status Score(const ScoreFlags& flags) {
   // The engine takes its share of the memory before the adapters do.
   ShareBudget(model, options);
   Engine engine(*model.decoder, options, {TaskPolicy{}}, manager.get());
-  GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders));
+  GH_RETURN_IF_ERROR(LoadFolders(*manager, model, folders, flags.model.checkpoint.ignore_config_keys));
   GH_ASSIGN_OR_RETURN(const Sequences sequences, ReadSequences(flags, model, *manager));
   GH_ASSIGN_OR_RETURN(LogitFiles files, LogitFiles::Create(flags.logits_dir, sequences, spec.vocabulary));
   engine.Start();
@@ -160,7 +160,8 @@ void AddScoreCommand(CLI::App& app, Action& action) {
   auto flags = std::make_shared<ScoreFlags>();
   command->add_option("--model", flags->model.path, "a Hugging Face model folder")->required();
   command->add_option("--ignore-config-key", flags->model.checkpoint.ignore_config_keys,
-                      "a key of config.json that you know to be harmless (may be repeated)");
+                      "a key of config.json or of an adapter's configuration that you know to be harmless "
+                      "(may be repeated)");
   CLI::Option* tokens = command->add_option(
       "--tokens-file", flags->tokens_file,
       "JSON array of sequences, each an array of token ids, {\"tokens\": [...]}, or with adapters\n"
@@ -191,7 +192,7 @@ void AddScoreCommand(CLI::App& app, Action& action) {
   command->add_option("--kv", flags->model.kv_budget, "memory of the KV cache: bytes, a share or auto")
       ->capture_default_str();
   command->add_option("--kv-dtype", flags->kv_dtype, "number format of the KV cache")
-      ->check(CLI::IsMember({"auto", "bf16", "f32", "int8"}))
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16", "int8"}))
       ->capture_default_str();
   command->add_flag("--json", flags->json, "print JSON");
   command->callback([flags, &action] {

@@ -81,6 +81,8 @@ void CompareVocabularies(ModelFiles& files) {
 absl::Status Compare(const CheckpointOptions& options, ModelFiles& files) {
   if (files.checkpoint == nullptr) return absl::OkStatus();
   files.notes = files.text.notes;
+  const std::vector<std::string>& of_config = files.checkpoint->notes();
+  files.notes.insert(files.notes.end(), of_config.begin(), of_config.end());
   GH_ASSIGN_OR_RETURN(files.end_tokens,
                       EndTokens(files.checkpoint->spec(), files.text, options.end_tokens, files.notes));
   CompareBeginnings(files);

@@ -29,7 +29,19 @@ std::string Names(std::span<const AdapterUse> uses) {
 
 }  // namespace
 
-absl::StatusOr<AdapterCatalog::Opened> AdapterCatalog::OpenSource(const AdapterConfig& adapter) const {
+std::vector<std::string> IdleWaivers(const AdaptersConfig& config, const std::set<std::string>& waived) {
+  std::vector<std::string> lines;
+  if (config.preload.empty()) return lines;
+  for (const std::string& key : config.ignore_config_keys) {
+    if (waived.contains(key)) continue;
+    lines.push_back(
+        StrCat("adapters.ignore_config_keys: ", Quote(key), ": no adapter of adapters.preload needs it"));
+  }
+  return lines;
+}
+
+absl::StatusOr<std::unique_ptr<AdapterSource>> AdapterCatalog::OpenSource(
+    const AdapterConfig& adapter, const std::shared_ptr<const AdapterCompanion>& text) const {
   GH_ASSIGN_OR_RETURN(const RootedPath folder, roots_.Folder(adapter.path));
   RootedPath expert_config;
   AdapterFolderOptions options;
@@ -40,13 +52,15 @@ absl::StatusOr<AdapterCatalog::Opened> AdapterCatalog::OpenSource(const AdapterC
     GH_ASSIGN_OR_RETURN(expert_config, roots_.File(adapter.expert_config));
     options.expert_config = expert_config.path();
   }
-  auto text = std::make_shared<const AdapterFolderText>(ReadAdapterFolderText(folder.path(), text_));
-  options.notes = text->notes;
+  options.companion =
+      text != nullptr ? text : std::make_shared<const AdapterText>(ReadAdapterText(folder.path(), text_));
+  options.notes = TextOf(options.companion)->notes;
+  for (std::string& note : options.notes) note = roots_.Hide(std::move(note));
   GH_ASSIGN_OR_RETURN(auto source, open_(folder.path(), options));
   // What was opened is what was allowed: nobody has put a link in its place meanwhile.
   GH_RETURN_IF_ERROR(folder.CheckStill());
   if (!adapter.expert_config.empty()) GH_RETURN_IF_ERROR(expert_config.CheckStill());
-  return Opened{std::move(source), std::move(text)};
+  return source;
 }
 
 // Before the weight manager is asked: the client's own mistakes, with the field.
@@ -70,20 +84,18 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   LoadRequest request;
   request.name = adapter.name;
   request.source = adapter.path;
-  // After an eviction it is opened again, but the check and the text are of this call.
+  // After an eviction it is opened again, but the check is of this call, and the text of this version.
   struct First {
     decltype(load.check) check;
-    std::shared_ptr<const AdapterFolderText> text;
-    bool opened = false;
+    std::shared_ptr<const AdapterCompanion> text;
   };
   const auto first = std::make_shared<First>(First{.check = load.check, .text = nullptr});
   request.open = [this, adapter, first]() -> absl::StatusOr<std::unique_ptr<AdapterSource>> {
-    GH_ASSIGN_OR_RETURN(Opened opened, OpenSource(adapter));
-    if (std::exchange(first->opened, true)) return std::move(opened.source);
-    first->text = std::move(opened.text);
+    GH_ASSIGN_OR_RETURN(auto source, OpenSource(adapter, first->text));
+    first->text = source->manifest().companion;
     const auto check = std::exchange(first->check, nullptr);
-    if (check) GH_RETURN_IF_ERROR(check(opened.source->manifest()));
-    return std::move(opened.source);
+    if (check) GH_RETURN_IF_ERROR(check(source->manifest()));
+    return source;
   };
   request.pin = adapter.pin;
   request.expected_version = load.expected_version;
@@ -91,12 +103,7 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
   request.progress = load.progress;
   request.cancel = load.cancel;
   auto info = weights_->Load(request);
-  if (info.ok()) {
-    const std::lock_guard lock(texts_mutex_);
-    VersionText& newest = texts_[adapter.name];
-    if (newest.version < info->version) newest = {info->version, first->text};
-    return info;
-  }
+  if (info.ok()) return info;
   absl::Status status = Outside(info.status(), adapter.name);
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
@@ -116,9 +123,9 @@ absl::StatusOr<AdapterInfo> AdapterCatalog::Load(const AdapterLoad& load) const 
 
 absl::StatusOr<AdapterManifest> AdapterCatalog::Manifest(const AdapterConfig& adapter) const {
   GH_RETURN_IF_ERROR(CheckPaths(adapter));
-  const auto source = OpenSource(adapter);
+  const auto source = OpenSource(adapter, nullptr);
   if (!source.ok()) return Outside(source.status(), adapter.name);
-  return source->source->manifest();
+  return (*source)->manifest();
 }
 
 absl::StatusOr<UnloadResult> AdapterCatalog::Unload(const std::string& name,
@@ -159,11 +166,13 @@ std::shared_ptr<const AdapterChanges> AdapterCatalog::Changes(const std::string&
   return weights_ == nullptr ? nullptr : weights_->Changes(name);
 }
 
-std::shared_ptr<const AdapterFolderText> AdapterCatalog::Text(std::span<const AdapterUse> uses) const {
-  if (uses.size() != 1) return nullptr;
-  const std::lock_guard lock(texts_mutex_);
-  const auto at = texts_.find(uses.front().name);
-  return at == texts_.end() ? nullptr : at->second.text;
+std::shared_ptr<const AdapterText> AdapterCatalog::Text(std::span<const AdapterUse> uses) const {
+  const bool one = weights_ != nullptr && uses.size() == 1;
+  return one ? TextOf(weights_->Companion(uses.front().name)) : nullptr;
+}
+
+std::shared_ptr<const AdapterText> AdapterCatalog::Text(const AdapterSet* set) {
+  return set != nullptr && set->members.size() == 1 ? TextOf(set->members.front().companion) : nullptr;
 }
 
 absl::Status AdapterCatalog::CheckResident(std::span<const AdapterUse> uses) const {

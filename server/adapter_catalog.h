@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -15,8 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "adapters/adapter_folder.h"
-#include "adapters/adapter_text.h"
 #include "config/server_config.h"
+#include "runtime/adapter_text.h"
 #include "server/adapter_roots.h"
 #include "weights/weight_manager.h"
 
@@ -36,14 +35,21 @@ struct AdapterLoad {
   std::function<absl::Status(const AdapterManifest&)> check;
 };
 
+// What adapters.ignore_config_keys lists beside `waived`, which the configured adapters needed; a line each.
+std::vector<std::string> IdleWaivers(const AdaptersConfig& config, const std::set<std::string>& waived);
+
 // Thread-safe. Errors carry google.rpc details, name the adapter and no path of this machine.
 class AdapterCatalog {
  public:
-  // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so. The
-  // base's `text` outlives it too.
+  // `weights` outlives the catalog; null: no adapters are served, and whoever asks for one is told so. What
+  // `text` points to outlives it too.
   AdapterCatalog(const AdaptersConfig& config, AdapterRoots roots, WeightManager* weights, OpenFolder open,
-                 const TextAssets& text)
-      : config_(config), roots_(std::move(roots)), weights_(weights), open_(std::move(open)), text_(text) {}
+                 AdapterTextRules text)
+      : config_(config),
+        roots_(std::move(roots)),
+        weights_(weights),
+        open_(std::move(open)),
+        text_(std::move(text)) {}
 
   // Blocks until it is served or has failed: as WeightManager::Load, and the errors of AdapterRoots.
   absl::StatusOr<AdapterInfo> Load(const AdapterLoad& load) const;
@@ -56,9 +62,11 @@ class AdapterCatalog {
   absl::StatusOr<AdapterInfo> Info(const std::string& name) const;
   // Of the version that serves under the name; null: there is none.
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
-  // The text side of the folder of the only one of `uses`, of its newest version that was loaded; null: there
-  // are none or several, or it has not been loaded. A load that fails changes nothing of it.
-  std::shared_ptr<const AdapterFolderText> Text(std::span<const AdapterUse> uses) const;
+  // The text side of the version that serves under the name of the only one of `uses`; null: there are none
+  // or several, or none serves.
+  std::shared_ptr<const AdapterText> Text(std::span<const AdapterUse> uses) const;
+  // That of the version that was acquired, by the same rule; null for a null set.
+  static std::shared_ptr<const AdapterText> Text(const AdapterSet* set);
 
   // What a request of a task is served with; null for none. Waits for a load until `deadline`, at most
   // adapters.load_wait_s, and gives up when `cancelled` says so. NOT_FOUND, UNAVAILABLE (still loading),
@@ -76,11 +84,9 @@ class AdapterCatalog {
   std::string Summary() const;
 
  private:
-  struct Opened {
-    std::unique_ptr<AdapterSource> source;
-    std::shared_ptr<const AdapterFolderText> text;
-  };
-  absl::StatusOr<Opened> OpenSource(const AdapterConfig& adapter) const;
+  // `text`: of an earlier opening for the same version; null: it is read.
+  absl::StatusOr<std::unique_ptr<AdapterSource>> OpenSource(
+      const AdapterConfig& adapter, const std::shared_ptr<const AdapterCompanion>& text) const;
   absl::Status CheckPaths(const AdapterConfig& adapter) const;
   absl::Status CheckResident(std::span<const AdapterUse> uses) const;
   absl::Status Outside(absl::Status status, const std::string& name) const;
@@ -90,13 +96,7 @@ class AdapterCatalog {
   const AdapterRoots roots_;
   WeightManager* const weights_;
   const OpenFolder open_;
-  const TextAssets& text_;
-  mutable std::mutex texts_mutex_;
-  struct VersionText {
-    uint64_t version = 0;
-    std::shared_ptr<const AdapterFolderText> text;
-  };
-  mutable std::map<std::string, VersionText> texts_;  // by adapter, of its newest version that was loaded
+  const AdapterTextRules text_;
 };
 
 }  // namespace guildhall

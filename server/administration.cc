@@ -43,6 +43,12 @@ std::function<void(uint64_t, uint64_t)> LogProgress(const std::string& name) {
   };
 }
 
+// Of a message that begins with the key.
+absl::Status OfTaskKey(const absl::Status& status) {
+  const std::string message(status.message());
+  return WithField(status, message.substr(0, message.find(':')));
+}
+
 }  // namespace
 
 class Administration::Busy {
@@ -86,6 +92,7 @@ Administration::Administration(const ServerConfig& config, AdapterCatalog& adapt
       engine_(engine) {}
 
 absl::Status Administration::Preload(const RunTimeState& state) {
+  std::set<std::string> waived;
   for (const auto& [name, adapter] : config_.preload) {
     const auto changed = state.adapters.find(name);
     const bool taken_away = changed != state.adapters.end() && !changed->second;
@@ -93,6 +100,10 @@ absl::Status Administration::Preload(const RunTimeState& state) {
     AdapterLoad load;
     load.adapter = adapter;
     load.progress = LogProgress(name);
+    load.check = [&waived](const AdapterManifest& manifest) {
+      waived.insert(manifest.waived.begin(), manifest.waived.end());
+      return absl::OkStatus();
+    };
     const auto info = adapters_.Load(load);
     if (!info.ok()) {
       return WithMessage(info.status(),
@@ -101,13 +112,15 @@ absl::Status Administration::Preload(const RunTimeState& state) {
     LogLoaded(*info);
     known_[name] = adapter;
   }
+  for (const std::string& line : IdleWaivers(config_, waived)) Log().warn("{}", line);
   const auto snapshot = tasks_.Snapshot();
   for (const auto& [id, task] : *snapshot) {
     const absl::Status together = adapters_.CheckTogether(task->adapters);
     if (!together.ok()) {
-      return WithMessage(together,
-                         StrCat("tasks.", Shown(id), ".adapters: ", std::string(together.message())));
+      return WithMessage(together, StrCat(TaskKey(id), ".adapters: ", std::string(together.message())));
     }
+    if (task->adapters.size() != 1) continue;
+    GH_RETURN_IF_ERROR(tasks_.CheckText(*task, adapters_.Text(task->adapters).get(), TaskKey(id)));
   }
   return absl::OkStatus();
 }
@@ -204,11 +217,8 @@ absl::StatusOr<AdapterInfo> Administration::PinAdapter(const std::string& name, 
 }
 
 absl::StatusOr<bool> Administration::PutTask(const TaskConfig& task) {
-  auto resolved = tasks_.Resolve(task, "task");
-  if (!resolved.ok()) {
-    const std::string message(resolved.status().message());
-    return WithField(resolved.status(), message.substr(0, message.find(':')));
-  }
+  const auto resolved = tasks_.Resolve(task, "task");
+  if (!resolved.ok()) return OfTaskKey(resolved.status());
   if (task.id.empty() && !task.adapters.empty()) {
     return FieldError("task.adapters", "the base has none by its nature; give the task an id");
   }
@@ -217,6 +227,11 @@ absl::StatusOr<bool> Administration::PutTask(const TaskConfig& task) {
     return FieldError("task.adapters", std::string(together.message()));
   }
   GH_RETURN_IF_ERROR(CheckAdapters(**resolved));
+  if (task.adapters.size() == 1) {
+    const absl::Status text =
+        tasks_.CheckText(**resolved, adapters_.Text((*resolved)->adapters).get(), "task");
+    if (!text.ok()) return OfTaskKey(text);
+  }
   GH_ASSIGN_OR_RETURN(const bool replaced, Publish(*resolved));
   Log().info("task {}: {}", Shown(task.id), replaced ? "replaced" : "added");
   state_.tasks[task.id] = task;
@@ -271,8 +286,11 @@ absl::Status Administration::CheckUsers(const std::string& name, const AdapterMa
   // The tasks of the run before, which go with these adapters, come after them.
   if (restoring_) return absl::OkStatus();
   replacing_.insert(name);
-  return CheckReplacement(name, ChangesOf(manifest), *tasks_.Snapshot(),
-                          [this](const std::string& other) { return adapters_.Changes(other); });
+  const auto text = TextOf(manifest.companion);
+  return CheckReplacement(
+      name, ChangesOf(manifest), *tasks_.Snapshot(),
+      [this](const std::string& other) { return adapters_.Changes(other); },
+      [&](const Task& task) { return tasks_.CheckText(task, text.get(), TaskKey(task.id)); });
 }
 
 absl::Status Administration::CheckAdapters(const Task& task) const {
@@ -285,7 +303,8 @@ absl::Status Administration::CheckAdapters(const Task& task) const {
     }
     if (!known_.contains(use.name)) return MissingResource("adapter", use.name);
     // The load has asked those who were there whether they can go on with it.
-    const bool demanding = task.adapters.size() > 1 || use.scale != 1.0f;
+    const bool demanding =
+        task.adapters.size() > 1 || use.scale != 1.0f || task.text_is_chat || !task.system_prompt.empty();
     if (demanding && replacing_.contains(use.name)) {
       return PreconditionError("ADAPTER_BUSY", use.name,
                                StrCat("adapter ", use.name, ": it is being replaced; put the task then"));

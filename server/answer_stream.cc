@@ -62,8 +62,7 @@ v1::GenerateResponse StartMessage(const Request& request) {
 
 absl::StatusOr<AnswerStream> AnswerStream::Create(const Deployment& deployment,
                                                   const ValidatedRequest& validated, const Request& request) {
-  GH_ASSIGN_OR_RETURN(AnswerText text,
-                      AnswerText::Create(deployment.text.tokenizer, request.prompt, validated));
+  GH_ASSIGN_OR_RETURN(AnswerText text, AnswerText::Create(validated.tokenizer, request.prompt, validated));
   return AnswerStream(deployment, validated, request, std::move(text));
 }
 
@@ -175,7 +174,7 @@ void AnswerStream::AddToken(const TokenEvent& event, v1::GenerateChunk& chunk) {
 }
 
 void AnswerStream::FillLogprob(const TokenLogprob& from, bool has_value, v1::Logprob& to) const {
-  const Tokenizer* tokenizer = deployment_->text.tokenizer.get();
+  const Tokenizer* tokenizer = validated_->tokenizer.get();
   to.set_token_id(from.token);
   to.set_text(TokenBytes(tokenizer, from.token));
   if (has_value) to.set_logprob(from.logprob);

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "base/str_cat.h"
@@ -51,11 +49,6 @@ std::string WithSystem(const std::string& messages_json, const std::string& syst
   return StrCat("[", DumpJson(message), ",", messages_json.substr(1));
 }
 
-absl::Status CannotChat(const char* key, const char* what, const absl::Status& why) {
-  return absl::InvalidArgumentError(StrCat(key, ": ", what, " (", std::string(why.message()),
-                                           "); set chat_template or chat_template_file to one that does"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> RenderChat(const Task& task, const ChatPrompt& chat, const RenderRules& rules) {
@@ -78,30 +71,6 @@ absl::StatusOr<std::string> RenderChat(const Task& task, const ChatPrompt& chat,
     first.Update(rendered.status());
   }
   return first;
-}
-
-absl::Status CheckChat(const Task& task, const TextAssets& text) {
-  ChatPrompt chat;
-  chat.messages_json = R"([{"role":"user","content":"?"}])";
-  const WorkLimit work;
-  const RenderRules rules{text, work};
-  if (task.text_is_chat) {
-    Task plain = task;
-    plain.system_prompt.clear();
-    const auto rendered = RenderChat(plain, chat, rules);
-    if (!rendered.ok()) {
-      return CannotChat("text", "the chat template takes no message of a user alone", rendered.status());
-    }
-  }
-  if (task.system_prompt.empty()) return absl::OkStatus();
-  const auto rendered = RenderChat(task, chat, rules);
-  if (!rendered.ok()) {
-    return CannotChat("system_prompt", "the chat template takes no system message", rendered.status());
-  }
-  // Templates trim.
-  if (absl::StrContains(*rendered, absl::StripAsciiWhitespace(task.system_prompt))) return absl::OkStatus();
-  return CannotChat("system_prompt", "the chat template leaves it out",
-                    absl::InvalidArgumentError("a system message does not appear in the prompt"));
 }
 
 }  // namespace guildhall

@@ -24,8 +24,4 @@ struct RenderRules {
 // no template. Else the errors of ChatTemplate::Render.
 absl::StatusOr<std::string> RenderChat(const Task& task, const ChatPrompt& chat, const RenderRules& rules);
 
-// Whether the task's template shows its system prompt and takes a message of a user, where the task needs
-// that. INVALID_ARGUMENT begins with the key of the task that cannot work ("system_prompt: ...").
-absl::Status CheckChat(const Task& task, const TextAssets& text);
-
 }  // namespace guildhall

@@ -1,6 +1,7 @@
 // What is wrong with a configuration, told without serving it.
 #include <filesystem>
 #include <map>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -79,8 +80,11 @@ class Check {
         [&plan](const std::string& directory, const AdapterFolderOptions& options) {
           return OpenAdapterFolder(directory, *plan.files.checkpoint, options);
         },
-        plan.deployment.text);
+        TextRules(config_, plan.deployment.text, plan.files.defaults, plan.files.end_tokens,
+                  plan.files.checkpoint->spec().vocabulary));
     std::map<std::string, AdapterChanges> changes;
+    std::map<std::string, std::shared_ptr<const AdapterText>> texts;
+    std::set<std::string> waived;
     for (const auto& [name, adapter] : config_.adapters.preload) {
       if (plan.deployment.state.adapters.contains(name)) continue;  // replaced or taken away at run time
       const auto manifest = catalog.Manifest(adapter);
@@ -89,7 +93,11 @@ class Check {
                            StrCat("adapters.preload.", name, ": ", manifest.status().message()));
       }
       changes.emplace(name, ChangesOf(*manifest));
+      texts.emplace(name, TextOf(manifest->companion));
+      waived.insert(manifest->waived.begin(), manifest->waived.end());
+      for (const std::string& note : manifest->notes) notes_.push_back(StrCat("adapter ", name, ": ", note));
     }
+    for (std::string& line : IdleWaivers(config_.adapters, waived)) notes_.push_back(std::move(line));
     for (const auto& [id, task] : config_.tasks) {
       std::vector<ChosenAdapter> chosen;
       for (const TaskAdapter& adapter : task.adapters) {
@@ -99,9 +107,21 @@ class Check {
       }
       const absl::Status together = CheckTogether(chosen);
       if (!together.ok()) {
-        return WithMessage(together,
-                           StrCat("tasks.", id.empty() ? "\"\"" : id, ".adapters: ", together.message()));
+        return WithMessage(together, StrCat(TaskKey(id), ".adapters: ", together.message()));
       }
+    }
+    return Texts(*plan.deployment.tasks, texts);
+  }
+
+  // Of the tasks that are served by the text side of an adapter's folder.
+  static absl::Status Texts(const TaskRegistry& tasks,
+                            const std::map<std::string, std::shared_ptr<const AdapterText>>& texts) {
+    const auto snapshot = tasks.Snapshot();
+    for (const auto& [id, task] : *snapshot) {
+      if (task->adapters.size() != 1) continue;
+      const auto text = texts.find(task->adapters.front().name);
+      if (text == texts.end()) continue;
+      GH_RETURN_IF_ERROR(tasks.CheckText(*task, text->second.get(), TaskKey(id)));
     }
     return absl::OkStatus();
   }

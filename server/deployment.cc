@@ -21,7 +21,9 @@ absl::Status CheckAdapterFolders(const AdaptersConfig& config, const AdapterRoot
   return absl::OkStatus();
 }
 
-absl::StatusOr<EngineOptions> OptionsOf(const EngineConfig& config) {
+}  // namespace
+
+absl::StatusOr<EngineOptions> EngineOptionsOf(const EngineConfig& config) {
   EngineOptions options;
   options.max_queued = static_cast<int>(config.max_queued);
   options.max_running = static_cast<int>(config.max_running);
@@ -37,12 +39,11 @@ absl::StatusOr<EngineOptions> OptionsOf(const EngineConfig& config) {
   return options;
 }
 
-}  // namespace
-
 absl::StatusOr<DeploymentPlan> PlanDeployment(const ServerConfig& config, TextAssets text,
                                               const PartialSampling& generation_defaults) {
   DeploymentPlan plan;
   plan.text = std::move(text);
+  plan.generation_defaults = generation_defaults;
   GH_ASSIGN_OR_RETURN(plan.tasks, TaskRegistry::Build(config, plan.text, generation_defaults));
   GH_ASSIGN_OR_RETURN(plan.roots, AdapterRoots::Open(config.adapters.roots));
   GH_RETURN_IF_ERROR(CheckAdapterFolders(config.adapters, plan.roots));
@@ -50,6 +51,17 @@ absl::StatusOr<DeploymentPlan> PlanDeployment(const ServerConfig& config, TextAs
     GH_ASSIGN_OR_RETURN(plan.state, ReadStateFile(config.adapters.state_file));
   }
   return plan;
+}
+
+AdapterTextRules TextRules(const ServerConfig& config, const TextAssets& text,
+                           const PartialSampling& generation_defaults, std::vector<int32_t> end_tokens,
+                           int64_t vocabulary) {
+  return {.text = &text,
+          .defaults = generation_defaults,
+          .end_tokens = std::move(end_tokens),
+          .only_these_end = !config.model.end_tokens.empty(),
+          .vocabulary = vocabulary,
+          .ignore_generation_keys = config.model.ignore_generation_config_keys};
 }
 
 absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerConfig& config,
@@ -67,13 +79,16 @@ absl::StatusOr<std::shared_ptr<const Deployment>> MakeDeployment(const ServerCon
   deployment->stream_capacity = config.engine.stream_capacity;
   deployment->log_requests = config.log.requests;
   deployment->log_prompts = config.log.prompts;
-  GH_ASSIGN_OR_RETURN(EngineOptions options, OptionsOf(config.engine));
+  GH_ASSIGN_OR_RETURN(EngineOptions options, EngineOptionsOf(config.engine));
+  AdapterTextRules text_rules = TextRules(config, deployment->text, plan.generation_defaults,
+                                          model.eos_tokens, deployment->limits.vocabulary);
   options.eos_tokens = std::move(model.eos_tokens);
   if (model.share_budget) model.share_budget(options);
   deployment->engine = std::make_unique<Engine>(*model.model, std::move(options),
                                                 deployment->tasks->Policies(), model.weights);
-  deployment->adapters = std::make_unique<AdapterCatalog>(
-      config.adapters, std::move(plan.roots), model.weights, std::move(model.open_folder), deployment->text);
+  deployment->adapters =
+      std::make_unique<AdapterCatalog>(config.adapters, std::move(plan.roots), model.weights,
+                                       std::move(model.open_folder), std::move(text_rules));
   deployment->administration = std::make_unique<Administration>(config, *deployment->adapters,
                                                                 *deployment->tasks, *deployment->engine);
   GH_RETURN_IF_ERROR(deployment->administration->Preload(plan.state));

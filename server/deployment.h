@@ -41,6 +41,7 @@ struct Deployment {
 // What can be read and told wrong before minutes of loading weights, and not after.
 struct DeploymentPlan {
   TextAssets text;
+  PartialSampling generation_defaults;  // of the model folder's generation_config.json
   std::unique_ptr<TaskRegistry> tasks;
   AdapterRoots roots;
   RunTimeState state;
@@ -49,6 +50,14 @@ struct DeploymentPlan {
 // Resolves the tasks, finds the configured adapters' folders and reads the state file. Errors name the key.
 absl::StatusOr<DeploymentPlan> PlanDeployment(const ServerConfig& config, TextAssets text,
                                               const PartialSampling& generation_defaults);
+
+// What the engine reads of the configuration; the model's part is not in it. INVALID_ARGUMENT names the key.
+absl::StatusOr<EngineOptions> EngineOptionsOf(const EngineConfig& config);
+
+// What adapters' text files are read by, over the plan's text or a copy of it.
+AdapterTextRules TextRules(const ServerConfig& config, const TextAssets& text,
+                           const PartialSampling& generation_defaults, std::vector<int32_t> end_tokens,
+                           int64_t vocabulary);
 
 // The model that is deployed; tests put one of their own here.
 struct DeployedModel {

@@ -15,6 +15,7 @@
 #include "server/guarded.h"
 #include "server/prompt_builder.h"
 #include "server/request_memory.h"
+#include "server/task_text.h"
 #include "server/validate.h"
 
 namespace guildhall {
@@ -63,42 +64,44 @@ absl::Status FitLength(const ServedLimits& limits, int64_t prompt_tokens, Valida
       "sampling.max_tokens");
 }
 
-absl::StatusOr<PreparedRequest> Prepare(std::shared_ptr<const Deployment> to,
-                                        const v1::GenerateRequest& proto, const Call& call, uint64_t id) {
-  PreparedRequest prepared(std::move(to));
+struct Asked {
+  const v1::GenerateRequest& proto;
+  const Call& call;
+  uint64_t id;
+  std::shared_ptr<const Task> task;
+  absl::Time begin;
+};
+
+// All but the request's adapters. `adapter`: the text side of the task's only one; null: the base's serves.
+absl::Status PrepareBy(const AdapterText* adapter, const Asked& asked, PreparedRequest& prepared) {
   const Deployment& deployment = *prepared.deployment;
   MemoryCharge& charge = prepared.charge;
-  GH_RETURN_IF_ERROR(charge.Add(MessageBytes(proto)));
-  GH_ASSIGN_OR_RETURN(auto task, deployment.tasks->Find(proto.task()));
-  GH_ASSIGN_OR_RETURN(prepared.validated,
-                      ValidateGenerate(proto, std::move(task), deployment.limits, DrawSeed()));
   ValidatedRequest& validated = prepared.validated;
-  if (deployment.text.tokenizer == nullptr && !validated.stop.empty()) {
+  GH_ASSIGN_OR_RETURN(validated,
+                      ValidateGenerate(asked.proto, asked.task, deployment.limits, DrawSeed(), adapter));
+  const TextAssets& text = ServingText(deployment.text, adapter);
+  validated.tokenizer = text.tokenizer;
+  if (text.tokenizer == nullptr && !validated.stop.empty()) {
     return PreconditionError("TOKENIZER", "model",
                              "sampling.stop: the model folder has no tokenizer, so there is no text "
                              "to look for stop strings in; use stop_token_ids");
   }
-  if (deployment.text.tokenizer != nullptr) {
-    TakeSpecialStops(*deployment.text.tokenizer, deployment.limits.vocabulary, validated);
+  if (text.tokenizer != nullptr) {
+    TakeSpecialStops(*text.tokenizer, deployment.limits.vocabulary, validated);
   }
-  const WorkLimit work{std::min(call.deadline(), absl::Now() + validated.time_limit),
-                       [&call] { return call.cancelled(); }};
-  const uint64_t text_work = TextWorkBytes(proto);
+  const WorkLimit work{std::min(asked.call.deadline(), asked.begin + validated.time_limit),
+                       [&asked] { return asked.call.cancelled(); }};
+  const uint64_t text_work = TextWorkBytes(asked.proto);
   GH_RETURN_IF_ERROR(charge.Add(text_work));
-  const auto adapter = deployment.adapters->Text(validated.task->adapters);
-  if (adapter != nullptr && adapter->end_token && !validated.sampling.ignore_eos &&
-      *adapter->end_token < deployment.limits.vocabulary) {
-    validated.sampling.stop_tokens.push_back(*adapter->end_token);
-  }
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*validated.task, validated.input,
-                                                      {deployment.text, deployment.limits,
-                                                       *deployment.text_gate, work, adapter.get()}));
+  GH_ASSIGN_OR_RETURN(
+      BuiltPrompt prompt,
+      BuildPrompt(*validated.task, validated.input, {text, deployment.limits, *deployment.text_gate, work}));
   validated.input = std::string();  // not needed any more; a long prompt would be kept twice
   charge.Remove(text_work);
   GH_RETURN_IF_ERROR(FitLength(deployment.limits, static_cast<int64_t>(prompt.ids.size()), validated));
   prepared.request = std::make_shared<Request>();
   Request& request = *prepared.request;
-  request.id = id;
+  request.id = asked.id;
   request.task = validated.task->id;
   request.prompt = std::move(prompt.ids);
   request.sampling = validated.sampling;
@@ -111,10 +114,29 @@ absl::StatusOr<PreparedRequest> Prepare(std::shared_ptr<const Deployment> to,
     GH_RETURN_IF_ERROR(charge.Add(prompt.text.size()));
     prepared.prompt_text = std::move(prompt.text);
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PreparedRequest> Prepare(std::shared_ptr<const Deployment> to,
+                                        const v1::GenerateRequest& proto, const Call& call, uint64_t id) {
+  PreparedRequest prepared(std::move(to));
+  const Deployment& deployment = *prepared.deployment;
+  GH_RETURN_IF_ERROR(prepared.charge.Add(MessageBytes(proto)));
+  const uint64_t before = prepared.charge.bytes();
+  Asked asked{proto, call, id, nullptr, absl::Now()};
+  GH_ASSIGN_OR_RETURN(asked.task, deployment.tasks->Find(proto.task()));
+  const auto text = deployment.adapters->Text(asked.task->adapters);
+  GH_RETURN_IF_ERROR(PrepareBy(text.get(), asked, prepared));
   // Last, because it may wait: whatever else is wrong is told at once.
-  GH_ASSIGN_OR_RETURN(request.adapters,
-                      deployment.adapters->Acquire(validated.task->adapters, request.deadline,
+  GH_ASSIGN_OR_RETURN(auto adapters,
+                      deployment.adapters->Acquire(asked.task->adapters, prepared.request->deadline,
                                                    [&] { return call.cancelled(); }));
+  // Weights go with the text of their own version, which may have come meanwhile.
+  if (const auto own = AdapterCatalog::Text(adapters.get()); own != text) {
+    prepared.charge.Remove(prepared.charge.bytes() - before);
+    GH_RETURN_IF_ERROR(PrepareBy(own.get(), asked, prepared));
+  }
+  prepared.request->adapters = std::move(adapters);
   return prepared;
 }
 

@@ -13,7 +13,7 @@ namespace guildhall {
 namespace {
 
 // "math@3, intent@7"
-std::string AdapterText(const AdapterSet& adapters) {
+std::string AdapterNames(const AdapterSet& adapters) {
   std::string text;
   for (const AdapterSet::Member& member : adapters.members) {
     StrAppend(&text, text.empty() ? "" : ", ", member.name, "@", member.version);
@@ -47,7 +47,7 @@ absl::Status Generation::Start(std::unique_ptr<OpenStreams::Ticket> ticket, Prep
   prepared_.emplace(std::move(prepared));
   const Request& request = *prepared_->request;
   line_.prompt_tokens = static_cast<int64_t>(request.prompt.size());
-  if (request.adapters != nullptr) line_.adapters = AdapterText(*request.adapters);
+  if (request.adapters != nullptr) line_.adapters = AdapterNames(*request.adapters);
   line_.prompt = std::move(prepared_->prompt_text);
   GH_ASSIGN_OR_RETURN(AnswerStream answer,
                       AnswerStream::Create(*prepared_->deployment, prepared_->validated, request));

@@ -9,6 +9,7 @@
 #include "server/prompt_builder.h"
 #include "server/request_memory.h"
 #include "server/sampling_messages.h"
+#include "server/task_text.h"
 #include "server/token_text.h"
 #include "server/validate.h"
 
@@ -18,24 +19,24 @@ namespace {
 absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request, const Call& call,
                           v1::TokenizeResponse& response) {
   GH_ASSIGN_OR_RETURN(const auto task, deployment.tasks->Find(request.task()));
-  if (deployment.text.tokenizer == nullptr) {
+  const auto adapter = deployment.adapters->Text(task->adapters);
+  const TextAssets& text = ServingText(deployment.text, adapter.get());
+  if (text.tokenizer == nullptr) {
     return PreconditionError("TOKENIZER", "model", "the model folder has no tokenizer");
   }
   MemoryCharge charge(*deployment.request_memory);
   GH_RETURN_IF_ERROR(charge.Add(MessageBytes(request) + TextWorkBytes(request)));
   GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
   const WorkLimit work{call.deadline(), [&call] { return call.cancelled(); }};
-  const auto adapter = deployment.adapters->Text(task->adapters);
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt, BuildPrompt(*task, input,
-                                                      {deployment.text, deployment.limits,
-                                                       *deployment.text_gate, work, adapter.get()}));
+  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
+                      BuildPrompt(*task, input, {text, deployment.limits, *deployment.text_gate, work}));
   if (request.has_token_ids()) {
-    GH_ASSIGN_OR_RETURN(prompt.text, deployment.text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
+    GH_ASSIGN_OR_RETURN(prompt.text, text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
   }
   response.mutable_token_ids()->Add(prompt.ids.begin(), prompt.ids.end());
   response.set_text(prompt.text);
   if (request.pieces()) {
-    for (const int32_t id : prompt.ids) response.add_pieces(TokenBytes(deployment.text.tokenizer.get(), id));
+    for (const int32_t id : prompt.ids) response.add_pieces(TokenBytes(text.tokenizer.get(), id));
   }
   return absl::OkStatus();
 }
@@ -59,9 +60,10 @@ absl::Status AnswerListTasks(const ServerState& state, v1::ListTasksResponse& re
       info.set_id(id);
       info.set_description(task->description);
       FillAdapterUses(task->adapters, *info.mutable_adapters());
-      info.set_has_chat_template(task->has_chat_template);
+      const auto adapter = deployment->adapters->Text(task->adapters);
+      info.set_has_chat_template(HasChatTemplate(*task, ServingText(deployment->text, adapter.get())));
       info.set_has_system_prompt(!task->system_prompt.empty());
-      FillSampling(Merge(task->defaults, BuiltInSampling()), *info.mutable_defaults());
+      FillSampling(Merge(ServingDefaults(*task, adapter.get()), BuiltInSampling()), *info.mutable_defaults());
       info.mutable_speculation()->set_max_draft_tokens(task->speculation.max_draft_tokens);
       info.mutable_speculation()->set_min_ngram(task->speculation.min_ngram);
       info.mutable_speculation()->set_max_ngram(task->speculation.max_ngram);

@@ -23,18 +23,12 @@ absl::Status OfField(const absl::Status& status, const char* field) {
   return FieldError(field, std::string(status.message()));
 }
 
-// Whose templates and tokens a chat is rendered with, where the task has no template of its own.
-const TextAssets& TextOf(const Task& task, const PromptRules& rules) {
-  const bool own = task.chat_template == nullptr && rules.adapter != nullptr;
-  return own && rules.adapter->own_templates != nullptr ? *rules.adapter->own_templates : rules.text;
-}
-
 absl::StatusOr<std::string> Render(const Task& task, const ChatPrompt& chat, const PromptRules& rules,
                                    const char* field) {
   const size_t bytes = task.system_prompt.size() + chat.messages_json.size() + chat.tools_json.size() +
                        chat.variables_json.size();
   GH_ASSIGN_OR_RETURN(const WorkGate::Pass pass, rules.gate.Enter(bytes, rules.work));
-  auto rendered = RenderChat(task, chat, {TextOf(task, rules), rules.work});
+  auto rendered = RenderChat(task, chat, {rules.text, rules.work});
   if (rendered.ok() || absl::IsFailedPrecondition(rendered.status())) return rendered;
   return OfField(rendered.status(), field);
 }

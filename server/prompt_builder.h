@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "adapters/adapter_text.h"
 #include "base/work_limit.h"
 #include "server/task_registry.h"
 #include "server/text_gate.h"
@@ -22,11 +21,10 @@ struct BuiltPrompt {
 
 // What prompts are built with and within.
 struct PromptRules {
-  const TextAssets& text;
+  const TextAssets& text;  // whose tokenizer and templates serve the task
   const ServedLimits& limits;
   TextGate& gate;
   const WorkLimit& work;
-  const AdapterFolderText* adapter = nullptr;  // of the task's only adapter
 };
 
 // Runs on the call's thread, which may wait at the gate. INVALID_ARGUMENT with a field: a template that

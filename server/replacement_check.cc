@@ -11,10 +11,13 @@ namespace {
 
 // Why a task cannot have `name` with these changes, to be read after the tasks' names; empty: it can.
 std::string ReasonAgainst(const std::string& name, const AdapterChanges& changes, const Task& task,
-                          const ChangesByName& serving) {
+                          const ChangesByName& serving, const TextCheck& text) {
   const bool uses_it = std::any_of(task.adapters.begin(), task.adapters.end(),
                                    [&](const AdapterUse& use) { return use.name == name; });
   if (!uses_it) return "";
+  if (task.adapters.size() == 1) {
+    if (const absl::Status status = text(task); !status.ok()) return std::string(status.message());
+  }
   std::vector<std::shared_ptr<const AdapterChanges>> held;
   std::vector<ChosenAdapter> chosen;
   for (const AdapterUse& use : task.adapters) {
@@ -34,10 +37,11 @@ std::string ReasonAgainst(const std::string& name, const AdapterChanges& changes
 }  // namespace
 
 absl::Status CheckReplacement(const std::string& name, const AdapterChanges& changes,
-                              const TaskSnapshot& tasks, const ChangesByName& serving) {
+                              const TaskSnapshot& tasks, const ChangesByName& serving,
+                              const TextCheck& text) {
   std::map<std::string, std::vector<std::string>> refused;  // tasks by reason
   for (const auto& [id, task] : tasks) {
-    const std::string reason = ReasonAgainst(name, changes, *task, serving);
+    const std::string reason = ReasonAgainst(name, changes, *task, serving, text);
     if (!reason.empty()) refused[reason].push_back(id);
   }
   if (refused.empty()) return absl::OkStatus();

@@ -5,8 +5,8 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "base/str_cat.h"
-#include "server/chat_rendering.h"
 #include "server/error_details.h"
+#include "server/task_text.h"
 #include "text/stop_matcher.h"
 
 namespace guildhall {
@@ -17,10 +17,6 @@ constexpr size_t kMaxShownTasks = 10;
 
 absl::Status TaskError(const std::string& where, std::string_view key, std::string_view message) {
   return absl::InvalidArgumentError(StrCat(where, ".", key, ": ", message));
-}
-
-std::string Where(const std::string& id) {
-  return StrCat("tasks.", id.empty() ? "\"\"" : id);
 }
 
 absl::StatusOr<std::shared_ptr<const ChatTemplate>> OwnTemplate(const TaskConfig& config,
@@ -43,27 +39,6 @@ absl::StatusOr<std::shared_ptr<const ChatTemplate>> OwnTemplate(const TaskConfig
   return compiled;
 }
 
-absl::Status TakeText(const TaskConfig& config, const TextAssets& text, const std::string& where,
-                      Task& task) {
-  task.system_prompt = config.system_prompt;
-  GH_ASSIGN_OR_RETURN(task.chat_template, OwnTemplate(config, where));
-  const auto inherited = text.SelectTemplate("", false);
-  task.has_chat_template = text.tokenizer != nullptr && (task.chat_template != nullptr || inherited.ok());
-  task.text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
-  if (task.has_chat_template) {
-    const absl::Status status = CheckChat(task, text);
-    if (status.ok()) return status;
-    return absl::InvalidArgumentError(StrCat(where, ".", std::string(status.message())));
-  }
-  if (!task.text_is_chat) return absl::OkStatus();
-  return TaskError(
-      where, config.text == "chat" ? "text" : "system_prompt",
-      text.tokenizer == nullptr
-          ? "the model folder has no tokenizer"
-          : StrCat("needs a chat template, and the model folder has none that works (",
-                   std::string(inherited.status().message()), "); set chat_template or chat_template_file"));
-}
-
 absl::StatusOr<Speculation> SpeculationOf(const SpeculationDefaults& task, const SpeculationConfig& server,
                                           const std::string& where) {
   const Speculation merged{
@@ -77,6 +52,10 @@ absl::StatusOr<Speculation> SpeculationOf(const SpeculationDefaults& task, const
 }
 
 }  // namespace
+
+std::string TaskKey(const std::string& id) {
+  return StrCat("tasks.", id.empty() ? "\"\"" : id);
+}
 
 std::string TaskNames(const std::vector<std::string>& ids) {
   std::string names;
@@ -95,8 +74,13 @@ absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConf
   for (const TaskAdapter& adapter : config.adapters) {
     task->adapters.push_back({adapter.name, static_cast<float>(adapter.scale)});
   }
-  GH_RETURN_IF_ERROR(TakeText(config, text_, where, *task));
-  task->defaults = Merge(config.sampling, below_);
+  task->system_prompt = config.system_prompt;
+  GH_ASSIGN_OR_RETURN(task->chat_template, OwnTemplate(config, where));
+  task->text_is_chat = config.text == "chat" || (config.text == "auto" && !config.system_prompt.empty());
+  if (task->adapters.size() != 1) GH_RETURN_IF_ERROR(CheckText(*task, nullptr, where));
+  task->sampling = config.sampling;
+  task->below = below_;
+  task->defaults = Merge(task->sampling, below_);
   if (const auto stops = StopMatcher::Create(task->defaults.stop); !stops.ok()) {
     return TaskError(where, "sampling.stop", std::string(stops.status().message()));
   }
@@ -108,18 +92,24 @@ absl::StatusOr<std::shared_ptr<const Task>> TaskRegistry::Resolve(const TaskConf
   return std::shared_ptr<const Task>(std::move(task));
 }
 
+absl::Status TaskRegistry::CheckText(const Task& task, const AdapterText* adapter,
+                                     const std::string& where) const {
+  const absl::Status status = CheckTaskText(task, ServingText(text_, adapter));
+  return status.ok() ? status : WithMessage(status, StrCat(where, ".", status.message()));
+}
+
 absl::StatusOr<std::unique_ptr<TaskRegistry>> TaskRegistry::Build(
     const ServerConfig& config, const TextAssets& text, const PartialSampling& generation_defaults) {
   std::unique_ptr<TaskRegistry> registry(
       new TaskRegistry(config, text, Merge(generation_defaults, config.sampling)));
   for (const auto& [id, task] : config.tasks) {
-    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(task, Where(id)));
+    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(task, TaskKey(id)));
     registry->Put(std::move(resolved));
   }
   if (!config.tasks.contains("")) {
     TaskConfig base = registry->Quotas("");
     base.description = "the base model";
-    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(base, Where("")));
+    GH_ASSIGN_OR_RETURN(auto resolved, registry->Resolve(base, TaskKey("")));
     registry->Put(std::move(resolved));
   }
   return registry;

@@ -12,6 +12,7 @@
 #include "config/server_config.h"
 #include "engine/engine.h"
 #include "engine/speculation.h"
+#include "runtime/adapter_text.h"
 #include "text/folder.h"
 
 namespace guildhall {
@@ -22,13 +23,17 @@ struct Task {
   std::string description;
   std::vector<AdapterUse> adapters;                   // as of WeightManager::Acquire; none: the base
   std::shared_ptr<const ChatTemplate> chat_template;  // the task's own; null: the model folder's
-  bool has_chat_template = false;                     // own or the folder's
   std::string system_prompt;
   bool text_is_chat = false;  // plain text is one user message
-  PartialSampling defaults;   // task -> generation_config.json -> server, merged
+  PartialSampling sampling;   // the task's own
+  PartialSampling below;      // generation_config.json -> server, merged
+  PartialSampling defaults;   // task -> below, merged
   Speculation speculation;    // task -> server, merged
   TaskPolicy policy;
 };
+
+// "tasks.ID", for messages.
+std::string TaskKey(const std::string& id);
 
 // For messages: ten at most, then how many more there are; the base as "".
 std::string TaskNames(const std::vector<std::string>& ids);
@@ -56,6 +61,10 @@ class TaskRegistry {
   // Resolves a task by the rules of Build, without adding it. The message begins with `where`.
   absl::StatusOr<std::shared_ptr<const Task>> Resolve(const TaskConfig& config,
                                                       const std::string& where) const;
+  // Whether the text side of its adapter, null: the base's, can serve the task: as CheckTaskText, the message
+  // with `where` before it. Build and Resolve ask that of all but tasks with one adapter, whose text is not
+  // known before it is loaded.
+  absl::Status CheckText(const Task& task, const AdapterText* adapter, const std::string& where) const;
   bool Put(std::shared_ptr<const Task> task);  // true: it replaced one
   bool Remove(const std::string& id);          // false: there is none
 

@@ -6,6 +6,7 @@
 #include "base/str_cat.h"
 #include "server/error_details.h"
 #include "server/sampling_messages.h"
+#include "server/task_text.h"
 
 namespace guildhall {
 namespace {
@@ -180,6 +181,12 @@ absl::StatusOr<absl::Duration> TakeTimeLimit(const v1::GenerateRequest& request,
   return value;
 }
 
+void TakeEnds(const AdapterText* adapter, SamplingParams& sampling) {
+  if (adapter == nullptr || sampling.ignore_eos) return;
+  std::vector<int32_t>& tokens = sampling.stop_tokens;
+  tokens.insert(tokens.end(), adapter->end_tokens.begin(), adapter->end_tokens.end());
+}
+
 }  // namespace
 
 ServedLimits MakeServedLimits(const LimitsConfig& config, int64_t vocabulary, int64_t max_positions,
@@ -208,10 +215,11 @@ void TakeSpecialStops(const Tokenizer& tokenizer, int64_t vocabulary, ValidatedR
 
 absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request,
                                                   std::shared_ptr<const Task> task,
-                                                  const ServedLimits& limits, uint64_t random_seed) {
+                                                  const ServedLimits& limits, uint64_t random_seed,
+                                                  const AdapterText* adapter) {
   ValidatedRequest out;
   const v1::SamplingOptions& options = request.sampling();
-  GH_RETURN_IF_ERROR(TakeSampling(options, task->defaults, limits, out));
+  GH_RETURN_IF_ERROR(TakeSampling(options, ServingDefaults(*task, adapter), limits, out));
   GH_RETURN_IF_ERROR(TakeLogprobs(request.logprobs(), limits, out.sampling));
   out.sampling.seed = options.has_seed() ? options.seed() : random_seed;
   out.speculation = task->speculation;
@@ -223,6 +231,7 @@ absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& req
   }
   out.cache_salt = request.cache_salt();
   GH_ASSIGN_OR_RETURN(out.input, ValidateInput(request, limits));
+  TakeEnds(adapter, out.sampling);
   out.task = std::move(task);
   return out;
 }

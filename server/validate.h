@@ -16,6 +16,7 @@
 #include "engine/sampling_params.h"
 #include "engine/speculation.h"
 #include "guildhall/v1/inference.pb.h"
+#include "runtime/adapter_text.h"
 #include "server/task_registry.h"
 #include "text/tokenizer.h"
 
@@ -60,16 +61,20 @@ struct ValidatedRequest {
   // Stop strings that are special tokens' texts, by their ids, which are among the stop tokens: such a token
   // is no text.
   std::map<int32_t, std::string> special_stops;
+  // That of its prompt, which its answer is decoded by; null: there is none.
+  std::shared_ptr<const Tokenizer> tokenizer;
   Speculation speculation;
   absl::Duration time_limit = absl::InfiniteDuration();
   std::string cache_salt;
 };
 
 // Pure; allocates in proportion to the message only. INVALID_ARGUMENT with a field violation. `random_seed`
-// is used where the request gives none.
+// is used where the request gives none. `adapter`, which may be null, is the text side of the task's only
+// adapter: its defaults lie between the task's own and those below.
 absl::StatusOr<ValidatedRequest> ValidateGenerate(const v1::GenerateRequest& request,
                                                   std::shared_ptr<const Task> task,
-                                                  const ServedLimits& limits, uint64_t random_seed);
+                                                  const ServedLimits& limits, uint64_t random_seed,
+                                                  const AdapterText* adapter = nullptr);
 
 // Finds the special tokens that stop strings name, and adds them to the stop tokens. `vocabulary`: the size.
 void TakeSpecialStops(const Tokenizer& tokenizer, int64_t vocabulary, ValidatedRequest& request);

@@ -1,6 +1,9 @@
 #include "text/folder.h"
 
+#include <filesystem>
 #include <memory>
+#include <set>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
@@ -14,9 +17,26 @@ using text_internal::Bytes;
 using text_internal::OwnedBuffer;
 using text_internal::ToStatus;
 
-// What gh_folder_load reads, but for additional_chat_templates.
+// What gh_folder_load reads, beside additional_chat_templates.
 constexpr const char* kFiles[] = {"tokenizer.json",    "tokenizer_config.json", "special_tokens_map.json",
                                   "added_tokens.json", "chat_template.jinja",   "chat_template.json"};
+
+constexpr const char* kMoreTemplates = "additional_chat_templates";
+
+// Every file that gh_folder_load reads, or would read if its download had been completed.
+std::set<std::string> FilesOf(const std::string& directory) {
+  std::set<std::string> files;
+  for (const char* name : kFiles) files.insert(absl::StrCat(directory, "/", name));
+  std::error_code error;
+  const std::string more = absl::StrCat(directory, "/", kMoreTemplates);
+  for (const auto& entry : std::filesystem::directory_iterator(more, error)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view unfinished = UnfinishedName(name);
+    const std::string wanted(unfinished.empty() ? std::string_view(name) : unfinished);
+    if (wanted.ends_with(".jinja")) files.insert(absl::StrCat(more, "/", wanted));
+  }
+  return files;
+}
 
 // The order of gh_folder_special_token.
 enum Role : uint32_t { kBos, kEos, kPad, kUnk };
@@ -64,8 +84,8 @@ std::vector<std::string> Notes(const gh_folder* folder) {
 }  // namespace
 
 absl::StatusOr<TextAssets> LoadTextAssets(const std::string& directory, const ChatTemplateLimits& limits) {
-  for (const char* name : kFiles) {
-    if (absl::Status status = CheckNoStandIn(absl::StrCat(directory, "/", name)); !status.ok()) return status;
+  for (const std::string& file : FilesOf(directory)) {
+    if (absl::Status status = CheckNoStandIn(file); !status.ok()) return status;
   }
   gh_folder* raw = nullptr;
   OwnedBuffer error;

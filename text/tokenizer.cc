@@ -72,6 +72,12 @@ absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids, bool
   return text.str();
 }
 
+bool Tokenizer::SameAs(const Tokenizer& other) const {
+  bool same = false;
+  OwnedBuffer error;
+  return gh_tokenizer_same(handle_, other.handle_, &same, error.out()) == 0 && same;
+}
+
 int32_t Tokenizer::VocabularySize() const {
   return gh_tokenizer_vocabulary_size(handle_);
 }

@@ -62,6 +62,10 @@ class Tokenizer {
   // The result is UTF-8; bytes that form no character appear as U+FFFD.
   absl::StatusOr<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
 
+  // Whether both make the same of every text and of all ids, whatever their files look like. Takes as long as
+  // writing both.
+  bool SameAs(const Tokenizer& other) const;
+
   // One more than the greatest id: every id of Encode is below it. There may be gaps.
   int32_t VocabularySize() const;
 

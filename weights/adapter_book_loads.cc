@@ -123,6 +123,7 @@ void AdapterBook::Publish(LoadJob& job, LoadedAdapter loaded, absl::Time now) {
   if (!job.first) return;
   version.fingerprint = std::move(loaded.fingerprint);
   version.changes = std::move(changes);
+  version.companion = std::move(loaded.companion);
   Entry& entry = entries_.at(info.name);
   entry.loading = nullptr;
   const Version before = std::exchange(entry.serving, job.version);

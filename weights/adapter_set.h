@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/device_memory.h"
 #include "kernels/low_rank.h"
+#include "weights/adapter_source.h"
 #include "weights/adapter_weights.h"
 
 namespace guildhall {
@@ -27,6 +28,7 @@ struct AdapterSet {
     uint64_t version = 0;
     float scale = 1.0f;
     std::shared_ptr<const AdapterWeights> weights;
+    std::shared_ptr<const AdapterCompanion> companion = nullptr;  // of this version
   };
 
   uint64_t id = 0;  // names this combination of versions and factors, and never another one; > 0

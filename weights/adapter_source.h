@@ -35,6 +35,13 @@ struct LowRankChange {
   bool dora = false;
 };
 
+// What goes with an adapter's weights and is none of them, handed back as it was given: whoever opened the
+// adapter knows what it is.
+class AdapterCompanion {
+ public:
+  virtual ~AdapterCompanion() = default;
+};
+
 // What an adapter is, known from its files' headers and configuration alone.
 struct AdapterManifest {
   std::string kind;                     // "esft", "lora", "dora"
@@ -42,8 +49,10 @@ struct AdapterManifest {
   std::vector<ReplacedFfn> replaced;    // by (layer, expert)
   std::vector<LowRankChange> low_rank;  // by key
   uint64_t file_bytes = 0;              // of its tensors
-  std::vector<std::string> notes;  // what a user should know ("expert_cfg.json: derived from the tensors")
+  std::vector<std::string> notes;   // what a user should know ("expert_cfg.json: derived from the tensors")
+  std::vector<std::string> waived;  // keys of its configuration that only the operator's word lets pass
   std::string fingerprint;  // changes when a file was replaced or written to: names, sizes, times, inodes
+  std::shared_ptr<const AdapterCompanion> companion;  // may be null
 };
 
 struct LowRankTensors {

@@ -64,6 +64,7 @@ struct LoadedAdapter {
   std::shared_ptr<const ResidentAdapter> resident;
   std::string kind, base_name, fingerprint;
   std::vector<std::string> notes;
+  std::shared_ptr<const AdapterCompanion> companion;
   uint64_t tensor_bytes = 0;
   int layers = 0, experts = 0, low_rank_modules = 0;
   double load_seconds = 0.0;
@@ -75,11 +76,12 @@ struct AdapterVersion {
   AdapterInfo info;         // without what the manager works out: mapped_bytes, progress
   OpenAdapter open;         // constant
   std::string fingerprint;  // of its files when it was first published; constant from then on
-  std::shared_ptr<const AdapterChanges> changes;    // null until it is published; constant from then on
-  std::shared_ptr<const ResidentAdapter> resident;  // null unless info.tier says that it is in memory
-  std::shared_ptr<LoadJob> job;                     // under way or queued
-  bool replaced = false;                            // by a newer version: gone with its last reader
-  uint64_t last_use = 0;                            // the order of last uses
+  std::shared_ptr<const AdapterChanges> changes;      // null until it is published; constant from then on
+  std::shared_ptr<const AdapterCompanion> companion;  // of its first load; constant once it is published
+  std::shared_ptr<const ResidentAdapter> resident;    // null unless info.tier says that it is in memory
+  std::shared_ptr<LoadJob> job;                       // under way or queued
+  bool replaced = false;                              // by a newer version: gone with its last reader
+  uint64_t last_use = 0;                              // the order of last uses
   int waiting = 0;        // of its readers, those that still wait for another version
   bool yielding = false;  // takes no new readers until a load has had its turn
 

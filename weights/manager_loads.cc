@@ -89,6 +89,7 @@ absl::StatusOr<bool> WeightManager::Impl::RunLoad(LoadJob& job) {
                                    .base_name = manifest.base_name,
                                    .fingerprint = manifest.fingerprint,
                                    .notes = manifest.notes,
+                                   .companion = manifest.companion,
                                    .tensor_bytes = plan.tensor_bytes,
                                    .layers = plan.layers,
                                    .experts = plan.experts,

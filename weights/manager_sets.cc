@@ -113,7 +113,8 @@ absl::Status WeightManager::Impl::TakeSet(std::span<const AdapterUse> uses, cons
       members.push_back({uses[i].name,
                          version.info.version,
                          uses[i].scale,
-                         {version.resident, &version.resident->weights}});
+                         {version.resident, &version.resident->weights},
+                         version.companion});
     }
     GH_ASSIGN_OR_RETURN(const std::shared_ptr<AdapterSet> set,
                         MakeAdapterSet(std::move(members), spec.gate.experts, backend.memory()));

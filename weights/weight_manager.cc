@@ -126,6 +126,12 @@ std::shared_ptr<const AdapterChanges> WeightManager::Changes(const std::string& 
   return version.ok() ? (*version)->changes : nullptr;
 }
 
+std::shared_ptr<const AdapterCompanion> WeightManager::Companion(const std::string& name) const {
+  const std::lock_guard lock(impl_->mutex);
+  const auto version = impl_->book.Serving(name);
+  return version.ok() ? (*version)->companion : nullptr;
+}
+
 absl::StatusOr<std::shared_ptr<const AdapterSet>> WeightManager::Acquire(std::span<const AdapterUse> uses,
                                                                          absl::Time deadline) {
   return impl_->Acquire(uses, {.deadline = deadline});

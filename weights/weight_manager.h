@@ -78,6 +78,8 @@ class WeightManager {
   absl::Status CheckTogether(std::span<const AdapterUse> uses) const;
   // What the version that serves under `name` changes; null: none does.
   std::shared_ptr<const AdapterChanges> Changes(const std::string& name) const;
+  // What goes with the version that serves under `name`; null: nothing does, or none serves.
+  std::shared_ptr<const AdapterCompanion> Companion(const std::string& name) const;
 
   // The combination, its adapters loaded if they are on disk. NOT_FOUND names the adapter; DEADLINE_EXCEEDED
   // when a load did not end by `deadline`; FAILED_PRECONDITION when it can never fit, or as

@@ -348,5 +348,19 @@ TEST_CASE("config keys: token ids outside the vocabulary are dropped with a note
   CHECK_THAT(read.notes[0], Contains("128009 is outside the vocabulary of 50"));
 }
 
+TEST_CASE("a waiver that waives nothing is said, one that does is not") {
+  CheckpointOptions options;
+  options.ignore_config_keys = {"needed", "rope_scaling.needed", "not_there", "hidden_size",
+                                "rope_scaling.no"};
+  Json json = With(Llama(), "needed", 3);
+  json["rope_scaling"] = Json{{"rope_type", "linear"}, {"factor", 2.0}, {"needed", 3}};
+  const Read read = ReadConfig(json, options);
+  CHECK(read.problems.empty());
+  REQUIRE(read.notes.size() == 3);
+  CHECK_THAT(read.notes[0], Contains("ignore_config_keys: \"not_there\": config.json has no such key"));
+  CHECK_THAT(read.notes[1], Contains("\"hidden_size\": config.json is read in the same way without it"));
+  CHECK_THAT(read.notes[2], Contains("\"rope_scaling.no\": config.json has no such key"));
+}
+
 }  // namespace
 }  // namespace guildhall

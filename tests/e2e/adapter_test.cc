@@ -82,6 +82,38 @@ TEST_CASE("adapters inspect says what a folder changes, or why a base cannot ser
   CHECK(wrong.err.find("expected") != std::string::npos);
 }
 
+TEST_CASE("the operator's word on a key of an adapter's configuration reaches every command", "[cpu]") {
+  const AdapterGolden golden = LoadAdapterGolden("mixed_olmoe");
+  const std::string base = LoadGolden(golden.base).directory;
+  const TempFolder folder;
+  const std::string adapter = folder / "adapter", tokens = folder / "tokens.json";
+  for (const AdapterGolden::Adapter& made : golden.adapters) {
+    if (made.kind != "lora") continue;
+    std::filesystem::copy(made.directory, adapter);
+    break;
+  }
+  std::ifstream file(adapter + "/adapter_config.json");
+  Json config = MustParse(std::string(std::istreambuf_iterator<char>(file), {}), "adapter_config.json");
+  config["not_known"] = 3;
+  std::ofstream(adapter + "/adapter_config.json") << DumpJson(config);
+  std::ofstream(tokens) << R"([{"task": "x", "tokens": [1, 2, 3]}])";
+  const std::vector<std::vector<std::string>> commands{
+      {"score", "--model", base, "--tokens-file", tokens, "--adapter", "x=" + adapter},
+      {"adapters", "inspect", adapter, "--model", base}};
+  for (std::vector<std::string> command : commands) {
+    CHECK_THAT(RunCommand(command).err, Catch::Contains("not_known"));
+    command.insert(command.end(), {"--ignore-config-key", "not_known"});
+    const Finished waived = RunCommand(command);
+    INFO(waived.err);
+    CHECK(waived.exit_code == 0);
+    CHECK_THAT(waived.out, !Catch::Contains("ignore_config_keys"));
+  }
+  CHECK_THAT(RunCommand({"adapters", "inspect", adapter, "--model", base, "--ignore-config-key", "not_known",
+                         "--ignore-config-key", "nowhere"})
+                 .out,
+             Catch::Contains("note:      ignore_config_keys: \"nowhere\": neither configuration needs it"));
+}
+
 TEST_CASE("adapters diff turns a tuned checkpoint into a folder that serves it", "[cpu]") {
   const TempFolder folder;
   const std::string base = LoadGolden("olmoe_f32").directory, out = folder.path() + "/out";

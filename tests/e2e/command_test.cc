@@ -46,7 +46,11 @@ TEST_CASE("inspect says what a folder is, as text and as JSON", "[cpu]") {
   const Finished text = RunCommand({"inspect", model});
   CHECK(text.exit_code == 0);
   CHECK(text.out.find("DeepseekV2ForCausalLM") != std::string::npos);
-  CHECK(text.out.starts_with("device            cpu "));
+  // The folder first, what this machine makes of it behind that, the verdict last.
+  CHECK(text.out.starts_with("folder            " + model));
+  CHECK(text.out.find("\ndevice            cpu ") > text.out.find("\ntokenizer "));
+  CHECK(text.out.find("\ndevice            cpu ") < text.out.find("\nnot checked "));
+  CHECK(text.out.ends_with("\nserved: yes\n"));
   CHECK(text.out.find(" available (") != std::string::npos);
   const Finished json = RunCommand({"inspect", model, "--json"});
   CHECK(json.exit_code == 0);
@@ -156,6 +160,22 @@ TEST_CASE("bench reports shares of what it measured, as JSON too", "[cpu]") {
     CHECK(result["rows_per_second"].get<double>() > 0.0);
     CHECK(result["share"].get<double>() > 0.0);
   }
+}
+
+TEST_CASE("the log has the configured level and format", "[cpu]") {
+  // What the server says before it finds no model.
+  const auto said = [](const std::string& level, const std::string& format) {
+    return RunCommand({"serve", "--model", "/nowhere", "--set", "server.listen=127.0.0.1:0", "--set",
+                       "admin.listen=127.0.0.1:0", "--set", "log.level=" + level, "--set",
+                       "log.format=" + format})
+        .err;
+  };
+  const std::string text = said("info", "text"), json = said("info", "json");
+  CHECK(text.find("guildhall ") != std::string::npos);
+  CHECK(ParseJson(json.substr(0, json.find('\n')), "a line of the log").ok());
+  CHECK_FALSE(ParseJson(text.substr(0, text.find('\n')), "a line of the log").ok());
+  CHECK(said("error", "text").find("shutting down") == std::string::npos);
+  CHECK(said("error", "text").size() < text.size());
 }
 
 }  // namespace guildhall

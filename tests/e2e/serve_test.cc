@@ -190,6 +190,19 @@ TEST_CASE("the server's log tells what a user asks first, one line per request, 
   CHECK(server.Wait() == 0);
 }
 
+TEST_CASE("the log has a line for each request, and its text, where log.requests and log.prompts say so") {
+  const auto logged = [](const std::string& requests, const std::string& prompts) {
+    ServerProcess server({"log.requests=" + requests, "log.prompts=" + prompts});
+    CHECK(Ask(server.address(), GreedyRequest("math", "a secret 4711 prompt")).status.ok());
+    server.Signal(SIGTERM);
+    CHECK(server.Wait() == 0);
+    const std::string log = server.Log();
+    return std::pair(log.find("task=\"math\"") != std::string::npos, log.find("4711") != std::string::npos);
+  };
+  CHECK(logged("true", "true") == std::pair(true, true));
+  CHECK(logged("false", "true") == std::pair(false, false));
+}
+
 TEST_CASE("held-out examples are answered as transformers answers them, by task", "[long]") {
   const ServerProcess server;
   const auto served = ServedTasks(server.address());

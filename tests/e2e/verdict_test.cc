@@ -179,4 +179,22 @@ TEST_CASE("check-config says what it could not check", "[cpu]") {
   CHECK_THAT(inspected.out, Catch::Contains("not checked       whether the memory"));
 }
 
+TEST_CASE("what an operator waives without need is said by who is told so", "[cpu]") {
+  const std::string model = kDemo + "/model",
+                    idle = "ignore_config_keys: \"nowhere\": config.json has no such key";
+  CHECK_THAT(RunCommand({"inspect", model, "--ignore-config-key", "nowhere"}).out, Catch::Contains(idle));
+  const Finished checked =
+      RunCommand({"serve", "--model", model, "--set", "model.ignore_config_keys=nowhere", "--set",
+                  "model.ignore_generation_config_keys=typo", "--set",
+                  "adapters.roots=" + kDemo + "/adapters", "--set", "adapters.preload.x.path=lora-sql",
+                  "--set", "adapters.ignore_config_keys=unneeded", "--check-config"});
+  INFO(checked.err);
+  CHECK(checked.exit_code == 0);
+  CHECK_THAT(
+      checked.err,
+      Catch::Contains("note: " + idle) &&
+          Catch::Contains("ignore_generation_config_keys: \"typo\": generation_config.json has no such") &&
+          Catch::Contains("adapters.ignore_config_keys: \"unneeded\": no adapter of adapters.preload"));
+}
+
 }  // namespace guildhall

@@ -126,7 +126,7 @@ ServerConfig AdapterConfigFor(const AdapterWorld& world) {
   return config;
 }
 
-AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes)
+AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes, TextAssets text)
     : base_(LoadBase()),
       weights_(MakeWeights(
           base_, adapter_bytes == 0 ? base_.budget : std::make_shared<ByteBudget>(adapter_bytes), config)) {
@@ -134,7 +134,7 @@ AdapterServer::AdapterServer(const ServerConfig& config, uint64_t adapter_bytes)
   INFO(server.status().ToString());
   REQUIRE(server.ok());
   server_ = *std::move(server);
-  auto deployment = Deploy(config, {}, DeployedOf(base_, *weights_, gate_));
+  auto deployment = Deploy(config, std::move(text), DeployedOf(base_, *weights_, gate_));
   INFO(deployment.status().ToString());
   REQUIRE(deployment.ok());
   server_->Publish(*std::move(deployment));
@@ -248,11 +248,11 @@ v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int3
   return request;
 }
 
-absl::Status StartStatus(const ServerConfig& config) {
+absl::Status StartStatus(const ServerConfig& config, TextAssets text) {
   Gate gate;
   const BaseModel base = LoadBase();
   const auto weights = MakeWeights(base, base.budget, config);
-  return Deploy(config, {}, DeployedOf(base, *weights, gate)).status();
+  return Deploy(config, std::move(text), DeployedOf(base, *weights, gate)).status();
 }
 
 }  // namespace guildhall

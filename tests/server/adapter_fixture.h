@@ -45,7 +45,8 @@ ServerConfig AdapterConfigFor(const AdapterWorld& world);
 class AdapterServer {
  public:
   // KV cache and adapters share 64 MiB; or the adapters alone have `adapter_bytes`.
-  explicit AdapterServer(const ServerConfig& config, uint64_t adapter_bytes = 0);
+  // The base has the text side `text`.
+  explicit AdapterServer(const ServerConfig& config, uint64_t adapter_bytes = 0, TextAssets text = {});
   ~AdapterServer();
 
   std::shared_ptr<grpc::Channel> Channel() const;
@@ -79,6 +80,6 @@ class AdapterServer {
 v1::GenerateRequest ScoreRequest(const std::string& task, const std::vector<int32_t>& tokens);
 
 // What Deploy says to `config` over the tiny base; OK: it could start.
-absl::Status StartStatus(const ServerConfig& config);
+absl::Status StartStatus(const ServerConfig& config, TextAssets text = {});
 
 }  // namespace guildhall

@@ -5,33 +5,10 @@
 #include <set>
 #include <string>
 
-#include "tests/server/fixture.h"
+#include "tests/server/effects.h"
 
 namespace guildhall {
 namespace {
-
-using google::protobuf::Descriptor;
-using google::protobuf::FieldDescriptor;
-
-// "sampling.temperature", ...: all fields that hold a value.
-void Walk(const Descriptor& message, const std::string& prefix, std::set<std::string>& paths) {
-  for (int i = 0; i < message.field_count(); ++i) {
-    const FieldDescriptor& field = *message.field(i);
-    const std::string path = prefix + field.name();
-    const bool own = field.message_type() != nullptr && !field.is_map() &&
-                     field.message_type()->file()->package() == "guildhall.v1";
-    if (own) {
-      Walk(*field.message_type(), path + ".", paths);
-    } else {
-      paths.insert(path);
-    }
-  }
-}
-
-constexpr int32_t kEnds = 50;     // answered by "one two", then the end token
-constexpr int32_t kRepeats = 60;  // answered by itself without end
-constexpr int32_t kSpecial = 70;  // answered by a special token
-constexpr int32_t kLooksUp = 80;  // with seven more tokens answered by 6, 70
 
 // A template that shows all that it is given.
 ServerConfig Config() {
@@ -45,89 +22,29 @@ ServerConfig Config() {
   return config;
 }
 
-ScriptedModel::Options Model() {
-  ScriptedModel::Options options;
-  options.max_positions = 4096;
-  options.scripts[kEnds] = Encode("one two");
-  options.scripts[kEnds].push_back(2);
-  options.scripts[kRepeats] = {kRepeats};
-  options.scripts[kSpecial] = {*DemoText().tokenizer->TokenId("<|user|>")};
-  options.scripts[kLooksUp] = {9, 9, 9, 9, 9, 9, 9, 6, 70, 9, 9, 9, 9};
-  return options;
-}
-
 class Effects {
  public:
-  Effects() : server_(Model(), Config()), stub_(server_.Inference()) {
-    AddSampling(), AddOthers(), AddChat();
+  Effects() : server_(EffectModel(), Config()), stub_(server_.Inference()) {
+    for (const SamplingEffect& effect : SamplingEffects()) {
+      Add("sampling." + effect.name, effect.base,
+          [set = effect.set](auto& request) { set(*request.mutable_sampling()); });
+    }
+    AddOthers(), AddChat();
   }
 
   const std::map<std::string, std::function<bool()>>& all() const { return all_; }
 
  private:
   using Change = std::function<void(v1::GenerateRequest&)>;
-  using Sampling = std::function<void(v1::SamplingOptions&)>;
-
-  // What a client sees of an answer, without what differs from call to call.
-  std::string Seen(const v1::GenerateRequest& request) {
-    const Answer answer = Ask(*stub_, request);
-    v1::GenerateEnd end = answer.end;
-    end.clear_timings();
-    v1::PromptInfo prompt;
-    for (const v1::Logprob& logprob : answer.prompt) *prompt.add_logprobs() = logprob;
-    v1::GenerateChunk chunk;
-    for (const v1::Logprob& logprob : answer.logprobs) *chunk.add_logprobs() = logprob;
-    for (const int32_t token : answer.tokens) chunk.add_token_ids(token);
-    return answer.start.task() + "\n" + answer.text + "\n" + end.DebugString() + prompt.DebugString() +
-           chunk.DebugString() + std::to_string(answer.status.error_code());
-  }
 
   // `base` without the field, and with it.
   void Add(const std::string& path, v1::GenerateRequest base, Change set) {
     all_[path] = [this, base = std::move(base), set = std::move(set)] {
       v1::GenerateRequest with = base;
       set(with);
-      return Seen(base) != Seen(with);
+      return Seen(*stub_, base) != Seen(*stub_, with);
     };
   }
-  void AddSampling(const std::string& name, v1::GenerateRequest base, const Sampling& set) {
-    Add("sampling." + name, std::move(base), [set](auto& request) { set(*request.mutable_sampling()); });
-  }
-  // Random draws, of which a changed distribution changes some.
-  static v1::GenerateRequest Random() {
-    v1::GenerateRequest request = IdRequest(kRepeats, 60);
-    request.mutable_sampling()->set_temperature(2.0f);
-    request.mutable_sampling()->set_seed(1);
-    return request;
-  }
-
-  void AddSampling() {
-    const auto greedy = IdRequest(kRepeats, 8);
-    AddSampling("temperature", Random(), [](auto& s) { s.set_temperature(5.0f); });
-    AddSampling("top_k", Random(), [](auto& s) { s.set_top_k(3); });
-    AddSampling("top_p", Random(), [](auto& s) { s.set_top_p(0.2f); });
-    AddSampling("min_p", Random(), [](auto& s) { s.set_min_p(0.5f); });
-    AddSampling("repetition_penalty", Random(), [](auto& s) { s.set_repetition_penalty(10.0f); });
-    AddSampling("presence_penalty", Random(), [](auto& s) { s.set_presence_penalty(2.0f); });
-    AddSampling("frequency_penalty", Random(), [](auto& s) { s.set_frequency_penalty(2.0f); });
-    AddSampling("seed", Random(), [](auto& s) { s.set_seed(2); });
-    AddSampling("logit_bias", greedy, [](auto& s) { (*s.mutable_logit_bias())[7] = 100.0f; });
-    AddSampling("max_tokens", greedy, [](auto& s) { s.set_max_tokens(3); });
-    AddSampling("min_tokens", IdRequest(kEnds, 20), [](auto& s) { s.set_min_tokens(20); });
-    AddSampling("ignore_eos", IdRequest(kEnds, 20), [](auto& s) { s.set_ignore_eos(true); });
-    AddSampling("stop", IdRequest(kEnds, 20), [](auto& s) { s.add_stop("two"); });
-    AddSampling("stop_token_ids", greedy, [](auto& s) { s.add_stop_token_ids(kRepeats); });
-    v1::GenerateRequest stopped = IdRequest(kEnds, 20);
-    stopped.mutable_sampling()->add_stop("two");
-    AddSampling("skip_special_tokens", IdRequest(kSpecial, 4),
-                [](auto& s) { s.set_skip_special_tokens(false); });
-    AddSampling("include_stop", stopped, [](auto& s) { s.set_include_stop(true); });
-    AddSampling("suppress_tokens", greedy, [](auto& s) { s.add_suppress_tokens(kRepeats); });
-    AddSampling("begin_suppress_tokens", greedy, [](auto& s) { s.add_begin_suppress_tokens(kRepeats); });
-    AddSampling("no_repeat_ngram_size", greedy, [](auto& s) { s.set_no_repeat_ngram_size(2); });
-    AddSampling("bad_words_ids.ids", greedy, [](auto& s) { s.add_bad_words_ids()->add_ids(kRepeats); });
-  }
-
   void AddOthers() {
     const auto greedy = IdRequest(kRepeats, 8);
     Add("task", greedy, [](auto& r) { r.set_task("plain"); });
@@ -224,7 +141,7 @@ class Effects {
 TEST_CASE("every field of a request has an effect") {
   const Effects effects;
   std::set<std::string> paths;
-  Walk(*v1::GenerateRequest::descriptor(), "", paths);
+  WalkFields(*v1::GenerateRequest::descriptor(), "", paths);
   for (const std::string& path : paths) {
     INFO(path << ": a field that nothing shows to have an effect");
     CHECK(effects.all().contains(path));

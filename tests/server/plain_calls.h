@@ -17,7 +17,10 @@ namespace guildhall {
 
 class PlainCall final : public Call {
  public:
-  absl::Time deadline() const override { return deadline_; }
+  absl::Time deadline() const override {
+    if (on_look_) on_look_();
+    return deadline_;
+  }
   bool cancelled() const override { return cancelled_; }
   void Cancel() override {
     cancelled_ = true;
@@ -40,6 +43,7 @@ class PlainCall final : public Call {
 
   absl::Time deadline_ = absl::InfiniteFuture();
   std::optional<std::string> authorization_;
+  std::function<void()> on_look_;  // at the deadline
 
  private:
   std::atomic<bool> cancelled_{false};

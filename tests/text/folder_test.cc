@@ -147,5 +147,29 @@ TEST_CASE("broken files are refused by name") {
   CHECK(LoadTextAssets("/nonexistent").status().code() == StatusCode::kNotFound);
 }
 
+TEST_CASE("what was not downloaded is called what it is, whichever file it is") {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 88\n";
+  for (const std::string name :
+       {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja"}) {
+    const ScratchFolder folder;
+    std::filesystem::create_directory(folder.path() / "additional_chat_templates");
+    const auto refused = [&](const std::string& file, const std::string& text, const std::string& what) {
+      WriteFile(folder.path() / file, text);
+      const std::string message(LoadTextAssets(folder.path()).status().message());
+      INFO(file << ": " << message);
+      CHECK(message.find(name) != std::string::npos);
+      CHECK(message.find(what) != std::string::npos);
+      std::filesystem::remove(folder.path() / file);
+    };
+    refused(name, pointer, "Git LFS pointer");
+    refused(name, "<!DOCTYPE html>\n<html><title>Sign in</title></html>", "web page");
+    refused(name, "", "empty");
+    refused(name + ".incomplete", "half", "the download was not completed");
+    CHECK(LoadTextAssets(folder.path()).ok());
+  }
+}
+
 }  // namespace
 }  // namespace guildhall

@@ -53,6 +53,8 @@ bool gh_tokenizer_in_pieces(const gh_tokenizer* tokenizer);
 // Ids without a token add nothing; a negative id is an error.
 int32_t gh_tokenizer_decode(const gh_tokenizer* tokenizer, const int32_t* ids, size_t size, bool skip_special,
                             gh_buffer* out, gh_buffer* error);
+// Whether all that decides over ids and texts is the same in both.
+int32_t gh_tokenizer_same(const gh_tokenizer* a, const gh_tokenizer* b, bool* out, gh_buffer* error);
 // One more than the greatest id.
 int32_t gh_tokenizer_vocabulary_size(const gh_tokenizer* tokenizer);
 // -1 where there is no such token.

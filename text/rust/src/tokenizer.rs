@@ -213,6 +213,29 @@ pub unsafe extern "C" fn gh_tokenizer_decode(
     })
 }
 
+/// Whether both make the same of every text and of all ids; false where nothing can be said.
+///
+/// # Safety
+/// `a` and `b` are live handles; `out` and `error` are writable.
+#[no_mangle]
+pub unsafe extern "C" fn gh_tokenizer_same(
+    a: *const Handle,
+    b: *const Handle,
+    out: *mut bool,
+    error: *mut Buffer,
+) -> i32 {
+    guard(error, || {
+        let said = |handle: *const Handle| {
+            let tokenizer = &handle_from(handle, "tokenizer")?.tokenizer;
+            // Of all that decides it is the one thing that no tokenizer.json holds.
+            let split = tokenizer.get_encode_special_tokens();
+            let json = tokenizer.to_string(false);
+            json.map(|json| (split, json)).map_err(|error| Failure::invalid(format!("cannot be written: {error}")))
+        };
+        give(out, said(a)? == said(b)?, "same")
+    })
+}
+
 /// One more than the greatest id; 0 for a null handle.
 ///
 /// # Safety
