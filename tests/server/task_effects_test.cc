@@ -1,5 +1,6 @@
 // Every field of a task has an effect or is refused, and so has every key that the configuration has for one.
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <set>
@@ -187,7 +188,7 @@ class TaskEffects {
 std::string FieldOf(const std::string& key) {
   if (key == "adapters") return "adapters.name";
   if (key == "sampling.bad_words_ids") return "sampling.bad_words_ids.ids";
-  if (key == "chat_template_file") return "chat_template";
+  if (key == "chat_template_file") return "chat_template";  // and the test below
   return key;
 }
 
@@ -210,6 +211,22 @@ TEST_CASE("every field of a task has an effect or is refused, and so has every k
     CHECK(paths.contains(path));
     CHECK(has_effect());
   }
+}
+
+TEST_CASE("the template of a configured task may be a file: chat_template_file") {
+  const TempFolder folder;
+  std::ofstream(folder / "mine.jinja") << "mine {{ messages[0].content }}";
+  ServerConfig config = TestConfig();
+  config.tasks["plain"].chat_template_file = folder / "mine.jinja";
+  const TestServer server({}, config);
+  v1::TokenizeRequest request;
+  request.set_task("plain");
+  request.mutable_chat()->add_messages()->set_role("user");
+  request.mutable_chat()->mutable_messages(0)->set_content("hello");
+  v1::TokenizeResponse response;
+  grpc::ClientContext context;
+  REQUIRE(server.Inference()->Tokenize(&context, request, &response).ok());
+  CHECK(response.text() == "mine hello");
 }
 
 }  // namespace guildhall
