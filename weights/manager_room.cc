@@ -1,5 +1,7 @@
 // How the weight manager's load thread gets room.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
@@ -27,6 +29,7 @@ absl::StatusOr<bool> WeightManager::Impl::MakeRoom(LoadJob& job, std::vector<Run
   const absl::Time rest_end = job.turns == 0 ? absl::InfinitePast() : absl::Now() + options.kv_patience;
   std::unique_lock wishes(kv_wishes, std::defer_lock);
   KvWish wish(*budget, options.kv_patience * (1 << std::min(job.turns, kMostDoublings)));
+  std::optional<Room> refused;
   const absl::Cleanup end_turn = [this] { SetYielding({}); };
   for (;;) {
     AwaitFreed();  // or what is on its way out would be neither free nor evictable
@@ -56,6 +59,9 @@ absl::StatusOr<bool> WeightManager::Impl::MakeRoom(LoadJob& job, std::vector<Run
       continue;
     }
     if (step == RoomStep::kRefuse) {
+      // Its parts are counted one after the other, and memory may have moved between two of them: it is refused
+      // for what two looks agree on.
+      if (std::exchange(refused, room) != room) continue;
       GH_RETURN_IF_ERROR(Refuse(job, room, kept));
       continue;
     }

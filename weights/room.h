@@ -18,6 +18,8 @@ struct Room {
   uint64_t kv_least = 0;   // of `kv_cache`, never given back
   uint64_t held = 0;       // more that is free once running requests have ended
 
+  bool operator==(const Room&) const = default;
+
   // What eviction cannot give.
   uint64_t missing() const { return needed > free + evictable ? needed - free - evictable : 0; }
   uint64_t of_kv() const { return kv_cache > kv_least ? kv_cache - kv_least : 0; }

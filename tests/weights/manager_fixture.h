@@ -20,10 +20,14 @@
 
 namespace guildhall {
 
-// Waits for what another thread will do; a test that hangs here has failed.
+// Waits for what another thread will do. A test ends that waits for what has failed already.
 template <typename Condition>
 void Await(Condition condition) {
-  while (!condition()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  while (!condition()) {
+    GH_CHECK(std::chrono::steady_clock::now() < limit);
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
 }
 
 // Of somebody who wants no load any more.

@@ -243,6 +243,22 @@ TEST_CASE("A KV cache that gives back slowly, but does, is waited for") {
   CHECK(f.budget->wanted_of_kv() == 0);
 }
 
+TEST_CASE("A load that fits is not refused for what the KV cache gives back while it looks") {
+  const uint64_t one = BytesOf(OneExpert(1));
+  for (int round = 0; round < 1000; ++round) {
+    ManagerFixture f(one, Patience(absl::InfiniteDuration()));
+    REQUIRE(f.budget->TryTake(ByteBudget::Holder::kKvCache, one));
+    std::thread kv([&] {
+      Await([&] { return f.budget->wanted_of_kv() > 0; });
+      for (uint64_t given = 0; given < one; given += 8) {
+        f.budget->Give(ByteBudget::Holder::kKvCache, std::min<uint64_t>(8, one - given));
+      }
+    });
+    CHECK(f.Load("a", OneExpert(1)).status() == absl::OkStatus());
+    kv.join();
+  }
+}
+
 TEST_CASE("A load that waits for the KV cache can be cancelled, and goes on when a reader or a pin leaves") {
   const uint64_t one = BytesOf(OneExpert(1));
   ManagerFixture f(2 * one, Patience(absl::InfiniteDuration()));
