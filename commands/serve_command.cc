@@ -11,6 +11,7 @@
 #include "config/environment.h"
 #include "config/loader.h"
 #include "server/grpc/grpc_listeners.h"
+#include "server/http/http_listeners.h"
 #include "server/net/descriptor_limit.h"
 #include "server/serve.h"
 #include "server/serve_plan.h"
@@ -20,7 +21,7 @@ namespace {
 
 struct ServeFlags {
   std::vector<std::string> files, settings;
-  std::string model, device, device_products, listen, admin_listen, trace;
+  std::string model, device, device_products, listen, http, admin_listen, trace;
   bool check_config = false;
 };
 
@@ -35,6 +36,7 @@ ConfigSources SourcesOf(const ServeFlags& flags) {
   set("device", flags.device, "--device");
   set("device_products", flags.device_products, "--device-products");
   set("server.listen", flags.listen, "--listen");
+  set("http.listen", flags.http, "--http");
   set("admin.listen", flags.admin_listen, "--admin-listen");
   set("engine.trace", flags.trace, "--trace");
   for (const std::string& setting : flags.settings) {
@@ -58,7 +60,9 @@ absl::Status ServeWith(const ServeFlags& flags) {
   GH_RETURN_IF_ERROR(SetUpLog(log.level, log.format == "json" ? LogFormat::kJson : LogFormat::kText));
   Log().info("{}", RaiseDescriptorLimit());
   LoadProgress progress("loading " + loaded.config.model.path);
-  return Serve(loaded.config, GrpcListeners(), [&](size_t done, size_t all) { progress.Update(done, all); });
+  std::vector<StartListener> listeners = GrpcListeners();
+  for (StartListener& listener : HttpListeners()) listeners.push_back(std::move(listener));
+  return Serve(loaded.config, listeners, [&](size_t done, size_t all) { progress.Update(done, all); });
 }
 
 int RunServe(const ServeFlags& flags) {
@@ -74,7 +78,7 @@ int RunServe(const ServeFlags& flags) {
 }  // namespace
 
 void AddServeCommand(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("serve", "serve a model folder and its tasks over gRPC");
+  CLI::App* command = app.add_subcommand("serve", "serve a model folder and its tasks over gRPC and HTTP");
   auto flags = std::make_shared<ServeFlags>();
   command
       ->add_option("-c,--config", flags->files,
@@ -84,6 +88,12 @@ void AddServeCommand(CLI::App& app, Action& action) {
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:1 (device)");
   command->add_option("--device-products", flags->device_products, "exact or library (device_products)");
   command->add_option("-l,--listen", flags->listen, "HOST:PORT or unix:PATH for requests (server.listen)");
+  command
+      ->add_option("--http", flags->http,
+                   "the same over HTTP, as OpenAI's clients speak it (http.listen); without a value "
+                   "127.0.0.1:8000")
+      ->expected(0, 1)
+      ->default_str("127.0.0.1:8000");
   command->add_option("--admin-listen", flags->admin_listen, "the same for administration (admin.listen)");
   command
       ->add_option("--set", flags->settings, "KEY=VALUE for any key of the configuration (may be repeated)")

@@ -37,6 +37,24 @@ absl::Status CheckAdmin(const AdminConfig& admin) {
              "; listen on 127.0.0.1 or unix:PATH, or set admin.tls with a token or with client_ca"));
 }
 
+// Each listener has an address of its own.
+absl::Status CheckAddresses(const ServerConfig& config) {
+  std::vector<std::pair<std::string_view, std::string_view>> listeners = {
+      {"server.listen", config.server.listen}};
+  if (config.admin.enabled) listeners.emplace_back("admin.listen", config.admin.listen);
+  if (!config.http.listen.empty()) listeners.emplace_back("http.listen", config.http.listen);
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    const auto& [key, text] = listeners[i];
+    GH_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(text, key));
+    for (size_t other = 0; other < i; ++other) {
+      if (listeners[other].second != text || address.any_port()) continue;
+      return absl::InvalidArgumentError(
+          StrCat(key, " and ", listeners[other].first, " are the same, ", text, "; each needs its own"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckTask(const TaskConfig& task, const std::map<std::string, AdapterConfig>& preload) {
   const std::string where = StrCat("tasks.", task.id.empty() ? "\"\"" : task.id, ": ");
   if (!task.chat_template.empty() && !task.chat_template_file.empty()) {
@@ -79,11 +97,12 @@ absl::Status CheckAdapters(const AdaptersConfig& adapters) {
 absl::Status CheckConfig(const ServerConfig& config) {
   GH_RETURN_IF_ERROR(ParseDeviceName(config.device).status());
   GH_RETURN_IF_ERROR(CheckTls("server", config.server.tls));
-  GH_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(config.server.listen, "server.listen"));
+  GH_RETURN_IF_ERROR(CheckTls("http", config.http.tls));
   GH_RETURN_IF_ERROR(CheckAdmin(config.admin));
-  if (config.admin.enabled && config.admin.listen == config.server.listen && !address.any_port()) {
+  GH_RETURN_IF_ERROR(CheckAddresses(config));
+  if (!config.http.model_name.empty() && config.tasks.contains(config.http.model_name)) {
     return absl::InvalidArgumentError(
-        StrCat("admin.listen and server.listen are the same, ", config.admin.listen, "; each needs its own"));
+        StrCat("http.model_name: ", config.http.model_name, " is a task; the base needs another name"));
   }
   if (config.engine.prefill_chunk > config.engine.token_budget) {
     return absl::InvalidArgumentError(StrCat("engine.prefill_chunk (", config.engine.prefill_chunk,

@@ -1,4 +1,4 @@
-// The keys of the two listeners and of the log.
+// The keys of the listeners and of the log.
 #include "config/key_group.h"
 
 namespace guildhall {
@@ -36,6 +36,33 @@ void AddServerKeys(KeyGroup<ServerConfig, ListenerConfig> server) {
              {kMiB, kMiB * kMiB});
 }
 
+void AddHttpKeys(KeyGroup<ServerConfig, HttpConfig> http) {
+  http.Add("listen", "HOST:PORT or unix:PATH of the listener for HTTP, OpenAI's interface; empty: none",
+           &HttpConfig::listen);
+  AddTlsKeys(http.Inside("tls", &HttpConfig::tls));
+  http.Add("socket_group", "group whose members may connect to its Unix socket; empty: the process's own",
+           &HttpConfig::socket_group);
+  http.Add("model_name", "what clients call the base model; empty: as its folder", &HttpConfig::model_name);
+  http.Add("connections", "most connections open at a time; 0: what the descriptors allow",
+           &HttpConfig::connections, {0, 1 << 20});
+  http.Add("connections_per_host", "the same, of one address; 0: seven eighths of them",
+           &HttpConfig::connections_per_host, {0, 1 << 20});
+  constexpr double kMiB = 1 << 20;
+  http.Add("header_bytes", "of one request's headers", &HttpConfig::header_bytes, {8192, kMiB});
+  http.Add("body_bytes", "of one request's body", &HttpConfig::body_bytes, {1024, 1024 * kMiB});
+  http.Add("memory_quota_bytes", "memory of all bodies until they are answered",
+           &HttpConfig::memory_quota_bytes, {kMiB, kMiB * kMiB});
+  http.Add("header_timeout_s", "seconds until a request's headers must be there, a handshake included",
+           &HttpConfig::header_timeout_s, {0.1, 600});
+  http.Add("body_timeout_s", "seconds until a request's body must be there", &HttpConfig::body_timeout_s,
+           {0.1, 3600});
+  http.Add("idle_timeout_s", "seconds until a connection without requests is closed",
+           &HttpConfig::idle_timeout_s, {1, 86400});
+  http.Add("comment_interval_s", "seconds between comments in a stream that has nothing to say",
+           &HttpConfig::comment_interval_s, {0.05, 3600});
+  http.Add("choices", "most answers of one request: its prompts times n", &HttpConfig::choices, {1, 4096});
+}
+
 void AddAdminKeys(KeyGroup<ServerConfig, AdminConfig> admin) {
   admin.Add("enabled", "serve the administration listener", &AdminConfig::enabled);
   admin.Add("listen",
@@ -59,6 +86,7 @@ void AddLogKeys(KeyGroup<ServerConfig, LogConfig> log) {
 void AddListenerKeys(KeyList<ServerConfig>& keys) {
   const KeyGroup<ServerConfig, ServerConfig> root = RootGroup(keys);
   AddServerKeys(root.Inside("server", &ServerConfig::server));
+  AddHttpKeys(root.Inside("http", &ServerConfig::http));
   AddAdminKeys(root.Inside("admin", &ServerConfig::admin));
   AddLogKeys(root.Inside("log", &ServerConfig::log));
 }

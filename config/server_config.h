@@ -174,6 +174,24 @@ struct ListenerConfig {
   int64_t memory_quota_bytes = int64_t{256} << 20;  // of gRPC's own buffers
 };
 
+// The clients' listener that speaks HTTP, in the form of OpenAI's interface.
+struct HttpConfig {
+  std::string listen;  // as ListenerConfig::listen; empty: there is none
+  TlsConfig tls;
+  std::string socket_group;  // as ListenerConfig::socket_group
+  std::string model_name;    // what clients call the base; empty: as its folder
+  int64_t connections = 0;   // 0: as limits.connections
+  int64_t connections_per_host = 0;
+  int64_t header_bytes = 16384;                     // of one request
+  int64_t body_bytes = int64_t{8} << 20;            // of one request
+  int64_t memory_quota_bytes = int64_t{256} << 20;  // of all bodies until they are answered
+  double header_timeout_s = 10.0;                   // until a request's headers are there
+  double body_timeout_s = 60.0;                     // until its body is there
+  double idle_timeout_s = 600.0;                    // a connection without requests is closed
+  double comment_interval_s = 10.0;                 // between comments in a stream that has nothing to say
+  int64_t choices = 128;                            // answers of one request: prompts times n
+};
+
 struct AdminConfig {
   bool enabled = true;
   std::string listen = "127.0.0.1:50052";
@@ -203,6 +221,7 @@ struct ServerConfig {
   LimitsConfig limits;
   PartialSampling sampling;  // below the tasks' and the model folder's
   ListenerConfig server;
+  HttpConfig http;
   AdminConfig admin;
   LogConfig log;
   std::map<std::string, TaskConfig> tasks;  // by id

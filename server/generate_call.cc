@@ -68,6 +68,7 @@ struct Asked {
   const v1::GenerateRequest& proto;
   const Call& call;
   uint64_t id;
+  std::optional<int64_t> length;
   std::shared_ptr<const Task> task;
   absl::Time begin;
 };
@@ -79,6 +80,10 @@ absl::Status PrepareBy(const AdapterText* adapter, const Asked& asked, PreparedR
   ValidatedRequest& validated = prepared.validated;
   GH_ASSIGN_OR_RETURN(validated,
                       ValidateGenerate(asked.proto, asked.task, deployment.limits, DrawSeed(), adapter));
+  if (asked.length && !validated.max_tokens_said) {
+    const int64_t most = std::min(*asked.length, deployment.limits.max_output_tokens);
+    validated.sampling.max_tokens = std::max(static_cast<int32_t>(most), validated.sampling.min_tokens);
+  }
   const TextAssets& text = ServingText(deployment.text, adapter);
   validated.tokenizer = text.tokenizer;
   if (text.tokenizer == nullptr && !validated.stop.empty()) {
@@ -118,12 +123,13 @@ absl::Status PrepareBy(const AdapterText* adapter, const Asked& asked, PreparedR
 }
 
 absl::StatusOr<PreparedRequest> Prepare(std::shared_ptr<const Deployment> to,
-                                        const v1::GenerateRequest& proto, const Call& call, uint64_t id) {
+                                        const v1::GenerateRequest& proto, const Call& call, uint64_t id,
+                                        std::optional<int64_t> length) {
   PreparedRequest prepared(std::move(to));
   const Deployment& deployment = *prepared.deployment;
   GH_RETURN_IF_ERROR(prepared.charge.Add(MessageBytes(proto)));
   const uint64_t before = prepared.charge.bytes();
-  Asked asked{proto, call, id, nullptr, absl::Now()};
+  Asked asked{proto, call, id, length, nullptr, absl::Now()};
   GH_ASSIGN_OR_RETURN(asked.task, deployment.tasks->Find(proto.task()));
   const auto text = deployment.adapters->Text(asked.task->adapters);
   GH_RETURN_IF_ERROR(PrepareBy(text.get(), asked, prepared));
@@ -146,7 +152,7 @@ GenerateCalls::GenerateCalls(const ServerState& state, OpenStreams& streams)
     : state_(state), streams_(streams), threads_(NumAnswerThreads()) {}
 
 void GenerateCalls::Start(const v1::GenerateRequest& request, Call& client,
-                          std::unique_ptr<GenerateSink> sink) {
+                          std::unique_ptr<GenerateSink> sink, std::optional<int64_t> length) {
   const auto generation = std::make_shared<Generation>(state_, threads_, client, std::move(sink),
                                                        next_id_.fetch_add(1), request.task());
   absl::Status started = Guarded([&]() -> absl::Status {
@@ -156,7 +162,7 @@ void GenerateCalls::Start(const v1::GenerateRequest& request, Call& client,
     generation->SetLogged(deployment->log_requests);
     const CallOfStream call(client, *ticket);
     GH_ASSIGN_OR_RETURN(PreparedRequest prepared,
-                        Prepare(std::move(deployment), request, call, generation->id()));
+                        Prepare(std::move(deployment), request, call, generation->id(), length));
     return generation->Start(std::move(ticket), std::move(prepared));
   });
   if (!started.ok()) generation->End(std::move(started));

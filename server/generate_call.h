@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "guildhall/v1/inference.pb.h"
 #include "server/answer_threads.h"
@@ -24,8 +25,10 @@ class GenerateCalls {
   // answer goes to `sink` by itself: start, prompt, chunks, end, and last the status, with its details, as it
   // is in the log. Nothing is left with the engine by then; a call that is cancelled or past its deadline
   // ends soon. The client lives until the sink has been told the end, which may be before this returns.
+  // `length`: max_tokens where neither the request nor any default says it; nullopt: the server's own.
   // Throws only where there is no memory to begin with; the sink is told nothing then.
-  void Start(const v1::GenerateRequest& request, Call& client, std::unique_ptr<GenerateSink> sink);
+  void Start(const v1::GenerateRequest& request, Call& client, std::unique_ptr<GenerateSink> sink,
+             std::optional<int64_t> length = std::nullopt);
 
  private:
   const ServerState& state_;

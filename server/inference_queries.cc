@@ -17,7 +17,7 @@ namespace guildhall {
 namespace {
 
 absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeRequest& request, const Call& call,
-                          v1::TokenizeResponse& response) {
+                          v1::TokenizeResponse& response, const TokenizeRules& rules) {
   GH_ASSIGN_OR_RETURN(const auto task, deployment.tasks->Find(request.task()));
   const auto adapter = deployment.adapters->Text(task->adapters);
   const TextAssets& text = ServingText(deployment.text, adapter.get());
@@ -28,8 +28,9 @@ absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeReques
   GH_RETURN_IF_ERROR(charge.Add(MessageBytes(request) + TextWorkBytes(request)));
   GH_ASSIGN_OR_RETURN(const PromptInput input, ValidateInput(request, deployment.limits));
   const WorkLimit work{call.deadline(), [&call] { return call.cancelled(); }};
-  GH_ASSIGN_OR_RETURN(BuiltPrompt prompt,
-                      BuildPrompt(*task, input, {text, deployment.limits, *deployment.text_gate, work}));
+  GH_ASSIGN_OR_RETURN(
+      BuiltPrompt prompt,
+      BuildPrompt(*task, input, {text, deployment.limits, *deployment.text_gate, work, rules.add_special}));
   if (request.has_token_ids()) {
     GH_ASSIGN_OR_RETURN(prompt.text, text.tokenizer->Decode(prompt.ids, /*skip_special=*/false));
   }
@@ -44,10 +45,10 @@ absl::Status TokenizeInto(const Deployment& deployment, const v1::TokenizeReques
 }  // namespace
 
 absl::Status AnswerTokenize(const ServerState& state, const v1::TokenizeRequest& request, const Call& call,
-                            v1::TokenizeResponse& response) {
+                            v1::TokenizeResponse& response, const TokenizeRules& rules) {
   return Guarded([&]() -> absl::Status {
     GH_ASSIGN_OR_RETURN(const auto deployment, state.ForRequest());
-    return TokenizeInto(*deployment, request, call, response);
+    return TokenizeInto(*deployment, request, call, response, rules);
   });
 }
 

@@ -76,7 +76,7 @@ absl::StatusOr<BuiltPrompt> Build(const Task& task, const PromptInput& input, co
     return Encode(std::move(prompt), false, rules, "chat");
   }
   const std::string& plain = std::get<std::string>(input);
-  if (!task.text_is_chat) return Encode(plain, true, rules, "text");
+  if (!task.text_is_chat) return Encode(plain, rules.add_special, rules, "text");
   ChatPrompt chat;
   Json message = Json::object();
   message["role"] = "user";

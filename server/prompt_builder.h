@@ -25,6 +25,7 @@ struct PromptRules {
   const ServedLimits& limits;
   TextGate& gate;
   const WorkLimit& work;
+  bool add_special = true;  // to plain text that is no chat
 };
 
 // Runs on the call's thread, which may wait at the gate. INVALID_ARGUMENT with a field: a template that

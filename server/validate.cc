@@ -131,6 +131,7 @@ absl::Status TakeSampling(const v1::SamplingOptions& options, const PartialSampl
   GH_RETURN_IF_ERROR(FitLengths(asked, limits, out.sampling));
   DropUnknownTokens(limits.vocabulary, out.sampling);
   out.max_tokens_given = asked.max_tokens.has_value();
+  out.max_tokens_said = merged.max_tokens.has_value();
   out.stop = merged.stop;
   out.include_stop = merged.include_stop.value_or(false);
   out.skip_special_tokens = merged.skip_special_tokens.value_or(true);

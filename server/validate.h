@@ -55,6 +55,7 @@ struct ValidatedRequest {
   SamplingParams sampling;  // defaults resolved; max_tokens as explained below
   bool max_tokens_given =
       false;  // by the request; else prompt_builder's caller lowers it to what the context leaves
+  bool max_tokens_said = false;  // by the request or by a default that somebody has set
   std::vector<std::string> stop;
   bool include_stop = false;
   bool skip_special_tokens = true;

@@ -1,6 +1,5 @@
 #include "server/grpc/grpc_listeners.h"
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -8,37 +7,16 @@
 #include "server/grpc/admin_methods.h"
 #include "server/grpc/grpc_server.h"
 #include "server/grpc/inference_methods.h"
-#include "server/net/descriptor_limit.h"
+#include "server/net/listener_shares.h"
 
 namespace guildhall {
 namespace {
 
-constexpr int64_t kSpareThreads = 64;          // for calls that are short, and to refuse others
-constexpr int64_t kQueries = 256;              // open at a time
-constexpr int64_t kAdminCalls = 64;            // the same
-constexpr int64_t kMostAdminConnections = 64;  // the listener is for few, who must get through
+constexpr int64_t kSpareThreads = 64;  // for calls that are short, and to refuse others
+constexpr int64_t kQueries = 256;      // open at a time
+constexpr int64_t kAdminCalls = 64;    // the same
 constexpr int64_t kWatchesOfConnection = 8;
 constexpr int64_t kReflectionsOfConnection = 4;
-constexpr int64_t kMostConnections = 8192;  // where the configuration says nothing
-constexpr int64_t kOtherDescriptors = 512;  // of files, the engine and gRPC
-constexpr int64_t kDescriptors = 2;         // of a connection: gRPC's own and the one that ends it
-
-int64_t AdminConnections() {
-  return std::clamp(DescriptorLimit() / 16, int64_t{8}, kMostAdminConnections);
-}
-
-// What the descriptors of the process allow.
-int64_t MostConnections(const LimitsConfig& limits) {
-  if (limits.connections > 0) return limits.connections;
-  const int64_t descriptors = DescriptorLimit();
-  const int64_t others = std::min(kOtherDescriptors, descriptors / 4);
-  return std::clamp((descriptors - others) / kDescriptors - AdminConnections(), int64_t{8}, kMostConnections);
-}
-
-// One address leaves some to the others: seven eighths of all, where the configuration says nothing.
-int64_t OfOneHost(int64_t configured, int64_t in_all) {
-  return configured > 0 ? configured : in_all - in_all / 8;
-}
 
 ConnectionLimits Connections(const LimitsConfig& limits, int64_t in_all) {
   ConnectionLimits connections;
@@ -66,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Listener>> StartInference(const ServerConfig& con
   options.key = "server";
   GH_ASSIGN_OR_RETURN(options.address, ParseListenAddress(config.server.listen, "server.listen"));
   options.tls = config.server.tls;
-  options.connections = Connections(config.limits, MostConnections(config.limits));
+  options.connections = Connections(config.limits, MostConnections(config, config.limits.connections));
   // Those beyond the limit of requests get a thread to be refused by name.
   const int64_t requests = config.limits.concurrent_requests + kSpareThreads / 2;
   options.threads = config.limits.concurrent_requests + kSpareThreads;

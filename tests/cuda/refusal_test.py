@@ -17,7 +17,7 @@ def main() -> int:
         print("refusal: this machine has a device")
         return SKIPPED
     command = [program, "serve", "--device", "cuda", "--config", str(root / "configs/demo.json"),
-               "--set", "server.listen=127.0.0.1:0", "--set", "admin.enabled=false", "--set", "log.level=error"]
+               "--set", "server.listen=127.0.0.1:0", "--set", "http.listen=", "--set", "admin.enabled=false", "--set", "log.level=error"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     print(f"exit code {result.returncode}\n{result.stdout}{result.stderr}")
     lines = [line for line in result.stderr.splitlines() if line]

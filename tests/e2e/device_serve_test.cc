@@ -22,7 +22,7 @@ Finished ServeInVain(const std::vector<std::string>& settings,
   std::vector<std::string> arguments{"serve", "--config",
                                      std::string(GUILDHALL_SOURCE_DIR) + "/configs/demo.json"};
   std::vector<std::string> all{"server.listen=unix:" + folder.path() + "/inference",
-                               "admin.listen=unix:" + folder.path() + "/admin"};
+                               "admin.listen=unix:" + folder.path() + "/admin", "http.listen="};
   all.insert(all.end(), settings.begin(), settings.end());
   for (const std::string& setting : all) {
     arguments.push_back("--set");

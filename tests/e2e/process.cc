@@ -87,7 +87,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& settings, const Ser
 void ServerProcess::Start(const std::vector<std::string>& settings, const ServerPlace& place) {
   std::vector<std::string> arguments{"serve", "--config",
                                      std::string(GUILDHALL_SOURCE_DIR) + "/configs/demo.json"};
-  std::vector<std::string> all{"server.listen=" + address_, "admin.listen=" + admin_address_};
+  std::vector<std::string> all{"server.listen=" + address_, "admin.listen=" + admin_address_, "http.listen="};
   if (OnTestDevice()) all.push_back("device=" + DefaultTestBackend().options.device);
   all.insert(all.end(), settings.begin(), settings.end());  // of one key the last one counts
   for (const std::string& setting : all) {
@@ -140,6 +140,10 @@ int ServerProcess::Wait() {
   const int code = WaitFor(pid_);
   pid_ = -1;
   return code;
+}
+
+std::string ServerProcess::http_address() const {
+  return WordAfter(Log(), "http on ");
 }
 
 std::string ServerProcess::Log() const {

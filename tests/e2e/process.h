@@ -41,6 +41,8 @@ class ServerProcess {
 
   const std::string& address() const { return address_; }
   const std::string& admin_address() const { return admin_address_; }
+  // HOST:PORT of http.listen, where the settings have one.
+  std::string http_address() const;
   pid_t pid() const { return pid_; }
 
   void Signal(int signal) const;

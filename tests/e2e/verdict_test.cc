@@ -128,8 +128,9 @@ TEST_CASE("check-config and serve have the same verdict of a configuration", "[c
   const TempFolder folder;
   Write(folder / "broken", "{");
   Write(folder / "empty", "");
-  const std::vector<std::string> listeners{"--set", "server.listen=unix:" + folder / "inference", "--set",
-                                           "admin.listen=unix:" + folder / "admin"};
+  const std::vector<std::string> listeners{"--set", "server.listen=unix:" + folder / "inference",
+                                           "--set", "admin.listen=unix:" + folder / "admin",
+                                           "--set", "http.listen="};
   const std::string roots = "adapters.roots=" + kDemo + "/adapters";
   const std::vector<std::vector<std::string>> refused{
       {"memory.kv=0"},

@@ -37,7 +37,7 @@ def phases(scores: list[dict]) -> list[dict]:
          "program": "model_test", "quick": ["agree with transformers", "rope"]},
         {"name": "demo", "kind": "demo", "about": "the demo model's answers from the server", "seconds": 30,
          "command": ["guildhall", "serve", "--device", "cuda", "--config", "{source}/configs/demo.json",
-                     "--set", "admin.enabled=false", "--set", "memory.page_bytes=2097152"]},
+                     "--set", "http.listen=", "--set", "admin.enabled=false", "--set", "memory.page_bytes=2097152"]},
         checked("sanitizer", "memcheck", "compute-sanitizer over ops", 40),
         checked("races", "racecheck", "compute-sanitizer's race checker over ops", 30),
         {"name": "figures", "kind": "figures", "about": "first figures of four layers of OLMoE's shape", "seconds": 70,

@@ -52,6 +52,8 @@ DOORS = [
     ("CLI11", ("CLI/",), ("client/", "commands/", "bench/", "main.cc")),
     ("Catch2", ("catch2/",), ("tests/",)),
     ("the Rust interface (private to text/)", ("text/rust/", "text/c_api.h"), ("text/",)),
+    ("the HTTP library", ("server/http/rust/",), ("server/http/",)),
+    ("the HTTP front end (whoever serves names it)", ("server/http/",), ("server/http/", "commands/")),
 ]
 # Names that another's header may bring along are used behind the door only, too.
 NAMES = [("grpc::", ("server/grpc/", "client/"))]

@@ -1,4 +1,4 @@
-// The keys of the two listeners, of limits of clients and connections, and of the log.
+// The keys of the listeners, of limits of clients and connections, and of the log.
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <memory>
@@ -42,6 +42,10 @@ void ProveListeners(Proofs& proofs) {
     tls.*file = "/nowhere";
     Refused(proofs, "server.tls." + name, [tls](ServerConfig& config) { config.server.tls = tls; });
     Refused(proofs, "admin.tls." + name, [tls](ServerConfig& config) { config.admin.tls = tls; });
+    Refused(proofs, "http.tls." + name, [tls](ServerConfig& config) {
+      config.http.listen = "127.0.0.1:0";
+      config.http.tls = tls;
+    });
   }
   Refused(proofs, "server.socket_group", [](ServerConfig& config) {
     config.server.listen = "unix:guildhall_of_no_group";
@@ -59,6 +63,26 @@ void ProveListeners(Proofs& proofs) {
                config.admin.enabled = false;
                return before && StartServer(config).value()->listener("administration") == nullptr;
              }));
+}
+
+void ProveHttp(Proofs& proofs) {
+  Refused(proofs, "http.socket_group", [](ServerConfig& config) {
+    config.http.listen = "unix:guildhall_of_no_group";
+    config.http.socket_group = "no such group";
+  });
+  const std::string listener = "server/http/listener_test.cc", hostile = "server/http/hostile_test.cc";
+  proofs.Test("http.listen", listener, "without http.listen there is no");
+  proofs.Test("http.model_name", listener, "the base has the configured name");
+  proofs.Test("http.connections", hostile, "one address leaves connections to others");
+  proofs.Test("http.connections_per_host", hostile, "one address leaves connections to others");
+  proofs.Test("http.header_bytes", hostile, "headers over their limit");
+  proofs.Test("http.header_timeout_s", hostile, "headers that never end");
+  proofs.Test("http.body_bytes", hostile, "a body over its limit is 413");
+  proofs.Test("http.body_timeout_s", hostile, "a body that does not come");
+  proofs.Test("http.memory_quota_bytes", hostile, "bodies share a quota");
+  proofs.Test("http.idle_timeout_s", hostile, "a connection without requests is closed");
+  proofs.Test("http.comment_interval_s", "server/http/chat_test.cc", "a comment comes while");
+  proofs.Test("http.choices", "server/http/completion_test.cc", "a request has only so many answers");
 }
 
 // Whether a connection that has an open call and says nothing is pinged, or closed as it does not answer. At
@@ -185,7 +209,7 @@ void ProveLog(Proofs& proofs) {
 }  // namespace
 
 void ProveListenerKeys(Proofs& proofs) {
-  ProveListeners(proofs), ProveConnections(proofs), ProveClients(proofs), ProveLog(proofs);
+  ProveListeners(proofs), ProveHttp(proofs), ProveConnections(proofs), ProveClients(proofs), ProveLog(proofs);
 }
 
 }  // namespace guildhall

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "server/grpc/grpc_listeners.h"
+#include "server/http/http_listeners.h"
 
 namespace guildhall {
 
@@ -53,7 +54,9 @@ ScriptedModel::Options EndlessModel() {
 }
 
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config) {
-  return Server::Start(config, GrpcListeners());
+  std::vector<StartListener> listeners = GrpcListeners();
+  for (StartListener& listener : HttpListeners()) listeners.push_back(std::move(listener));
+  return Server::Start(config, listeners);
 }
 
 std::string InferenceTarget(const Server& server) {

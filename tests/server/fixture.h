@@ -26,7 +26,7 @@ std::vector<int32_t> Encode(const std::string& text);
 // Ports 0, quiet, tasks "tell" (system prompt) and "plain".
 ServerConfig TestConfig();
 
-// With the listeners that speak gRPC.
+// With the listeners of gRPC, and of HTTP where the configuration wants one.
 absl::StatusOr<std::unique_ptr<Server>> StartServer(const ServerConfig& config);
 // What clients connect to, before the server closes its listeners. CHECKs that there is such a listener.
 std::string InferenceTarget(const Server& server);

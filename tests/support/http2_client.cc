@@ -69,8 +69,8 @@ Client::Duration Left(std::chrono::steady_clock::time_point end) {
 }
 
 bool Ends(const ReceivedFrame& frame, uint32_t stream) {
-  const bool last = frame.type == FrameType::kReset ||
-                    (frame.type == FrameType::kHeaders && (frame.flags & kEndStream) != 0);
+  const bool may_end = frame.type == FrameType::kHeaders || frame.type == FrameType::kData;
+  const bool last = frame.type == FrameType::kReset || (may_end && (frame.flags & kEndStream) != 0);
   return frame.stream == stream && last;
 }
 
@@ -268,7 +268,7 @@ CallEnd Client::Await(uint32_t stream, Duration timeout) {
       if (name == "grpc-status") end.status = std::atoi(value.c_str());
       if (name == "grpc-message") end.message = value;
     }
-    if (frame->type == FrameType::kReset || end.status.has_value()) return end;
+    if (Ends(*frame, stream) || end.status.has_value()) return end;
   }
   end.closed = closed_;
   return end;

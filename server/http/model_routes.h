@@ -1,0 +1,14 @@
+// /v1/models.
+#pragma once
+
+#include <vector>
+
+#include "server/http/http_server.h"
+#include "server/server_state.h"
+
+namespace guildhall {
+
+// `state` outlives the calls.
+std::vector<HttpRoute> ModelRoutes(const ServerState& state, const HttpConfig& http);
+
+}  // namespace guildhall
