@@ -59,8 +59,8 @@ absl::StatusOr<bool> WeightManager::Impl::MakeRoom(LoadJob& job, std::vector<Run
       continue;
     }
     if (step == RoomStep::kRefuse) {
-      // Its parts are counted one after the other, and memory may have moved between two of them: it is refused
-      // for what two looks agree on.
+      // Its parts are counted one after the other, and memory may have moved between two of them: it is
+      // refused for what two looks agree on.
       if (std::exchange(refused, room) != room) continue;
       GH_RETURN_IF_ERROR(Refuse(job, room, kept));
       continue;

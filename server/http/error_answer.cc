@@ -13,6 +13,7 @@ namespace guildhall {
 namespace {
 
 constexpr char kHttpStatus[] = "guildhall/http-status";
+constexpr char kAllow[] = "guildhall/allow";
 
 int OfCode(absl::StatusCode code) {
   switch (code) {
@@ -92,6 +93,12 @@ absl::Status WithHttpStatus(absl::Status status, int http_status) {
   return status;
 }
 
+absl::Status MethodNotAllowed(std::string_view message, std::string_view allowed) {
+  absl::Status status = WithHttpStatus(absl::InvalidArgumentError(std::string(message)), 405);
+  status.SetPayload(kAllow, absl::Cord(std::string(allowed)));
+  return status;
+}
+
 ErrorAnswer MakeErrorAnswer(const absl::Status& status) {
   const google::rpc::Status rich = RichStatus(status);
   ErrorAnswer answer;
@@ -102,6 +109,9 @@ ErrorAnswer MakeErrorAnswer(const absl::Status& status) {
   error["param"] = ParamOf(status, rich);
   error["code"] = CodeOf(status, rich);
   answer.body = DumpJson(Json{{"error", error}});
+  if (const auto allowed = status.GetPayload(kAllow)) {
+    answer.headers.emplace_back("allow", std::string(*allowed));
+  }
   if (const auto retry = Detail<google::rpc::RetryInfo>(rich); retry && answer.status != 400) {
     const int64_t ms = retry->retry_delay().seconds() * 1000 + retry->retry_delay().nanos() / 1'000'000;
     answer.headers.emplace_back("retry-after", StrCat((ms + 999) / 1000));

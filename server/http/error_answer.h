@@ -9,8 +9,10 @@
 
 namespace guildhall {
 
-// Errors that have no code of absl::Status: 405, 408, 413.
+// Errors that have no code of absl::Status: 408, 413, 431.
 absl::Status WithHttpStatus(absl::Status status, int http_status);
+// 405, which says what is allowed.
+absl::Status MethodNotAllowed(std::string_view message, std::string_view allowed);
 
 struct ErrorAnswer {
   int status = 500;

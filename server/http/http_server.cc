@@ -198,9 +198,8 @@ absl::StatusOr<const HttpRoute*> HttpServer::Find(const HttpRequest& request) co
   }
   const std::string path = Quote(request.path);
   if (other == nullptr) return absl::NotFoundError(StrCat("this listener has no path ", path));
-  return WithHttpStatus(
-      absl::InvalidArgumentError(StrCat(path, " takes ", other->method, ", not ", Quote(request.method))),
-      405);
+  return MethodNotAllowed(StrCat(path, " takes ", other->method, ", not ", Quote(request.method)),
+                          other->method);
 }
 
 // On a thread of the library, across whose border no exception goes.

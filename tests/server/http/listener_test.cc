@@ -85,6 +85,7 @@ TEST_CASE("an unknown path is 404, another method 405, each in the form of an er
   CHECK(Parsed(nowhere.body)["error"]["type"] == "invalid_request_error");
   const http1::Answer method = Ask(HttpTarget(server), "GET", "/v1/completions");
   CHECK(method.status == 405);
+  CHECK(method.Header("allow") == "POST");
   CHECK(Parsed(method.body)["error"]["message"].get<std::string>().find("takes POST") != std::string::npos);
 }
 
