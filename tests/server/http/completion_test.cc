@@ -55,7 +55,7 @@ TEST_CASE("the four forms of a prompt, and n answers of each") {
   TestServer server(model, HttpTestConfig());
   const auto texts = [&](const Json& prompt, int n) {
     const Json answer =
-        Complete(server, {{"model", "plain"}, {"prompt", prompt}, {"n", n}, {"max_tokens", 1}});
+        Complete(server, {{"model", "base"}, {"prompt", prompt}, {"n", n}, {"max_tokens", 1}});
     std::vector<std::string> found;
     for (const Json& choice : answer["choices"]) {
       CHECK(choice["index"] == found.size());

@@ -122,7 +122,7 @@ TEST_CASE("a completion over HTTP has the log-probabilities of gRPC, those of th
 
 TEST_CASE("answer i of a prompt is that of the seed plus i") {
   TestServer server({}, HttpTestConfig());
-  Json body = {{"model", "plain"}, {"prompt", {50}}, {"temperature", 1},
+  Json body = {{"model", "base"},  {"prompt", {50}}, {"temperature", 1},
                {"max_tokens", 12}, {"seed", 40},     {"n", 3}};
   const Json together = Parsed(Post(server, "/v1/completions", body).body);
   body["n"] = 1;
