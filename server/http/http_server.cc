@@ -67,23 +67,23 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, std::string_view ke
 // What was wrong with a request before it was whole.
 absl::Status ProblemStatus(int32_t problem, const HttpConfig& http) {
   switch (problem) {
-    case GH_HTTP_WELL:
+    case kGhHttpWell:
       return absl::OkStatus();
-    case GH_HTTP_BODY_TOO_LARGE:
+    case kGhHttpBodyTooLarge:
       return WithHttpStatus(absl::InvalidArgumentError(StrCat("the request's body has more than ",
                                                               http.body_bytes, " bytes (http.body_bytes)")),
                             413);
-    case GH_HTTP_BODY_TOO_SLOW:
+    case kGhHttpBodyTooSlow:
       return WithHttpStatus(
           absl::DeadlineExceededError(StrCat("the request's body was not there after ", http.body_timeout_s,
                                              " s (http.body_timeout_s)")),
           408);
-    case GH_HTTP_HEADERS_TOO_LARGE:
+    case kGhHttpHeadersTooLarge:
       return WithHttpStatus(
           absl::InvalidArgumentError(StrCat("the request's headers have more than ", http.header_bytes,
                                             " bytes (http.header_bytes)")),
           431);
-    case GH_HTTP_NO_MEMORY:
+    case kGhHttpNoMemory:
       return absl::UnavailableError(StrCat("the bodies of open requests take ", http.memory_quota_bytes,
                                            " bytes (http.memory_quota_bytes); try again later"));
     default:

@@ -27,12 +27,12 @@ typedef struct gh_http_header {
 
 // What was wrong with a request before it was whole; its body is empty then.
 enum {
-  GH_HTTP_WELL = 0,
-  GH_HTTP_BODY_TOO_LARGE = 1,
-  GH_HTTP_BODY_TOO_SLOW = 2,
-  GH_HTTP_BODY_BROKEN = 3,
-  GH_HTTP_NO_MEMORY = 4,  // memory_bytes are in use
-  GH_HTTP_HEADERS_TOO_LARGE = 5,
+  kGhHttpWell = 0,
+  kGhHttpBodyTooLarge = 1,
+  kGhHttpBodyTooSlow = 2,
+  kGhHttpBodyBroken = 3,
+  kGhHttpNoMemory = 4,  // memory_bytes are in use
+  kGhHttpHeadersTooLarge = 5,
 };
 
 typedef struct gh_http_request {
