@@ -114,10 +114,10 @@ struct EngineConfig {
   std::string target_step_ms = "auto";  // see step_target.h
   int64_t co_batching_patience = 8;
   double stall_limit_s = 60.0;
-  double hung_step_s = 300.0;     // longer ones turn liveness off; 0: none does
-  int64_t stream_capacity = 256;  // tokens that a slow reader may lag behind before its sequence pauses
-  bool profile = false;           // log at the end where the engine's time went
-  std::string trace;              // file for a timeline of the first steps; empty: none
+  double hung_step_s = 300.0;    // longer ones turn liveness off; 0: none does
+  int64_t stream_capacity = 32;  // tokens that a slow reader may lag behind before its sequence pauses
+  bool profile = false;          // log at the end where the engine's time went
+  std::string trace;             // file for a timeline of the first steps; empty: none
   SpeculationConfig speculation;
 };
 

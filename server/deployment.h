@@ -30,7 +30,7 @@ struct Deployment {
   ModelInfo model;
   std::vector<MemoryItem> memory;
   std::unique_ptr<MemoryAccount> request_memory;  // of all open requests, beside the KV cache
-  int64_t stream_capacity = 256;
+  int64_t stream_capacity = 32;
   bool log_requests = true;
   bool log_prompts = false;
   std::unique_ptr<Engine> engine;
