@@ -67,10 +67,11 @@ TEST_CASE("an answer holds no thread, also where its client takes nothing") {
     };
     answers.back()->Start(calls.generate, IdRequest(5, kEndless));
   }
-  while (true) {
+  const auto all_wait = [&] {
     const std::lock_guard lock(mutex);
-    if (on_their_way.size() == kAnswers) break;
-  }
+    return on_their_way.size() == kAnswers;
+  };
+  while (!all_wait()) absl::SleepFor(absl::Milliseconds(1));
   CHECK(calls.streams.open() == kAnswers);
   CHECK(ThreadsOfThisProcess() == threads);
   for (const auto& sent : std::exchange(on_their_way, {})) sent(false);
